@@ -1,0 +1,319 @@
+/* Opening goes from cheap to dear, so that a stranger's garbage costs little:
+ * shape and header, then one signature, then the operations. */
+#include "bundle.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "pack.h"
+#include "refusal.h"
+
+static const uint8_t magic[4] = {'C', 'H', 'B', '1'};
+
+static void header_facts(struct bundle *b, const struct msg *h)
+{
+    b->kind = (unsigned)msg_u(h, FIELD_KIND);
+    b->ledger = msg_hash(h, FIELD_LEDGER);
+    b->agent = msg_hash(h, FIELD_AGENT);
+    b->prev_hash = msg_hash(h, FIELD_PREV_HASH);
+    b->root = msg_hash(h, FIELD_ROOT);
+    b->session = msg_u(h, FIELD_SESSION);
+    b->first_seq = msg_u(h, FIELD_FIRST_SEQ);
+    b->answered = msg_u(h, FIELD_ANSWERED);
+    b->seen = msg_u(h, FIELD_SEEN);
+    b->epoch = msg_u(h, FIELD_EPOCH);
+    b->time = msg_u(h, FIELD_TIME);
+    b->count = (uint32_t)msg_u(h, FIELD_COUNT);
+    b->has_key = msg_has(h, FIELD_PUBLIC_KEY);
+    if (b->has_key)
+        memcpy(b->public_key, msg_b(h, FIELD_PUBLIC_KEY).p, KEY_PUBLIC_BYTES);
+}
+
+int bundle_open(struct bundle *b, struct bytes frame)
+{
+    struct cursor c = cursor_of(frame);
+    struct bytes mark = cursor_take(&c, sizeof magic);
+    uint32_t n = cursor_u32(&c);
+    struct msg h;
+    unsigned field;
+    int r;
+
+    if (c.failed || memcmp(mark.p, magic, sizeof magic) != 0 ||
+        n > LIMIT_HEADER_BYTES)
+        return CHOIR_MALFORMED;
+    b->header = cursor_take(&c, n);
+    b->signature = cursor_take(&c, KEY_SIGNATURE_BYTES).p;
+    if (c.failed)
+        return CHOIR_MALFORMED;
+    r = part_decode(MSG_BUNDLE_HEADER, b->header, &h, &field);
+    if (r)
+        return r;
+    if (msg_u(&h, FIELD_COUNT) - 1 >= LIMIT_BUNDLE_OPS)
+        return CHOIR_MALFORMED;
+    if (msg_u(&h, FIELD_FORMAT) != 1)
+        return CHOIR_UNSUPPORTED;
+    header_facts(b, &h);
+    if (b->kind != BUNDLE_RECORD && b->kind != BUNDLE_ASK)
+        return CHOIR_MALFORMED;
+    /* a session has one key; only what opens one must name it */
+    if (b->has_key != (b->session == 0))
+        return CHOIR_MALFORMED;
+    b->hash = bundle_hash(b->header);
+    b->rest = bytes_of(c.p, cursor_left(&c));
+    return 0;
+}
+
+int bundle_verify(const struct bundle *b,
+                  const uint8_t public_key[KEY_PUBLIC_BYTES])
+{
+    return key_verify(public_key, KEY_FOR_BUNDLE, &b->ledger, b->header,
+                      b->signature);
+}
+
+static int ops_reserve(struct bundle *b)
+{
+    struct bundle_op *ops;
+    struct hash *leaves;
+
+    if (b->cap >= b->count)
+        return 0;
+    ops = realloc(b->ops, b->count * sizeof *ops);
+    if (!ops)
+        return -ENOMEM;
+    b->ops = ops;
+    leaves = realloc(b->leaves, b->count * sizeof *leaves);
+    if (!leaves)
+        return -ENOMEM;
+    b->leaves = leaves;
+    b->cap = b->count;
+    return 0;
+}
+
+static int op_open(struct bundle_op *op, unsigned classes)
+{
+    struct msg m;
+
+    op->refusal = msg_decode(op->head, classes, &m, &op->field);
+    return op->refusal == CHOIR_MALFORMED ? CHOIR_MALFORMED : 0;
+}
+
+/* In place: this level of the tree becomes the next. */
+static struct hash root_of(struct hash *level, size_t n)
+{
+    for (; n > 1; n = (n + 1) / 2) {
+        for (size_t i = 0; i + 1 < n; i += 2)
+            level[i / 2] = merkle_blake(&level[i], &level[i + 1]);
+        if (n % 2)
+            level[n / 2] = level[n - 1];
+    }
+    return level[0];
+}
+
+int bundle_check(struct bundle *b, unsigned classes)
+{
+    struct cursor c = cursor_of(b->rest);
+    struct hash root;
+    int r = ops_reserve(b);
+
+    if (r)
+        return r;
+    for (uint32_t i = 0; i < b->count; i++) {
+        struct bundle_op *op = &b->ops[i];
+
+        op->head = cursor_take(&c, cursor_u32(&c));
+        if (c.failed || op->head.n > LIMIT_HEAD_BYTES)
+            return CHOIR_MALFORMED;
+        if (op_open(op, classes))
+            return CHOIR_MALFORMED;
+        b->leaves[i] = op_hash(op->head);
+    }
+    root = root_of(b->leaves, b->count);
+    if (!hash_equal(&root, &b->root))
+        return CHOIR_MALFORMED;
+    for (uint32_t i = 0; i < b->count; i++) {
+        struct bundle_op *op = &b->ops[i];
+        struct bytes rows;
+
+        if (head_slots(op->head, &rows))
+            return CHOIR_MALFORMED;
+        op->payload = cursor_take(&c, (size_t)slots_payload_bytes(rows));
+        if (c.failed || slots_check(rows, op->payload))
+            return CHOIR_MALFORMED;
+    }
+    return cursor_left(&c) ? CHOIR_MALFORMED : 0;
+}
+
+void bundle_free(struct bundle *b)
+{
+    free(b->ops);
+    free(b->leaves);
+    *b = (struct bundle){0};
+}
+
+int head_slots(struct bytes head, struct bytes *rows)
+{
+    struct cursor c = cursor_of(head);
+    struct pack_item item;
+    uint64_t n, last = 0;
+
+    *rows = (struct bytes){0};
+    if (pack_next(&c, &item) || item.kind != PACK_MAP)
+        return CHOIR_MALFORMED;
+    for (n = item.u; n > 0; n--) {
+        if (pack_next(&c, &item) || item.kind != PACK_UINT || item.u <= last)
+            return CHOIR_MALFORMED; /* no field has the number 0 */
+        last = item.u;
+        if (last != FIELD_SLOTS) {
+            if (pack_skip(&c))
+                return CHOIR_MALFORMED;
+            continue;
+        }
+        if (pack_next(&c, &item) || item.kind != PACK_BYTES ||
+            item.bytes.n % SLOT_ROW_BYTES != 0 ||
+            item.bytes.n / SLOT_ROW_BYTES > LIMIT_SLOTS)
+            return CHOIR_MALFORMED;
+        *rows = item.bytes;
+    }
+    return cursor_left(&c) ? CHOIR_MALFORMED : 0;
+}
+
+uint64_t slots_payload_bytes(struct bytes rows)
+{
+    uint64_t n = 0;
+
+    for (size_t at = 0; at < rows.n; at += SLOT_ROW_BYTES)
+        n += SLOT_SALT_BYTES + (uint64_t)get_u32(rows.p + at);
+    return n;
+}
+
+int slots_check(struct bytes rows, struct bytes payload)
+{
+    struct cursor c = cursor_of(payload);
+
+    for (size_t at = 0; at < rows.n; at += SLOT_ROW_BYTES) {
+        struct bytes salt = cursor_take(&c, SLOT_SALT_BYTES);
+        struct bytes value = cursor_take(&c, get_u32(rows.p + at));
+        struct hash h;
+
+        if (c.failed)
+            return CHOIR_MALFORMED;
+        h = hash_parts(HASH_SLOT, salt, value, (struct bytes){0});
+        if (memcmp(h.b, rows.p + at + 4, HASH_BYTES) != 0)
+            return CHOIR_MALFORMED;
+    }
+    return cursor_left(&c) ? CHOIR_MALFORMED : 0;
+}
+
+int slot_at(struct bytes rows, struct bytes payload, size_t i,
+            struct bytes *salt, struct bytes *value)
+{
+    struct cursor c = cursor_of(payload);
+
+    if (i >= rows.n / SLOT_ROW_BYTES)
+        return CHOIR_NOT_FOUND;
+    for (size_t k = 0; k <= i; k++) {
+        *salt = cursor_take(&c, SLOT_SALT_BYTES);
+        *value = cursor_take(&c, get_u32(rows.p + k * SLOT_ROW_BYTES));
+    }
+    return c.failed ? CHOIR_NOT_FOUND : 0;
+}
+
+struct hash op_hash(struct bytes head)
+{
+    return hash_of(HASH_OP, head);
+}
+
+struct hash bundle_hash(struct bytes header)
+{
+    return hash_of(HASH_BUNDLE, header);
+}
+
+void bundle_begin(struct bundle_writer *w)
+{
+    buf_clear(&w->heads);
+    buf_clear(&w->payload);
+    w->count = 0;
+}
+
+int bundle_add(struct bundle_writer *w, struct bytes head, struct bytes payload)
+{
+    if (w->count == w->cap) {
+        size_t cap = w->cap ? 2 * w->cap : 64;
+        struct hash *p = realloc(w->leaves, cap * sizeof *p);
+
+        if (!p)
+            return -ENOMEM;
+        w->leaves = p;
+        w->cap = cap;
+    }
+    w->leaves[w->count++] = op_hash(head);
+    buf_put_u32(&w->heads, (uint32_t)head.n);
+    buf_put(&w->heads, head.p, head.n);
+    buf_put(&w->payload, payload.p, payload.n);
+    return w->heads.failed || w->payload.failed ? -ENOMEM : 0;
+}
+
+void bundle_header_put(struct buf *out, const struct bundle_facts *f,
+                       const struct hash *root, uint32_t count)
+{
+    struct msg h;
+
+    msg_init(&h, MSG_BUNDLE_HEADER);
+    msg_set_hash(&h, FIELD_AGENT, &f->agent);
+    if (f->public_key)
+        msg_set_b(&h, FIELD_PUBLIC_KEY,
+                  bytes_of(f->public_key, KEY_PUBLIC_BYTES));
+    msg_set_u(&h, FIELD_TIME, f->time);
+    msg_set_u(&h, FIELD_SESSION, f->session);
+    msg_set_hash(&h, FIELD_ROOT, root);
+    msg_set_u(&h, FIELD_EPOCH, f->epoch);
+    msg_set_u(&h, FIELD_FORMAT, 1);
+    msg_set_hash(&h, FIELD_LEDGER, &f->ledger);
+    msg_set_u(&h, FIELD_FIRST_SEQ, f->first_seq);
+    msg_set_hash(&h, FIELD_PREV_HASH, &f->prev_hash);
+    msg_set_u(&h, FIELD_ANSWERED, f->answered);
+    msg_set_u(&h, FIELD_SEEN, f->seen);
+    if (f->label_count)
+        msg_set_list(&h, FIELD_LABELS, f->label_count, f->labels);
+    if (f->trace_count)
+        msg_set_list(&h, FIELD_TRACE, f->trace_count, f->trace);
+    msg_set_u(&h, FIELD_COUNT, count);
+    msg_set_u(&h, FIELD_KIND, f->kind);
+    msg_encode(&h, out);
+}
+
+int bundle_finish(struct bundle_writer *w, const struct bundle_facts *facts,
+                  const struct key_pair *key, struct buf *out,
+                  struct hash *hash)
+{
+    size_t start = out->n + sizeof magic + 4;
+    struct hash root;
+    struct bytes header;
+    uint8_t *signature;
+
+    if (merkle_build(&w->tree, w->leaves, w->count))
+        return -ENOMEM;
+    root = merkle_root(&w->tree);
+    buf_put(out, magic, sizeof magic);
+    buf_put_u32(out, 0);
+    bundle_header_put(out, facts, &root, (uint32_t)w->count);
+    signature = buf_grow(out, KEY_SIGNATURE_BYTES);
+    if (!signature)
+        return -ENOMEM;
+    header = bytes_of(out->p + start, (size_t)(signature - out->p) - start);
+    put_u32(out->p + start - 4, (uint32_t)header.n);
+    key_sign(key, KEY_FOR_BUNDLE, &facts->ledger, header, signature);
+    *hash = bundle_hash(header);
+    buf_put(out, w->heads.p, w->heads.n);
+    buf_put(out, w->payload.p, w->payload.n);
+    return out->failed ? -ENOMEM : 0;
+}
+
+void bundle_writer_free(struct bundle_writer *w)
+{
+    buf_free(&w->heads);
+    buf_free(&w->payload);
+    free(w->leaves);
+    merkle_free(&w->tree);
+    *w = (struct bundle_writer){0};
+}

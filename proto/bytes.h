@@ -1,0 +1,96 @@
+/* Borrowed bytes, a growing buffer, and the one bounded cursor through which
+ * everything a stranger or a file sent is read. */
+#ifndef CHOIR_PROTO_BYTES_H
+#define CHOIR_PROTO_BYTES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Borrowed: valid as long as what it points into. */
+struct bytes {
+    const uint8_t *p;
+    size_t n;
+};
+
+static inline struct bytes bytes_of(const void *p, size_t n)
+{
+    return (struct bytes){p, n};
+}
+
+static inline struct bytes bytes_text(const char *s)
+{
+    return (struct bytes){(const uint8_t *)s, s ? strlen(s) : 0};
+}
+
+static inline bool bytes_equal(struct bytes a, struct bytes b)
+{
+    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+static inline bool bytes_start_with(struct bytes a, struct bytes prefix)
+{
+    return a.n >= prefix.n &&
+           (prefix.n == 0 || memcmp(a.p, prefix.p, prefix.n) == 0);
+}
+
+/* Well-formed UTF-8 without NUL. */
+bool bytes_utf8(struct bytes b);
+
+/* A growing buffer. Zero-initialised is empty and valid. Growth that fails
+ * sets `failed` and drops everything after it, so that a writer checks once,
+ * at the end. */
+struct buf {
+    uint8_t *p;
+    size_t n, cap;
+    bool failed;
+};
+
+/* Room for n more bytes, or NULL (and b->failed). The bytes are counted as
+ * written; their content is whatever the caller puts there. Borrowed until
+ * the next call. */
+uint8_t *buf_grow(struct buf *b, size_t n);
+void buf_put(struct buf *b, const void *p, size_t n);
+void buf_put_u32(struct buf *b, uint32_t v);
+void buf_put_u64(struct buf *b, uint64_t v);
+static inline void buf_clear(struct buf *b)
+{
+    b->n = 0;
+    b->failed = false;
+}
+void buf_free(struct buf *b);
+static inline struct bytes buf_bytes(const struct buf *b)
+{
+    return (struct bytes){b->p, b->n};
+}
+
+/* A cursor never reads beyond its end: a read that does not fit sets `failed`
+ * and gives zeros, and so does every later one. */
+struct cursor {
+    const uint8_t *p, *end;
+    bool failed;
+};
+
+static inline struct cursor cursor_of(struct bytes b)
+{
+    return (struct cursor){b.p, b.p + b.n, false};
+}
+
+static inline size_t cursor_left(const struct cursor *c)
+{
+    return (size_t)(c->end - c->p);
+}
+
+struct bytes cursor_take(struct cursor *c, size_t n);
+uint8_t cursor_u8(struct cursor *c);
+uint32_t cursor_u32(struct cursor *c);
+uint64_t cursor_u64(struct cursor *c);
+
+/* Little-endian, for fixed layouts. */
+void put_u32(uint8_t *p, uint32_t v);
+void put_u64(uint8_t *p, uint64_t v);
+uint32_t get_u32(const uint8_t *p);
+uint64_t get_u64(const uint8_t *p);
+
+#endif

@@ -1,0 +1,115 @@
+/* Trees are stored level by level. A node without a sibling is carried up
+ * unchanged, which gives exactly RFC 6962's shape. */
+#include "merkle.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "refusal.h"
+
+struct hash merkle_blake(const struct hash *l, const struct hash *r)
+{
+    return hash_parts(HASH_NODE, hash_bytes(l), hash_bytes(r),
+                      (struct bytes){0});
+}
+
+int merkle_build(struct merkle *m, const struct hash *leaves, size_t n)
+{
+    struct hash *level;
+
+    if (m->cap < 2 * n + 64) {
+        struct hash *p = realloc(m->nodes, (2 * n + 64) * sizeof *p);
+
+        if (!p)
+            return -ENOMEM;
+        m->nodes = p;
+        m->cap = 2 * n + 64;
+    }
+    m->count = n;
+    memcpy(m->nodes, leaves, n * sizeof *leaves);
+    for (level = m->nodes; n > 1; level += n, n = (n + 1) / 2) {
+        for (size_t i = 0; i + 1 < n; i += 2)
+            level[n + i / 2] = merkle_blake(&level[i], &level[i + 1]);
+        if (n % 2)
+            level[n + n / 2] = level[n - 1];
+    }
+    return 0;
+}
+
+struct hash merkle_root(const struct merkle *m)
+{
+    const struct hash *level = m->nodes;
+
+    for (size_t n = m->count; n > 1; n = (n + 1) / 2)
+        level += n;
+    return *level;
+}
+
+size_t merkle_path(const struct merkle *m, size_t i,
+                   struct hash path[MERKLE_PATH_MAX])
+{
+    const struct hash *level = m->nodes;
+    size_t length = 0;
+
+    for (size_t n = m->count; n > 1; level += n, n = (n + 1) / 2, i /= 2) {
+        if ((i ^ 1) < n)
+            path[length++] = level[i ^ 1];
+    }
+    return length;
+}
+
+void merkle_free(struct merkle *m)
+{
+    free(m->nodes);
+    *m = (struct merkle){0};
+}
+
+int merkle_climb(merkle_node node, struct hash at, uint64_t i, uint64_t n,
+                 const uint8_t *path, size_t path_hashes, struct hash *root)
+{
+    if (i >= n)
+        return CHOIR_MALFORMED;
+    for (; n > 1; n = (n + 1) / 2, i /= 2) {
+        struct hash sibling;
+
+        if ((i ^ 1) >= n)
+            continue;
+        if (path_hashes == 0)
+            return CHOIR_MALFORMED;
+        memcpy(sibling.b, path, HASH_BYTES);
+        path += HASH_BYTES;
+        path_hashes--;
+        at = i & 1 ? node(&sibling, &at) : node(&at, &sibling);
+    }
+    if (path_hashes != 0)
+        return CHOIR_MALFORMED;
+    *root = at;
+    return 0;
+}
+
+void frontier_init(struct frontier *f)
+{
+    f->size = 0;
+    f->depth = 0;
+}
+
+void frontier_add(struct frontier *f, struct hash leaf)
+{
+    /* Each trailing one of the size is a full subtree of that height. */
+    for (uint64_t n = f->size; n & 1; n >>= 1)
+        leaf = tree_node(&f->edge[--f->depth], &leaf);
+    f->edge[f->depth++] = leaf;
+    f->size++;
+}
+
+struct hash frontier_root(const struct frontier *f)
+{
+    struct hash root;
+
+    if (f->depth == 0)
+        return tree_empty();
+    root = f->edge[f->depth - 1];
+    for (unsigned i = f->depth - 1; i-- > 0;)
+        root = tree_node(&f->edge[i], &root);
+    return root;
+}

@@ -1,0 +1,49 @@
+/* Two trees of the same shape (RFC 6962, 2.1: split at the largest power of
+ * two below n): the tree of a bundle's operations or a cycle's answers, whose
+ * nodes are BLAKE2b, and the ledger's own, whose nodes are SHA-256. */
+#ifndef CHOIR_PROTO_MERKLE_H
+#define CHOIR_PROTO_MERKLE_H
+
+#include "hash.h"
+
+typedef struct hash (*merkle_node)(const struct hash *l, const struct hash *r);
+
+/* BLAKE2b node, for bundles and answers: H("node/1", left || right). */
+struct hash merkle_blake(const struct hash *l, const struct hash *r);
+
+/* Longest path a tree of 2^32 leaves can need. */
+enum { MERKLE_PATH_MAX = 32 };
+
+/* A whole small tree, kept so that paths are cheap. Zero-initialised is
+ * empty; one tree may be rebuilt many times without allocating again. */
+struct merkle {
+    struct hash *nodes; /* owned: levels one after the other, leaves first */
+    size_t count, cap;
+};
+
+/* Build over n >= 1 leaves. 0 or -ENOMEM. */
+int merkle_build(struct merkle *m, const struct hash *leaves, size_t n);
+struct hash merkle_root(const struct merkle *m);
+/* Path of leaf i, nearest sibling first. Returns its length. */
+size_t merkle_path(const struct merkle *m, size_t i,
+                   struct hash path[MERKLE_PATH_MAX]);
+void merkle_free(struct merkle *m);
+
+/* The root that leaf i of n and its path lead to. CHOIR_MALFORMED when the
+ * path has not exactly the length that i and n demand. */
+int merkle_climb(merkle_node node, struct hash leaf, uint64_t i, uint64_t n,
+                 const uint8_t *path, size_t path_hashes, struct hash *root);
+
+/* The ledger's tree as its right edge alone: the roots of the full subtrees,
+ * largest first. O(log n) memory; leaves can only be appended. */
+struct frontier {
+    uint64_t size;
+    unsigned depth;
+    struct hash edge[64];
+};
+
+void frontier_init(struct frontier *f);
+void frontier_add(struct frontier *f, struct hash leaf);
+struct hash frontier_root(const struct frontier *f);
+
+#endif

@@ -1,0 +1,291 @@
+/* Fixed little-endian layouts; nothing that can be derived is stored twice. */
+#include "record.h"
+
+#include <errno.h>
+
+#include "refusal.h"
+
+enum { SUM_BYTES = 16, HASHED_BYTES = 96, SUMMED_BYTES = 128 };
+
+static const char segment_magic[9] = "CHOIRSEG";
+static const char group_magic[5] = "CHGR";
+
+static void sum16(uint8_t out[SUM_BYTES], struct bytes a, struct bytes b,
+                  struct bytes c)
+{
+    struct hash h = hash_parts(HASH_SUM, a, b, c);
+
+    memcpy(out, h.b, SUM_BYTES);
+}
+
+void segment_header_put(uint8_t out[SEGMENT_HEADER_BYTES],
+                        const struct segment_header *s)
+{
+    memset(out, 0, SEGMENT_HEADER_BYTES);
+    memcpy(out, segment_magic, 8);
+    put_u32(out + 8, RECORD_FORMAT);
+    memcpy(out + 16, s->ledger.b, HASH_BYTES);
+    put_u64(out + 48, s->number);
+    put_u64(out + 56, s->first);
+    put_u64(out + 64, s->epoch);
+    memcpy(out + 72, s->nonce, SEGMENT_NONCE_BYTES);
+    memcpy(out + 88, s->prev_group.b, HASH_BYTES);
+    sum16(out + 128, bytes_of(out, 128), (struct bytes){0}, (struct bytes){0});
+}
+
+int segment_header_get(struct segment_header *s,
+                       const uint8_t in[SEGMENT_HEADER_BYTES],
+                       uint32_t *format)
+{
+    uint8_t sum[SUM_BYTES];
+
+    *format = get_u32(in + 8);
+    if (memcmp(in, segment_magic, 8) != 0)
+        return CHOIR_MALFORMED;
+    sum16(sum, bytes_of(in, 128), (struct bytes){0}, (struct bytes){0});
+    if (memcmp(sum, in + 128, SUM_BYTES) != 0)
+        return CHOIR_MALFORMED;
+    if (*format != RECORD_FORMAT)
+        return CHOIR_UNSUPPORTED;
+    memcpy(s->ledger.b, in + 16, HASH_BYTES);
+    s->number = get_u64(in + 48);
+    s->first = get_u64(in + 56);
+    s->epoch = get_u64(in + 64);
+    memcpy(s->nonce, in + 72, SEGMENT_NONCE_BYTES);
+    memcpy(s->prev_group.b, in + 88, HASH_BYTES);
+    return 0;
+}
+
+uint64_t group_bytes(const struct group_header *g)
+{
+    uint64_t n = GROUP_HEADER_BYTES + g->heads_bytes + g->payload_bytes;
+
+    return (n + GROUP_ALIGN - 1) / GROUP_ALIGN * GROUP_ALIGN;
+}
+
+static void header_sum(uint8_t out[SUM_BYTES],
+                       const uint8_t header[GROUP_HEADER_BYTES],
+                       const uint8_t nonce[SEGMENT_NONCE_BYTES],
+                       uint64_t offset)
+{
+    uint8_t place[8];
+
+    put_u64(place, offset);
+    sum16(out, bytes_of(nonce, SEGMENT_NONCE_BYTES), bytes_of(place, 8),
+          bytes_of(header, GROUP_HEADER_BYTES - SUM_BYTES));
+}
+
+int group_header_get(struct group_header *g,
+                     const uint8_t in[GROUP_HEADER_BYTES],
+                     const uint8_t nonce[SEGMENT_NONCE_BYTES], uint64_t offset)
+{
+    uint8_t sum[SUM_BYTES];
+
+    if (memcmp(in, group_magic, 4) != 0 || get_u32(in + 4) != 0)
+        return CHOIR_MALFORMED;
+    header_sum(sum, in, nonce, offset);
+    if (memcmp(sum, in + GROUP_HEADER_BYTES - SUM_BYTES, SUM_BYTES) != 0)
+        return CHOIR_MALFORMED;
+    g->epoch = get_u64(in + 8);
+    g->first = get_u64(in + 16);
+    g->count = get_u32(in + 24);
+    g->bundles = get_u32(in + 28);
+    g->heads_bytes = get_u64(in + 32);
+    g->payload_bytes = get_u64(in + 40);
+    g->synced = get_u64(in + 48);
+    g->time = get_u64(in + 56);
+    memcpy(g->prev.b, in + 64, HASH_BYTES);
+    memcpy(g->hash.b, in + HASHED_BYTES, HASH_BYTES);
+    memcpy(g->sum, in + SUMMED_BYTES, SUM_BYTES);
+    if (g->heads_bytes > UINT32_MAX || g->payload_bytes > UINT32_MAX)
+        return CHOIR_MALFORMED;
+    return 0;
+}
+
+int group_check(const struct group_header *g,
+                const uint8_t header[GROUP_HEADER_BYTES], struct bytes body)
+{
+    uint8_t sum[SUM_BYTES];
+    struct hash h;
+
+    if (body.n != g->heads_bytes + g->payload_bytes)
+        return CHOIR_MALFORMED;
+    sum16(sum, bytes_of(header, SUMMED_BYTES), body, (struct bytes){0});
+    if (memcmp(sum, g->sum, SUM_BYTES) != 0)
+        return CHOIR_MALFORMED;
+    h = hash_parts(HASH_GROUP, bytes_of(header, HASHED_BYTES),
+                   bytes_of(body.p, (size_t)g->heads_bytes), (struct bytes){0});
+    return hash_equal(&h, &g->hash) ? 0 : CHOIR_MALFORMED;
+}
+
+void group_begin(struct group *g, uint64_t epoch, uint64_t first, uint64_t time)
+{
+    g->h = (struct group_header){
+        .epoch = epoch,
+        .first = first,
+        .time = time,
+    };
+    buf_clear(&g->heads);
+    buf_clear(&g->payload);
+}
+
+void group_add_bundle(struct group *g, struct bytes header,
+                      const uint8_t signature[KEY_SIGNATURE_BYTES])
+{
+    buf_put_u32(&g->heads, (uint32_t)header.n);
+    buf_put(&g->heads, header.p, header.n);
+    buf_put(&g->heads, signature, KEY_SIGNATURE_BYTES);
+    g->h.bundles++;
+}
+
+void group_add(struct group *g, struct bytes head, struct bytes payload,
+               int outcome, struct bytes effect, struct bytes effect_payload)
+{
+    buf_put_u32(&g->heads, (uint32_t)head.n);
+    buf_put_u32(&g->heads, (uint32_t)outcome << 24 | (uint32_t)effect.n);
+    buf_put(&g->heads, head.p, head.n);
+    buf_put(&g->heads, effect.p, effect.n);
+    buf_put(&g->payload, payload.p, payload.n);
+    buf_put(&g->payload, effect_payload.p, effect_payload.n);
+    g->h.count++;
+}
+
+int group_finish(struct group *g, uint64_t synced, const struct hash *prev,
+                 const uint8_t nonce[SEGMENT_NONCE_BYTES], uint64_t offset,
+                 uint8_t out[GROUP_HEADER_BYTES])
+{
+    if (g->heads.failed || g->payload.failed)
+        return -ENOMEM;
+    g->h.heads_bytes = g->heads.n;
+    g->h.payload_bytes = g->payload.n;
+    g->h.synced = synced;
+    g->h.prev = *prev;
+    memcpy(out, group_magic, 4);
+    put_u32(out + 4, 0);
+    put_u64(out + 8, g->h.epoch);
+    put_u64(out + 16, g->h.first);
+    put_u32(out + 24, g->h.count);
+    put_u32(out + 28, g->h.bundles);
+    put_u64(out + 32, g->h.heads_bytes);
+    put_u64(out + 40, g->h.payload_bytes);
+    put_u64(out + 48, g->h.synced);
+    put_u64(out + 56, g->h.time);
+    memcpy(out + 64, prev->b, HASH_BYTES);
+    g->h.hash = hash_parts(HASH_GROUP, bytes_of(out, HASHED_BYTES),
+                           buf_bytes(&g->heads), (struct bytes){0});
+    memcpy(out + HASHED_BYTES, g->h.hash.b, HASH_BYTES);
+    sum16(g->h.sum, bytes_of(out, SUMMED_BYTES), buf_bytes(&g->heads),
+          buf_bytes(&g->payload));
+    memcpy(out + SUMMED_BYTES, g->h.sum, SUM_BYTES);
+    header_sum(out + GROUP_HEADER_BYTES - SUM_BYTES, out, nonce, offset);
+    return 0;
+}
+
+void group_free(struct group *g)
+{
+    buf_free(&g->heads);
+    buf_free(&g->payload);
+}
+
+void group_walk_begin(struct group_walk *w, const struct group_header *g,
+                      struct bytes body)
+{
+    size_t heads = (size_t)g->heads_bytes;
+
+    w->heads = cursor_of(bytes_of(body.p, heads));
+    w->payload = cursor_of(bytes_of(body.p + heads, body.n - heads));
+    w->index = g->first;
+    w->time = g->time;
+    w->bundles = g->bundles;
+    w->left = 0;
+}
+
+static int walk_bundle(struct group_walk *w)
+{
+    struct entry *e = &w->at;
+    unsigned field;
+
+    e->header = cursor_take(&w->heads, cursor_u32(&w->heads));
+    e->signature = cursor_take(&w->heads, KEY_SIGNATURE_BYTES).p;
+    if (w->heads.failed ||
+        part_decode(MSG_BUNDLE_HEADER, e->header, &e->bundle, &field))
+        return CHOIR_MALFORMED;
+    e->bundle_hash = bundle_hash(e->header);
+    e->count = (uint32_t)msg_u(&e->bundle, FIELD_COUNT);
+    if (e->count - 1 >= LIMIT_BUNDLE_OPS)
+        return CHOIR_MALFORMED;
+    e->session = msg_u(&e->bundle, FIELD_SESSION);
+    w->left = e->count;
+    w->bundles--;
+    return 0;
+}
+
+static int walk_payload(struct group_walk *w, struct bytes head,
+                        struct bytes *rows, struct bytes *payload)
+{
+    *rows = *payload = (struct bytes){0};
+    if (head.n == 0)
+        return 0;
+    if (head_slots(head, rows))
+        return CHOIR_MALFORMED;
+    if (w->payload.p == w->payload.end)
+        return 0; /* heads only */
+    *payload = cursor_take(&w->payload, (size_t)slots_payload_bytes(*rows));
+    return w->payload.failed ? CHOIR_MALFORMED : 0;
+}
+
+int group_walk_next(struct group_walk *w, const struct entry **entry)
+{
+    struct entry *e = &w->at;
+    uint32_t n, word;
+
+    if (w->left == 0) {
+        if (w->bundles == 0)
+            return cursor_left(&w->heads) || cursor_left(&w->payload)
+                       ? CHOIR_MALFORMED
+                       : CHOIR_NOT_FOUND;
+        if (walk_bundle(w))
+            return CHOIR_MALFORMED;
+    }
+    n = cursor_u32(&w->heads);
+    word = cursor_u32(&w->heads);
+    e->outcome = (int)(word >> 24);
+    e->head = cursor_take(&w->heads, n);
+    e->effect = cursor_take(&w->heads, word & 0xffffff);
+    if (w->heads.failed ||
+        walk_payload(w, e->head, &e->rows, &e->payload) ||
+        walk_payload(w, e->effect, &e->effect_rows, &e->effect_payload))
+        return CHOIR_MALFORMED;
+    e->position = e->count - w->left;
+    e->seq = msg_u(&e->bundle, FIELD_FIRST_SEQ) + e->position;
+    e->index = w->index++;
+    e->time = w->time;
+    w->left--;
+    *entry = e;
+    return 0;
+}
+
+struct hash effect_hash(struct bytes effect)
+{
+    return hash_of(HASH_EFFECT, effect);
+}
+
+struct hash entry_leaf(const struct entry *e)
+{
+    uint8_t leaf[ENTRY_LEAF_BYTES], place[4];
+    struct hash operation = op_hash(e->head), statement, effect;
+
+    put_u32(place, e->position);
+    statement = hash_parts(HASH_ENTRY, hash_bytes(&e->bundle_hash),
+                           bytes_of(place, 4), hash_bytes(&operation));
+    effect = effect_hash(e->effect);
+    put_u64(leaf, e->index);
+    put_u64(leaf + 8, e->time);
+    memcpy(leaf + 16, msg_b(&e->bundle, FIELD_AGENT).p, HASH_BYTES);
+    put_u64(leaf + 48, e->session);
+    put_u64(leaf + 56, e->seq);
+    memcpy(leaf + 64, statement.b, HASH_BYTES);
+    put_u32(leaf + 96, (uint32_t)e->outcome);
+    memcpy(leaf + 100, effect.b, HASH_BYTES);
+    return tree_leaf(bytes_of(leaf, sizeof leaf));
+}

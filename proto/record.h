@@ -1,0 +1,121 @@
+/* The record's bytes: segments, groups, entries, leaves. Parsing and building
+ * only; files are broker/ledger's. docs/ledger-format.md is the specification.
+ *
+ * A group is what one commit wrote: whole bundles, each operation with the
+ * outcome and effect the broker gave it. Heads and payloads lie apart, so
+ * that payloads can be given back without moving heads. */
+#ifndef CHOIR_PROTO_RECORD_H
+#define CHOIR_PROTO_RECORD_H
+
+#include "bundle.h"
+
+enum {
+    RECORD_FORMAT = 1,
+    SEGMENT_HEADER_BYTES = 144,
+    SEGMENT_NONCE_BYTES = 16,
+    GROUP_HEADER_BYTES = 160,
+    GROUP_ALIGN = 8,
+    ENTRY_LEAF_BYTES = 132,
+};
+
+struct segment_header {
+    struct hash ledger;
+    uint64_t number; /* 1, 2, ... */
+    uint64_t first;  /* index of its first entry */
+    uint64_t epoch;
+    uint8_t nonce[SEGMENT_NONCE_BYTES];
+    struct hash prev_group; /* last group of the segment before; or zeros */
+};
+
+void segment_header_put(uint8_t out[SEGMENT_HEADER_BYTES],
+                        const struct segment_header *s);
+/* 0; CHOIR_MALFORMED; CHOIR_UNSUPPORTED (a newer format; *format says which).
+ */
+int segment_header_get(struct segment_header *s,
+                       const uint8_t in[SEGMENT_HEADER_BYTES],
+                       uint32_t *format);
+
+struct group_header {
+    uint64_t epoch, first, heads_bytes, payload_bytes;
+    uint64_t synced; /* entries known durable when this group was written */
+    uint64_t time;   /* of every entry in it; never decreases */
+    uint32_t count, bundles;
+    struct hash prev; /* hash of the group before */
+    struct hash hash; /* of this header's first 96 bytes and the heads */
+    uint8_t sum[16];  /* of the first 128 bytes, heads and payloads */
+};
+
+/* Bytes in the file, padding included. */
+uint64_t group_bytes(const struct group_header *g);
+
+/* The header alone. Its checksum covers nonce and offset, so that no payload
+ * can pass for a header. 0 or CHOIR_MALFORMED. */
+int group_header_get(struct group_header *g,
+                     const uint8_t in[GROUP_HEADER_BYTES],
+                     const uint8_t nonce[SEGMENT_NONCE_BYTES], uint64_t offset);
+/* Hash and checksum against the body: heads then payloads. 0 or
+ * CHOIR_MALFORMED. */
+int group_check(const struct group_header *g,
+                const uint8_t header[GROUP_HEADER_BYTES], struct bytes body);
+
+/* --- Building a group ---------------------------------------------------- */
+
+/* Zero-initialised is valid; begin and reuse. */
+struct group {
+    struct group_header h;
+    struct buf heads, payload;
+};
+
+void group_begin(struct group *g, uint64_t epoch, uint64_t first,
+                 uint64_t time);
+/* A bundle; its operations follow with group_add, in order. */
+void group_add_bundle(struct group *g, struct bytes header,
+                      const uint8_t signature[KEY_SIGNATURE_BYTES]);
+/* One operation with what became of it. payload: its section; effect_payload:
+ * the section of the effect's own slots, mostly empty. */
+void group_add(struct group *g, struct bytes head, struct bytes payload,
+               int outcome, struct bytes effect, struct bytes effect_payload);
+/* Set synced, prev and hash, and write the header as it stands at that place
+ * of that segment. -ENOMEM if an earlier step failed. */
+int group_finish(struct group *g, uint64_t synced, const struct hash *prev,
+                 const uint8_t nonce[SEGMENT_NONCE_BYTES], uint64_t offset,
+                 uint8_t out[GROUP_HEADER_BYTES]);
+void group_free(struct group *g);
+
+/* --- Walking a group ----------------------------------------------------- */
+
+struct entry {
+    uint64_t index, time;
+    struct bytes header; /* its bundle's */
+    const uint8_t *signature;
+    struct msg bundle;  /* that header, decoded */
+    struct hash bundle_hash;
+    uint32_t position, count; /* in its bundle */
+    uint64_t seq, session;
+    struct bytes head, effect;
+    int outcome;
+    struct bytes rows, effect_rows;       /* slots */
+    struct bytes payload, effect_payload; /* their sections */
+};
+
+struct group_walk {
+    struct cursor heads, payload;
+    uint64_t index, time;
+    uint32_t bundles, left; /* left: entries of this bundle */
+    struct entry at;
+};
+
+/* body: heads then payloads, as group_check takes it. With payloads left out
+ * (body is heads only) entries have no payload. */
+void group_walk_begin(struct group_walk *w, const struct group_header *g,
+                      struct bytes body);
+/* The next entry, borrowed until the next call. 0; CHOIR_NOT_FOUND at the
+ * end; CHOIR_MALFORMED. */
+int group_walk_next(struct group_walk *w, const struct entry **entry);
+
+/* The entry's leaf of the ledger's tree: SHA-256(0 || the 132 bytes that
+ * docs/ledger-format.md lists). */
+struct hash entry_leaf(const struct entry *e);
+struct hash effect_hash(struct bytes effect);
+
+#endif
