@@ -1,0 +1,273 @@
+# Choir. `make help` lists the targets. Nothing is registered here: a source
+# file placed in its folder is found, built, linked and tested.
+
+VERSION  := 0.1.0
+SONAME   := libchoir.so.0
+
+BUILD    ?= build
+PREFIX   ?= /usr/local
+# SAN=address,undefined or SAN=thread, always with a BUILD of its own.
+SAN      ?=
+FUZZ_SECONDS ?= 300
+
+CC       ?= cc
+WERROR   ?= -Werror
+OPT      ?= -O2 -g
+WARN     := -Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes $(WERROR)
+ifeq ($(SAN),)
+HARDEN   := -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+HARDEN_LD := -Wl,-z,relro,-z,now
+else
+HARDEN   := -fsanitize=$(SAN) -fno-sanitize-recover=undefined \
+            -fno-omit-frame-pointer
+HARDEN_LD := -fsanitize=$(SAN)
+endif
+
+# Debian 12 calls it msgpack, newer systems msgpack-c.
+MSGPACK  := $(shell pkg-config --exists msgpack-c 2>/dev/null \
+              && echo msgpack-c || echo msgpack)
+pkg       = $(foreach l,$(2),$(shell pkg-config $(1) $l 2>/dev/null))
+PROTO_LIBS  := $(call pkg,--libs,$(MSGPACK) libsodium)
+SDK_LIBS    := $(call pkg,--libs,libczmq libzmq) $(PROTO_LIBS)
+BROKER_LIBS := $(call pkg,--libs,libconfuse) $(SDK_LIBS)
+TOOLS_LIBS  := $(call pkg,--libs,jansson) $(SDK_LIBS)
+TEST_LIBS   := $(call pkg,--libs,cmocka jansson) $(BROKER_LIBS)
+
+# Includes name the file from the root: "proto/pack.h", "agent-sdk/choir.h";
+# examples and installed programs say <choir.h>.
+DEFS     := -D_GNU_SOURCE -DCHOIR_RELEASE='"$(VERSION)"' $(FAILPOINTS)
+ALL_CPPFLAGS = -I. -Iagent-sdk $(DEFS) \
+  $(PKG_CFLAGS) -MMD -MP $(CPPFLAGS)
+PKG_CFLAGS := $(call pkg,--cflags,$(MSGPACK) libsodium libconfuse jansson)
+ALL_CFLAGS = -std=gnu11 $(OPT) $(WARN) $(HARDEN) -fPIC -fvisibility=hidden \
+  -pthread $(CFLAGS)
+ALL_LDFLAGS = $(HARDEN_LD) -pthread $(LDFLAGS)
+
+# ---- what there is -------------------------------------------------------
+
+OBJ      := $(BUILD)/obj
+objects   = $(patsubst %.c,$(OBJ)/%.o,$(wildcard $(1)))
+programs  = $(patsubst %.c,$(BUILD)/%,$(wildcard $(1)))
+
+PROTO    := $(call objects,proto/*.c)
+BROKER   := $(filter-out %/main.o,$(call objects,broker/*.c broker/*/*.c))
+SDK      := $(call objects,agent-sdk/*.c)
+TOOLS    := $(call objects,tools/*.c)
+SUPPORT  := $(call objects,tests/support/*.c)
+EXAMPLES := $(patsubst agent-sdk/examples/%.c,$(BUILD)/examples/%,\
+              $(wildcard agent-sdk/examples/*.c))
+TESTS    := $(call programs,$(foreach d,unit sim e2e vectors slow,tests/$d/*.c))
+BENCHES  := $(call programs,tests/bench/*.c)
+FUZZ     := $(filter-out replay_main,$(notdir $(basename \
+              $(wildcard tests/fuzz/*.c))))
+MAN      := $(patsubst docs/man/%.scd,$(BUILD)/man/%,$(wildcard docs/man/*.scd))
+
+CHOIRD   := $(if $(wildcard broker/main.c),$(BUILD)/choird)
+CHOIR    := $(if $(TOOLS),$(BUILD)/choir)
+LIBCHOIR := $(if $(SDK),$(BUILD)/$(SONAME) $(BUILD)/libchoir.so \
+              $(BUILD)/libchoir.a $(BUILD)/choir.pc)
+FAILPOINT := $(if $(CHOIRD),failpoint)
+
+# Parallel unless the caller chose; one program's errors stay together.
+ifeq ($(MAKELEVEL),0)
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
+endif
+MAKEFLAGS += --output-sync=target
+endif
+
+V ?=
+say = $(if $(V),,@echo "  $(1)  $(patsubst $(BUILD)/%,%,$@)"; )
+
+# ---- targets -------------------------------------------------------------
+
+.PHONY: help all programs replay failpoint choird demo check check-all asan tsan \
+  fuzz fuzz-programs bench fmt lint deps install uninstall clean \
+  compile_commands.json
+.SECONDARY:
+.DELETE_ON_ERROR:
+
+help: ## this list
+	@echo "Choir $(VERSION): a broker that remembers, for teams of AI agents."
+	@echo
+	@sed -nE 's/^([a-z_.-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile \
+	  | expand -t 30
+	@echo
+	@echo "  Variables: PREFIX DESTDIR CC CFLAGS LDFLAGS WERROR= V=1 BUILD= SAN="
+
+all: $(CHOIRD) $(CHOIR) $(LIBCHOIR) $(EXAMPLES) $(MAN) ## build everything into build/
+	@:
+
+demo: deps ## agents at work without Choir, then with it (DOCS=dir AGENT=cmd)
+	@+$(MAKE) --no-print-directory all
+	@tools/demo/run
+
+check: deps ## build and run every test, under a minute
+	@+$(MAKE) --no-print-directory all programs replay
+	@BUILD=$(BUILD) tests/run
+
+check-all: deps ## check, and the long tests
+	@+$(MAKE) --no-print-directory all programs replay
+	@BUILD=$(BUILD) SLOW=1 tests/run
+
+asan: ## unit and end-to-end tests under ASan and UBSan
+	@+$(MAKE) --no-print-directory BUILD=$(BUILD)/asan \
+	  SAN=address,undefined all programs
+	@BUILD=$(BUILD)/asan tests/run unit sim e2e
+
+tsan: ## the same under ThreadSanitizer
+	@+$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SAN=thread all programs
+	@BUILD=$(BUILD)/tsan SAN=thread tests/run unit sim e2e
+
+fuzz: ## libFuzzer on every parser, FUZZ_SECONDS=300 each (needs clang)
+	@tools/deps.sh fuzz
+	@+$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang \
+	  SAN=fuzzer-no-link,address,undefined \
+	  FUZZ_LINK=-fsanitize=fuzzer FUZZ_MAIN= fuzz-programs
+	@BUILD=$(BUILD)/fuzz FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run
+
+bench: all $(BENCHES) ## measure
+	@BUILD=$(BUILD) tests/run --bench
+
+fmt: ## format the C sources
+	@git ls-files -z '*.c' '*.h' | xargs -0r clang-format -i
+
+lint: ## formatting, floors, shell scripts; changes nothing
+	@! git ls-files -z '*.c' '*.h' | xargs -0r clang-format --dry-run 2>&1 \
+	  | sed -nE 's/^([^ :]+):[0-9]+:.*/make fmt would change \1/p' | sort -u \
+	  | grep .
+	@tests/layers.sh
+	@if command -v shellcheck >/dev/null; then \
+	  git ls-files -z '*.sh' tests/run tests/fuzz/run .ci/run \
+	  | xargs -0r shellcheck; fi
+
+deps: ## install what the build needs (Debian), or say what is missing
+	@tools/deps.sh
+
+compile_commands.json: ## for editors and clang tools (needs bear)
+	@command -v bear >/dev/null || { echo "bear is not installed"; exit 1; }
+	bear --output $@ -- $(MAKE) -B all programs
+
+clean: ## remove build/
+	rm -rf $(BUILD)
+
+# ---- how things are made -------------------------------------------------
+
+$(OBJ)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
+
+# Tests poke at edges: conversions there are deliberate.
+$(OBJ)/tests/%.o: WARN += -Wno-conversion -Wno-missing-prototypes
+
+$(BUILD)/libproto.a: $(PROTO)
+$(BUILD)/libbroker.a: $(BROKER)
+$(BUILD)/libsdk.a: $(SDK)
+$(BUILD)/libtools.a: $(TOOLS)
+$(BUILD)/libsupport.a: $(SUPPORT)
+$(BUILD)/libproto.a $(BUILD)/libbroker.a $(BUILD)/libsdk.a \
+$(BUILD)/libtools.a $(BUILD)/libsupport.a:
+	@mkdir -p $(@D); rm -f $@
+	$(call say,AR)$(AR) rcs $@ $^
+
+link = $(call say,LD)mkdir -p $(@D); $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@
+
+$(BUILD)/choird: $(OBJ)/broker/main.o $(BUILD)/libbroker.a $(BUILD)/libproto.a
+	$(link) $^ $(BROKER_LIBS)
+
+# The tools see only what choir.h exports: libchoir.a hides the rest.
+$(BUILD)/choir: $(TOOLS) $(BUILD)/libchoir.a $(BUILD)/libproto.a
+	$(link) $^ $(TOOLS_LIBS)
+
+SDK_MAP := $(wildcard agent-sdk/libchoir.map)
+$(BUILD)/$(SONAME): $(SDK) $(PROTO) $(SDK_MAP)
+	$(link) -shared -Wl,-soname,$(SONAME) $(if $(SAN),,-Wl,-z$(,)defs) \
+	  $(SDK_MAP:%=-Wl,--version-script=%) $(SDK) $(PROTO) $(SDK_LIBS)
+, := ,
+
+$(BUILD)/libchoir.so: $(BUILD)/$(SONAME)
+	@ln -sf $(SONAME) $@
+
+$(BUILD)/libchoir.a: $(SDK) $(PROTO)
+	@mkdir -p $(@D); rm -f $@
+	$(call say,AR)$(LD) -r -o $(BUILD)/libchoir.o $^ && \
+	  objcopy --localize-hidden $(BUILD)/libchoir.o && \
+	  $(AR) rcs $@ $(BUILD)/libchoir.o
+
+$(BUILD)/choir.pc: Makefile
+	@mkdir -p $(@D)
+	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$${prefix}/lib' \
+	  'includedir=$${prefix}/include' '' 'Name: choir' \
+	  'Description: client library of the Choir broker' \
+	  'Version: $(VERSION)' \
+	  'Requires.private: libczmq libzmq libsodium $(MSGPACK)' \
+	  'Libs: -L$${libdir} -lchoir' 'Cflags: -I$${includedir}' >$@
+
+$(EXAMPLES): $(BUILD)/examples/%: $(OBJ)/agent-sdk/examples/%.o \
+  $(BUILD)/$(SONAME) $(BUILD)/libchoir.so
+	$(link) $< -L$(BUILD) -lchoir -Wl,-rpath,'$$ORIGIN/..'
+
+# A test may use anything: internals of every part, and tests/support.
+TEST_ARCHIVES := $(foreach l,support tools sdk broker proto,$(BUILD)/lib$l.a)
+group = -Wl,--start-group $(TEST_ARCHIVES) -Wl,--end-group
+
+$(TESTS) $(BENCHES): $(BUILD)/%: $(OBJ)/%.o $(TEST_ARCHIVES)
+	$(link) $< $(group) $(TEST_LIBS)
+
+programs: $(TESTS) $(BENCHES) $(FAILPOINT)
+	@:
+
+# The broker that dies on command, for the crash tests: build/failpoint/choird
+failpoint:
+	@+$(MAKE) --no-print-directory BUILD=$(BUILD)/failpoint \
+	  FAILPOINTS=-DCHOIR_FAILPOINTS choird
+choird: $(CHOIRD)
+	@:
+
+# Without clang every fuzz target still replays its corpus, under sanitizers.
+replay:
+	@+$(MAKE) --no-print-directory BUILD=$(BUILD)/replay \
+	  SAN=address,undefined fuzz-programs
+
+fuzz-programs: $(FUZZ:%=$(BUILD)/%)
+	@:
+FUZZ_MAIN := $(OBJ)/tests/fuzz/replay_main.o
+FUZZ_LINK :=
+$(FUZZ:%=$(BUILD)/%): $(BUILD)/%: $(OBJ)/tests/fuzz/%.o $(FUZZ_MAIN) \
+  $(TEST_ARCHIVES)
+	$(link) $(FUZZ_LINK) $< $(FUZZ_MAIN) $(group) $(TEST_LIBS)
+
+$(BUILD)/man/%: docs/man/%.scd
+	@mkdir -p $(@D)
+	$(call say,MAN)scdoc <$< >$@
+
+# ---- installation --------------------------------------------------------
+
+TO = $(DESTDIR)$(PREFIX)
+put = $(if $(wildcard $(2)),install -D -m $(1) $(2) $(3),true)
+
+install: all ## into PREFIX=/usr/local, under DESTDIR
+	$(call put,755,$(CHOIRD),$(TO)/bin/choird)
+	$(call put,755,$(CHOIR),$(TO)/bin/choir)
+	$(if $(SDK),install -D -m 755 $(BUILD)/$(SONAME) $(TO)/lib/$(SONAME))
+	$(if $(SDK),ln -sf $(SONAME) $(TO)/lib/libchoir.so)
+	$(if $(SDK),install -D -m 644 $(BUILD)/libchoir.a $(TO)/lib/libchoir.a)
+	$(if $(SDK),install -D -m 644 $(BUILD)/choir.pc \
+	  $(TO)/lib/pkgconfig/choir.pc)
+	$(call put,644,agent-sdk/choir.h,$(TO)/include/choir.h)
+	$(call put,644,broker/choird.service,$(TO)/lib/systemd/system/choird.service)
+	$(call put,644,broker/choird.conf,$(TO)/share/doc/choir/choird.conf)
+	@for page in $(notdir $(MAN)); do \
+	  install -D -m 644 $(BUILD)/man/$$page \
+	    $(TO)/share/man/man$${page##*.}/$$page; done
+
+uninstall: ## remove what install put there; data stays
+	rm -f $(TO)/bin/choird $(TO)/bin/choir $(TO)/lib/$(SONAME) \
+	  $(TO)/lib/libchoir.so $(TO)/lib/libchoir.a \
+	  $(TO)/lib/pkgconfig/choir.pc $(TO)/include/choir.h \
+	  $(TO)/lib/systemd/system/choird.service \
+	  $(TO)/share/doc/choir/choird.conf
+	@for page in $(notdir $(MAN)); do \
+	  rm -f $(TO)/share/man/man$${page##*.}/$$page; done
+
+-include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
