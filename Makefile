@@ -95,7 +95,7 @@ help: ## this list
 	@echo
 	@echo "  Variables: PREFIX DESTDIR CC CFLAGS LDFLAGS WERROR= V=1 BUILD= SAN="
 
-all: $(CHOIRD) $(CHOIR) $(LIBCHOIR) $(EXAMPLES) $(MAN) ## build everything into build/
+all: $(PROTO) $(BROKER) $(SDK) $(CHOIRD) $(CHOIR) $(LIBCHOIR) $(EXAMPLES) $(MAN) ## build everything into build/
 	@:
 
 demo: deps ## agents at work without Choir, then with it (DOCS=dir AGENT=cmd)
