@@ -38,21 +38,21 @@ __attribute__((unused)) static void check_add(const char *name,
         (struct CMUnitTest){.name = name, .test_func = run};
 }
 
-#define TEST(name_)                                                            \
-    static void name_(void **state);                                           \
-    __attribute__((constructor)) static void check_add_##name_(void)           \
-    {                                                                          \
-        check_add(#name_, name_);                                              \
-    }                                                                          \
+#define TEST(name_)                                                  \
+    static void name_(void **state);                                 \
+    __attribute__((constructor)) static void check_add_##name_(void) \
+    {                                                                \
+        check_add(#name_, name_);                                    \
+    }                                                                \
     static void name_(__attribute__((unused)) void **state)
 
-#define CHECK_MAIN                                                             \
-    int main(int argc, char **argv)                                            \
-    {                                                                          \
-        if (argc > 1)                                                          \
-            cmocka_set_test_filter(argv[1]);                                   \
-        return _cmocka_run_group_tests(__FILE__, check_tests, check_count,     \
-                                       NULL, NULL) != 0;                       \
+#define CHECK_MAIN                                                         \
+    int main(int argc, char **argv)                                        \
+    {                                                                      \
+        if (argc > 1)                                                      \
+            cmocka_set_test_filter(argv[1]);                               \
+        return _cmocka_run_group_tests(__FILE__, check_tests, check_count, \
+                                       NULL, NULL) != 0;                   \
     }
 
 #define CHECK(claim) assert_true(claim)
