@@ -60,8 +60,8 @@ static bool point_passes(struct point *point)
 {
     unsigned long left = atomic_load(&point->passes_left);
 
-    while (left && !atomic_compare_exchange_weak(&point->passes_left, &left,
-                                                 left - 1))
+    while (left &&
+           !atomic_compare_exchange_weak(&point->passes_left, &left, left - 1))
         ;
     return left == 1;
 }

@@ -28,10 +28,10 @@ void failpoint_die(void) __attribute__((noreturn));
 
 #define FAILPOINT_ACTIVE(name) failpoint_hit(name)
 #define FAILPOINT_DIE() failpoint_die()
-#define FAILPOINT(name)                                                      \
-    do {                                                                     \
-        if (failpoint_hit(name))                                             \
-            failpoint_die();                                                 \
+#define FAILPOINT(name)          \
+    do {                         \
+        if (failpoint_hit(name)) \
+            failpoint_die();     \
     } while (0)
 
 #else

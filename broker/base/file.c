@@ -174,8 +174,8 @@ int file_atomic_open(const char *path, mode_t mode, struct file_atomic **out)
     if (unlink(self->temp) && errno != ENOENT)
         rc = -errno;
     if (!rc) {
-        self->fd = open(self->temp,
-                        O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        self->fd =
+            open(self->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (self->fd < 0 || fchmod(self->fd, mode))
             rc = -errno;
     }

@@ -273,10 +273,9 @@ static bool limit_passes(struct log_limit *limit, uint32_t *suppressed)
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     pthread_mutex_lock(&limits_lock);
-    passes = log_limit_passes(limit,
-                              (uint64_t)now.tv_sec * 1000000u +
-                                  (uint64_t)now.tv_nsec / 1000u,
-                              suppressed);
+    passes = log_limit_passes(
+        limit, (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u,
+        suppressed);
     pthread_mutex_unlock(&limits_lock);
     return passes;
 }
@@ -308,8 +307,7 @@ void log_set_level(enum log_level level)
 
 bool log_shows(enum log_level level)
 {
-    return (int)level <= atomic_load_explicit(&log_level,
-                                              memory_order_relaxed);
+    return (int)level <= atomic_load_explicit(&log_level, memory_order_relaxed);
 }
 
 const char *log_level_name(enum log_level level)
@@ -335,8 +333,7 @@ bool log_limit_passes(struct log_limit *limit, uint64_t now_us,
 
     *suppressed = 0;
     if (earned) {
-        limit->spent -= earned < limit->spent ? (uint32_t)earned
-                                              : limit->spent;
+        limit->spent -= earned < limit->spent ? (uint32_t)earned : limit->spent;
         limit->refilled_us = now_us;
     }
     if (limit->spent >= LOG_BURST) {

@@ -64,10 +64,10 @@ char *log_quote(char *out, size_t room, const void *bytes, size_t len);
  * a burst of LOG_BURST lines, then one a second; the next line that passes
  * says suppressed=N. */
 #define LOG_BURST 10
-#define log_warn_limited(...)                                                \
-    do {                                                                     \
-        static struct log_limit limit_here_;                                 \
-        LOG_AT_(LOG_LEVEL_WARN, &limit_here_, __VA_ARGS__);                  \
+#define log_warn_limited(...)                               \
+    do {                                                    \
+        static struct log_limit limit_here_;                \
+        LOG_AT_(LOG_LEVEL_WARN, &limit_here_, __VA_ARGS__); \
     } while (0)
 
 /* The limiter itself: zeroed to start; spent and suppressed are its own. */
@@ -82,11 +82,10 @@ struct log_limit {
 bool log_limit_passes(struct log_limit *limit, uint64_t now_us,
                       uint32_t *suppressed);
 
-#define LOG_AT_(level, limit, event, ...)                                    \
+#define LOG_AT_(level, limit, event, ...) \
     log_write_(level, limit, event " " __VA_ARGS__)
 
 void log_write_(enum log_level level, struct log_limit *limit,
-                const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+                const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #endif
