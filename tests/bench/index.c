@@ -1,0 +1,105 @@
+/* What broker/state/index costs: ns an insert, a find, a step; bytes a key. */
+#include "broker/state/index.h"
+
+#include <inttypes.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define KEY_BYTES 24
+
+struct item {
+    uint32_t len;
+    unsigned char bytes[KEY_BYTES];
+};
+
+static double now_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
+}
+
+static uint64_t mix(uint64_t z)
+{
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+/* Keys as people have them: a path with a random or a rising end. */
+static void item_set(struct item *item, uint64_t i, int ordered)
+{
+    char text[KEY_BYTES + 1];
+
+    snprintf(text, sizeof(text), "docs/key/%015" PRIx64,
+             (ordered ? i : mix(i + 1)) & UINT64_C(0xfffffffffffffff));
+    item->len = KEY_BYTES;
+    memcpy(item->bytes, text, KEY_BYTES);
+}
+
+static void measure(size_t n, int ordered)
+{
+    struct item *items = malloc(n * sizeof(*items));
+    struct index *index = index_new();
+    struct index_cursor cursor;
+    size_t finds = n < 1000000 ? 1000000 : n;
+    size_t heap, found = 0, seen = 0;
+    double start, inserted, looked, walked, removed;
+
+    if (!items || !index)
+        abort();
+    for (size_t i = 0; i < n; i++)
+        item_set(&items[i], i, ordered);
+    heap = mallinfo2().uordblks;
+    start = now_ns();
+    for (size_t i = 0; i < n; i++)
+        if (index_insert(index, (struct index_key *)&items[i]))
+            abort();
+    inserted = now_ns() - start;
+    heap = mallinfo2().uordblks - heap;
+
+    start = now_ns();
+    for (size_t i = 0; i < finds; i++) {
+        struct item *item = &items[mix(i) % n];
+
+        found += index_find(index, item->bytes, item->len) != NULL;
+    }
+    looked = now_ns() - start;
+
+    start = now_ns();
+    index_seek(index, &cursor, "", 0);
+    while (index_next(&cursor))
+        seen++;
+    walked = now_ns() - start;
+    if (found != finds || seen != n || index_check(index))
+        abort();
+
+    start = now_ns();
+    for (size_t i = 0; i < n; i++)
+        if (!index_remove(index, items[i].bytes, items[i].len))
+            abort();
+    removed = now_ns() - start;
+
+    printf("index keys=%zu order=%s insert_ns=%.0f find_ns=%.0f "
+           "next_ns=%.1f remove_ns=%.0f bytes_per_key=%.1f\n",
+           n, ordered ? "rising" : "random", inserted / (double)n,
+           looked / (double)finds, walked / (double)n, removed / (double)n,
+           (double)heap / (double)n);
+    fflush(stdout);
+    index_destroy(&index);
+    free(items);
+}
+
+int main(void)
+{
+    static const size_t sizes[] = {10000, 1000000, 10000000};
+
+    for (int ordered = 0; ordered < 2; ordered++)
+        for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
+            measure(sizes[i], ordered);
+    return 0;
+}

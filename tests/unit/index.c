@@ -1,0 +1,343 @@
+/* broker/state/index: against a sorted array that cannot be wrong. */
+#include "tests/check.h"
+
+#include "broker/state/index.h"
+
+#include <errno.h>
+
+#define MODEL_MAX 20000
+
+struct item {
+    uint64_t number;
+    struct index_key key;
+};
+
+static struct item *model[MODEL_MAX];
+static size_t model_n;
+static uint64_t dice;
+
+static uint64_t roll(uint64_t sides)
+{
+    dice ^= dice << 13;
+    dice ^= dice >> 7;
+    dice ^= dice << 17;
+    return dice % sides;
+}
+
+static struct item *item_new(const void *bytes, size_t len)
+{
+    struct item *item = malloc(sizeof(*item) + len);
+
+    assert_non_null(item);
+    item->number = roll(1000);
+    item->key.len = (uint32_t)len;
+    if (len)
+        memcpy(item->key.bytes, bytes, len);
+    return item;
+}
+
+static struct index *index_of(const char *const *keys, size_t n)
+{
+    struct index *index = index_new();
+
+    for (size_t i = 0; i < n; i++)
+        CHECK_OK(index_insert(index, &item_new(keys[i], strlen(keys[i]))->key));
+    return index;
+}
+
+static void index_empty(struct index **index)
+{
+    struct index_cursor cursor;
+    struct index_key *key;
+
+    for (;;) {
+        index_seek(*index, &cursor, "", 0);
+        key = index_next(&cursor);
+        if (!key)
+            break;
+        assert_ptr_equal(index_remove(*index, key->bytes, key->len), key);
+        free(index_item(key, struct item, key));
+    }
+    index_destroy(index);
+}
+
+/* The place of the first model key that is not below. */
+static size_t model_place(const void *bytes, size_t len)
+{
+    size_t low = 0, high = model_n;
+
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        struct index_key *key = &model[middle]->key;
+
+        if (index_compare(key->bytes, key->len, bytes, len) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static int model_has(size_t at, const void *bytes, size_t len)
+{
+    return at < model_n &&
+           !index_compare(model[at]->key.bytes, model[at]->key.len, bytes, len);
+}
+
+/* Few letters and shared beginnings, with zero bytes and 0xff among them:
+ * where skipping and hints could go wrong. */
+static size_t key_roll(unsigned char *bytes)
+{
+    static const unsigned char letters[] = {0, 0, 1, 'a', 'b', 0xff};
+    size_t shared = roll(4) * roll(12);
+    size_t len = shared + roll(12);
+
+    if (roll(400) == 0)
+        len = 1024;
+    for (size_t i = 0; i < len; i++)
+        bytes[i] = i < shared ? 'p' : letters[roll(sizeof(letters))];
+    return len;
+}
+
+static void step_insert(struct index *index, const void *bytes, size_t len)
+{
+    struct item *item = item_new(bytes, len);
+    size_t at = model_place(bytes, len);
+
+    if (model_has(at, bytes, len)) {
+        CHECK_EQ(index_insert(index, &item->key), -EEXIST);
+        free(item);
+        return;
+    }
+    CHECK_OK(index_insert(index, &item->key));
+    memmove(model + at + 1, model + at, (model_n - at) * sizeof(*model));
+    model[at] = item;
+    model_n++;
+}
+
+static void step_remove(struct index *index, const void *bytes, size_t len)
+{
+    size_t at = model_place(bytes, len);
+    struct index_key *key = index_remove(index, bytes, len);
+
+    if (!model_has(at, bytes, len)) {
+        CHECK_NULL(key);
+        return;
+    }
+    assert_ptr_equal(key, &model[at]->key);
+    free(model[at]);
+    model_n--;
+    memmove(model + at, model + at + 1, (model_n - at) * sizeof(*model));
+}
+
+static void step_range(struct index *index, const void *bytes, size_t len)
+{
+    size_t at = model_place(bytes, len);
+    struct index_cursor cursor;
+
+    assert_ptr_equal(index_find(index, bytes, len),
+                     model_has(at, bytes, len) ? &model[at]->key : NULL);
+    index_seek(index, &cursor, bytes, len);
+    for (size_t i = at; i < at + 80 && i < model_n; i++)
+        assert_ptr_equal(index_next(&cursor), &model[i]->key);
+    if (at + 80 >= model_n) {
+        CHECK_NULL(index_next(&cursor));
+        CHECK_NULL(index_next(&cursor));
+    }
+}
+
+static void round_run(struct index *index, size_t steps, uint64_t removes_of_10)
+{
+    unsigned char bytes[1024];
+
+    for (size_t i = 0; i < steps; i++) {
+        size_t len = key_roll(bytes);
+
+        /* A random key is seldom there: half of the removals aim. */
+        if (roll(10) >= removes_of_10 && model_n < MODEL_MAX) {
+            step_insert(index, bytes, len);
+        } else if (model_n && roll(2)) {
+            struct index_key *key = &model[roll(model_n)]->key;
+
+            len = key->len;
+            memcpy(bytes, key->bytes, len);
+            step_remove(index, bytes, len);
+        } else {
+            step_remove(index, bytes, len);
+        }
+        if (i % 16 == 0)
+            step_range(index, bytes, len);
+        if (i % 512 == 0)
+            CHECK_OK(index_check(index));
+        CHECK_EQ(index_count(index), model_n);
+    }
+    CHECK_OK(index_check(index));
+}
+
+static void model_run(uint64_t seed)
+{
+    struct index *index = index_new();
+
+    dice = seed;
+    model_n = 0;
+    round_run(index, 12000, 2); /* grow */
+    round_run(index, 6000, 6);  /* churn */
+    round_run(index, 12000, 9); /* shrink */
+    round_run(index, 4000, 3);
+    index_empty(&index);
+}
+
+TEST(index_agrees_with_a_sorted_array_under_random_work)
+{
+    for (uint64_t seed = 1; seed <= 4; seed++)
+        model_run(seed * UINT64_C(0x9e3779b97f4a7c15));
+}
+
+TEST(index_stays_sound_when_emptied_from_either_end)
+{
+    char text[16];
+    struct index_cursor cursor;
+
+    dice = 7;
+    for (int backwards = 0; backwards < 2; backwards++) {
+        struct index *index = index_new();
+
+        for (int i = 0; i < 9000; i++) {
+            sprintf(text, "k%06d", i);
+            CHECK_OK(index_insert(index, &item_new(text, 7)->key));
+        }
+        CHECK_OK(index_check(index));
+        for (int i = 0; i < 9000; i++) {
+            sprintf(text, "k%06d", backwards ? 8999 - i : i);
+            free(index_item(index_remove(index, text, 7), struct item, key));
+            if (i % 100 == 0)
+                CHECK_OK(index_check(index));
+        }
+        CHECK_EQ(index_count(index), 0);
+        index_seek(index, &cursor, "", 0);
+        CHECK_NULL(index_next(&cursor));
+        index_empty(&index);
+    }
+}
+
+TEST(index_gives_back_all_memory_when_emptied)
+{
+    struct index *index = index_new();
+    char text[16];
+    size_t one_leaf;
+
+    dice = 7;
+    for (int i = 0; i < 9000; i++) {
+        sprintf(text, "%08x", (unsigned)i * 2654435761u);
+        CHECK_OK(index_insert(index, &item_new(text, 8)->key));
+        if (i == 0)
+            one_leaf = index_bytes(index);
+    }
+    for (int i = 0; i < 9000; i++) {
+        sprintf(text, "%08x", (unsigned)i * 2654435761u);
+        free(index_item(index_remove(index, text, 8), struct item, key));
+    }
+    CHECK_EQ(index_bytes(index), one_leaf);
+    index_destroy(&index);
+    CHECK_NULL(index);
+}
+
+TEST(index_finds_nothing_when_empty)
+{
+    struct index *index = index_new();
+    struct index_cursor cursor;
+
+    CHECK_NULL(index_find(index, "a", 1));
+    CHECK_NULL(index_remove(index, "a", 1));
+    index_seek(index, &cursor, "", 0);
+    CHECK_NULL(index_next(&cursor));
+    CHECK_OK(index_check(index));
+    index_destroy(&index);
+    index_destroy(&index);
+    index_destroy(NULL);
+}
+
+TEST(index_keeps_the_empty_key_first)
+{
+    static const char *const keys[] = {"b", "", "a", "ab"};
+    struct index *index = index_of(keys, 4);
+    struct index_cursor cursor;
+
+    CHECK_EQ(index_find(index, "", 0)->len, 0);
+    index_seek(index, &cursor, NULL, 0);
+    CHECK_EQ(index_next(&cursor)->len, 0);
+    CHECK_MEM(index_next(&cursor)->bytes, "a", 1);
+    CHECK_MEM(index_next(&cursor)->bytes, "ab", 2);
+    CHECK_MEM(index_next(&cursor)->bytes, "b", 1);
+    CHECK_NULL(index_next(&cursor));
+    index_empty(&index);
+}
+
+TEST(index_tells_a_key_from_the_same_with_zero_bytes_behind)
+{
+    struct index *index = index_new();
+    static const char zeros[6] = "a\0\0\0\0";
+
+    for (size_t len = 6; len >= 1; len--)
+        CHECK_OK(index_insert(index, &item_new(zeros, len)->key));
+    for (size_t len = 1; len <= 6; len++)
+        CHECK_EQ(index_find(index, zeros, len)->len, len);
+    index_empty(&index);
+}
+
+TEST(index_refuses_a_key_twice_and_keeps_the_first)
+{
+    static const char *const keys[] = {"plan"};
+    struct index *index = index_of(keys, 1);
+    struct index_key *first = index_find(index, "plan", 4);
+    struct item *again = item_new("plan", 4);
+
+    CHECK_EQ(index_insert(index, &again->key), -EEXIST);
+    assert_ptr_equal(index_find(index, "plan", 4), first);
+    CHECK_EQ(index_count(index), 1);
+    free(again);
+    index_empty(&index);
+}
+
+TEST(index_cursor_stays_valid_across_reads)
+{
+    static const char *const keys[] = {"a", "b", "c"};
+    struct index *index = index_of(keys, 3);
+    struct index_cursor cursor;
+
+    index_seek(index, &cursor, "aa", 2);
+    CHECK_MEM(index_next(&cursor)->bytes, "b", 1);
+    assert_non_null(index_find(index, "a", 1));
+    CHECK_MEM(index_next(&cursor)->bytes, "c", 1);
+    index_empty(&index);
+}
+
+TEST(index_key_begins_with_itself_and_its_prefixes_only)
+{
+    struct item *item = item_new("a/b", 3);
+
+    CHECK(index_key_begins(&item->key, "", 0));
+    CHECK(index_key_begins(&item->key, "a/", 2));
+    CHECK(index_key_begins(&item->key, "a/b", 3));
+    CHECK_NOT(index_key_begins(&item->key, "a/bc", 4));
+    CHECK_NOT(index_key_begins(&item->key, "b", 1));
+    free(item);
+}
+
+TEST(index_costs_less_than_24_bytes_a_key)
+{
+    struct index *index = index_new();
+    unsigned char bytes[16];
+    size_t n = 50000;
+
+    dice = 11;
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < sizeof(bytes); j++)
+            bytes[j] = (unsigned char)roll(256);
+        CHECK_OK(index_insert(index, &item_new(bytes, sizeof(bytes))->key));
+    }
+    CHECK(index_bytes(index) < 24 * n);
+    index_empty(&index);
+}
+
+CHECK_MAIN
