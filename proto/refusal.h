@@ -47,13 +47,17 @@
     X(NO_IDENTITY, 132, LOCAL, "no identity for this broker")                  \
     X(BROKEN, 133, LOCAL, "a proof or a check failed")                         \
     X(INTERRUPTED, 134, LOCAL, "interrupted")                                  \
-    X(CLOSED, 135, LOCAL, "the handle is closed")
+    X(CLOSED, 135, LOCAL, "the handle is closed")                              \
+    X(OUTCOME_UNKNOWN, 136, LOCAL, "it may have happened, or not")
 
+/* choir.h states the same numbers; agent-sdk/error.c holds them in step. */
+#ifndef CHOIR_H
 enum refusal {
 #define X(name, number, class, sentence) CHOIR_##name = (number),
     CHOIR_REFUSALS(X)
 #undef X
 };
+#endif
 
 enum refusal_class {
     REFUSAL_OUTCOME,

@@ -1,0 +1,570 @@
+/* choir.h - the client library of the Choir broker.
+ *
+ * Choir gives a team of agents one durable, versioned, signed context and one
+ * set of task queues. This header is the whole library: opaque handles, plain
+ * C types, one pollable descriptor, no callbacks. It includes nothing of
+ * Choir's own and is safe to use from C++ and from foreign-function
+ * interfaces.
+ *
+ * --- In ten lines ---------------------------------------------------------
+ *
+ *     struct choir *c;
+ *     uint64_t revision;
+ *
+ *     if (choir_open(NULL, &c))                // finds broker and identity
+ *         return fprintf(stderr, "%s\n", choir_error_text()), 1;
+ *     if (choir_put(c, "plan", "draft", 5, &revision))
+ *         fprintf(stderr, "%s\n", choir_error_text());
+ *     choir_close(&c);
+ *
+ * --- Words ----------------------------------------------------------------
+ *
+ * revision  The one number. Every accepted operation gets the next one in the
+ *           ledger; it is the version of what it wrote, the id of a task it
+ *           submitted, the token of a lease, and where a watch goes on.
+ * request   One operation or question, named like in proto/schema.h ("put",
+ *           "get", "watch", ...) with fields named like there ("key", ...).
+ *           The functions below for single verbs are made of nothing else.
+ * event     What comes back: the outcome of a request, or something that a
+ *           standing request (watch, tap, work, await) delivers.
+ *
+ * --- Return values --------------------------------------------------------
+ *
+ * Functions that can fail return int: 0 done; a negative errno for failures
+ * of this process (-ENOMEM, -EACCES, ...); a positive CHOIR_* code for what
+ * the broker refused or for what stands between it and us. After a non-zero
+ * return choir_error_text() says what was refused, by which limit, and what
+ * to do next. In addition to the errors listed with a function, every
+ * function that takes a handle may return CHOIR_CLOSED (in a forked child:
+ * a handle belongs to the process that opened it; open another).
+ *
+ * --- Threads, processes, signals ------------------------------------------
+ *
+ * A handle may be used by any number of threads at once. One thread of the
+ * library's own does the input and output: it signs, sends, sends again after
+ * a reconnect, verifies what arrives, and keeps leases alive while the caller
+ * is busy elsewhere. It calls nothing of yours and has all signals blocked.
+ * A request, an event and a string belong to one thread at a time.
+ * Every process opens its own handle: see fork above.
+ *
+ * --- Exactly once ---------------------------------------------------------
+ *
+ * A request that was sent is kept, byte for byte, until its outcome arrives,
+ * and is sent again after every reconnect; the broker never applies it twice.
+ * A call that ends with CHOIR_TIMEOUT has NOT been taken back: it goes on and
+ * may still happen. If the session was lost meanwhile (broker restored, agent
+ * revoked, idle for too long) an operation without an "id" whose outcome
+ * never arrived ends with CHOIR_OUTCOME_UNKNOWN; one with an "id" is sent
+ * again in a new session, safely: the broker knows the id.
+ *
+ * --- Trust ----------------------------------------------------------------
+ *
+ * Everything that arrives is checked before it becomes an event: the broker's
+ * signature (pinned at enrolment), its place under it, ledger, recipient,
+ * and that the ledger never goes backwards, not even from one run of the
+ * program to the next. What fails is CHOIR_BROKEN, CHOIR_WRONG_BROKER or
+ * CHOIR_LEDGER_BEHIND, and nothing more is accepted.
+ *
+ * Since 0.1 unless a function says otherwise. */
+#ifndef CHOIR_H
+#define CHOIR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define CHOIR_API __attribute__((visibility("default")))
+#define CHOIR_MUST_CHECK __attribute__((warn_unused_result))
+#else
+#define CHOIR_API
+#define CHOIR_MUST_CHECK
+#endif
+
+#define CHOIR_VERSION_MAJOR 0
+#define CHOIR_VERSION_MINOR 1
+#define CHOIR_VERSION_PATCH 0
+
+/* Version of the library that is loaded: "0.1.0". Static. */
+CHOIR_API const char *choir_version(void);
+
+/* --- Codes ---------------------------------------------------------------- */
+
+/* The numbers of proto/refusal.h, which some of our own files include too. */
+#ifndef CHOIR_PROTO_REFUSAL_H
+enum choir_code {
+    CHOIR_OK = 0,
+    /* outcomes: recorded in the ledger */
+    CHOIR_CONFLICT = 1,    /* the key is not at the revision you named */
+    CHOIR_FENCED = 3,      /* the lease is no longer yours */
+    CHOIR_DENIED = 4,      /* not granted */
+    CHOIR_NOT_FOUND = 5,   /* no such thing, or you may not see it */
+    CHOIR_OVER_LIMIT = 6,  /* a limit is reached */
+    CHOIR_UNSUPPORTED = 7, /* unknown field or verb */
+    CHOIR_INVALID = 8,     /* the arguments do not fit together */
+    CHOIR_TERMINAL = 9,    /* the task is already final */
+    CHOIR_EXPIRED = 10,    /* the invitation is used up or too old */
+    CHOIR_NAME_TAKEN = 11, /* another agent has that name */
+    CHOIR_REPEATED = 12,   /* this operation id was used before */
+    /* turned away: nothing happened, nothing was recorded */
+    CHOIR_READ_ONLY = 64,     /* the broker is short of disk space */
+    CHOIR_BUSY = 65,          /* the broker, or this handle, has its fill */
+    CHOIR_RATE = 66,          /* you write faster than you may */
+    CHOIR_MALFORMED = 67,     /* against the specification */
+    CHOIR_SEQ_GAP = 68,       /* handled inside the library */
+    CHOIR_SESSION_ENDED = 69, /* handled inside the library */
+    CHOIR_ANSWERED = 70,      /* handled inside the library */
+    CHOIR_EPOCH_CHANGED = 71, /* the ledger was restored */
+    CHOIR_BAD_CHALLENGE = 72, /* handled inside the library */
+    CHOIR_TOO_LARGE = 73,     /* larger than this broker accepts */
+    CHOIR_EQUIVOCATION = 74,  /* two different bundles under one number */
+    CHOIR_UNKNOWN_AGENT = 75, /* no such agent, or its key is revoked */
+    CHOIR_BAD_SIGNATURE = 76, /* the signature does not fit the bytes */
+    CHOIR_WRONG_LEDGER = 77,  /* meant for another ledger */
+    /* reads */
+    CHOIR_COMPACTED = 96, /* that revision is no longer kept */
+    CHOIR_FUTURE = 97,    /* that revision does not exist yet */
+    /* said by this library */
+    CHOIR_TIMEOUT = 128,         /* no answer in time; it may still happen */
+    CHOIR_UNREACHABLE = 129,     /* the broker cannot be reached */
+    CHOIR_WRONG_BROKER = 130,    /* not the broker that was pinned */
+    CHOIR_LEDGER_BEHIND = 131,   /* it has lost what we have seen */
+    CHOIR_NO_IDENTITY = 132,     /* no identity for this broker */
+    CHOIR_BROKEN = 133,          /* a proof or a check failed */
+    CHOIR_INTERRUPTED = 134,     /* choir_interrupt was called */
+    CHOIR_CLOSED = 135,          /* the handle is closed, or not ours */
+    CHOIR_OUTCOME_UNKNOWN = 136, /* it may have happened, or not */
+};
+#endif
+
+/* States of a task, in the field "state". */
+enum choir_task_state {
+    CHOIR_TASK_QUEUED = 1,
+    CHOIR_TASK_WORKING = 2,
+    CHOIR_TASK_COMPLETED = 4,
+    CHOIR_TASK_FAILED = 5,
+    CHOIR_TASK_CANCELLED = 6,
+    CHOIR_TASK_DEAD = 7,
+};
+
+/* Rights, in the field "rights" of a grant: a sum. */
+enum choir_right {
+    CHOIR_RIGHT_READ = 1,
+    CHOIR_RIGHT_WRITE = 2,
+    CHOIR_RIGHT_SUBMIT = 4,
+    CHOIR_RIGHT_WORK = 8,
+    CHOIR_RIGHT_SEND = 16,
+    CHOIR_RIGHT_TAP = 32,
+    CHOIR_RIGHT_ADMIN = 64,
+};
+
+/* "CONFLICT" for CHOIR_CONFLICT, "ENOENT" for -ENOENT; "UNKNOWN" for a
+ * number without a name. Static. Any thread. */
+CHOIR_API const char *choir_code_name(int code);
+/* One sentence for a person. Static. Any thread. */
+CHOIR_API const char *choir_code_sentence(int code);
+/* "queued", "working", ... Static. */
+CHOIR_API const char *choir_state_name(unsigned state);
+/* Is that state final? */
+CHOIR_API bool choir_state_final(unsigned state);
+
+/* Why the last call of THIS THREAD that returned non-zero did so; kept until
+ * the next one that does. One line, without a newline, that begins with the
+ * code's name: "CONFLICT key=plan base=40 current=57: the key is not at the
+ * revision you named". Never NULL. Holds no secrets. Borrowed until this
+ * thread's next call into the library. */
+CHOIR_API const char *choir_error_text(void);
+/* Its code, as returned. */
+CHOIR_API int choir_error_code(void);
+/* The revision that goes with it, or 0. CONFLICT: where the key is now (0:
+ * absent). REPEATED: the revision of the first use of that id. */
+CHOIR_API uint64_t choir_error_revision(void);
+
+/* Frees a string that a function below gave you as owned. NULL is allowed. */
+CHOIR_API void choir_free(void *p);
+
+/* --- Opening -------------------------------------------------------------- */
+
+struct choir;
+
+enum choir_open_flags {
+    /* Return at once; requests wait until the broker is reached. Failures
+     * that waiting cannot cure still show at the first call that waits. */
+    CHOIR_OPEN_NOWAIT = 1,
+    /* The operator's word after a restore: accept the ledger as it is now,
+     * though it is behind what this identity has seen, and remember that. */
+    CHOIR_ACCEPT_EPOCH = 2,
+    /* Do not enrol silently; CHOIR_NO_IDENTITY instead. */
+    CHOIR_OPEN_KNOWN = 4,
+};
+
+/* All strings are borrowed during the call and may be NULL for the default.
+ * Start from CHOIR_OPTIONS_INIT, so that a later, longer struct still works.
+ */
+struct choir_options {
+    size_t struct_bytes;       /* sizeof(struct choir_options) */
+    const char *url;           /* CHOIR_URL; else that of the local broker */
+    const char *name;          /* CHOIR_AS; else the program's name */
+    const char *identity_path; /* CHOIR_IDENTITY; else see choir_discover */
+    const char *space;         /* CHOIR_SPACE; else "main" */
+    const char *data_dir;      /* where to look for a local broker:
+                                  CHOIR_DATA; else its own default */
+    const char *const *labels; /* "model=x", ...; NULL ends. Signed, shown as
+                                  reported, never believed. At most 16 */
+    int timeout_ms;            /* of blocking calls; 0: 10,000; -1: never */
+    unsigned flags;            /* enum choir_open_flags */
+    size_t in_flight_bytes;    /* requests not yet answered; 0: 64 MiB */
+};
+#define CHOIR_OPTIONS_INIT                                                   \
+    {                                                                        \
+        sizeof(struct choir_options), NULL, NULL, NULL, NULL, NULL, NULL, 0, \
+            0, 0                                                             \
+    }
+
+/* Find broker and identity, connect, open a session.
+ * options: borrowed; NULL for all defaults.  c: owned, give to choir_close.
+ * Returns 0; CHOIR_NO_IDENTITY (run `choir join`); CHOIR_UNREACHABLE (nothing
+ * answered in timeout_ms); CHOIR_WRONG_BROKER; CHOIR_LEDGER_BEHIND;
+ * CHOIR_UNKNOWN_AGENT (revoked); CHOIR_INVALID (an option); -EACCES (an
+ * identity file others may read); -ENOMEM and others. */
+CHOIR_API CHOIR_MUST_CHECK int choir_open(const struct choir_options *options,
+                                          struct choir **c);
+
+/* End the session, stop the library's thread, free everything; *c becomes
+ * NULL. NULL and *c == NULL are allowed. Operations not yet answered get up
+ * to one second to be; call choir_flush first to be sure. Tasks that were
+ * delivered to this handle but never fetched are given back by nak. Other
+ * threads must have left the handle. */
+CHOIR_API void choir_close(struct choir **c);
+
+/* Enrol with an invitation ("choir-invite-1:...") under options->name and
+ * store the identity; nothing stays connected. An identity that is already
+ * there for that name and ledger is kept: that is success too.
+ * invitation: borrowed.  path: if not NULL, owned: where the identity is.
+ * Returns 0; CHOIR_EXPIRED; CHOIR_NAME_TAKEN; CHOIR_MALFORMED (not an
+ * invitation); CHOIR_UNREACHABLE; CHOIR_WRONG_BROKER; negative errno. */
+CHOIR_API CHOIR_MUST_CHECK int choir_join(const char *invitation,
+                                          const struct choir_options *options,
+                                          char **path);
+
+/* How choir_open would find broker and identity, step by step, without
+ * connecting: lines "step=... value=... from=... note=...".
+ * text: owned; set also when the return is not 0. Returns what choir_open
+ * would say before connecting: 0 or CHOIR_NO_IDENTITY, ... */
+CHOIR_API int choir_discover(const struct choir_options *options, char **text);
+
+/* Facts about the handle. Strings are borrowed until choir_close. */
+CHOIR_API const char *choir_url(const struct choir *c);
+CHOIR_API const char *choir_name(const struct choir *c);
+CHOIR_API const char *choir_space(const struct choir *c);
+CHOIR_API const char *choir_identity_path(const struct choir *c);
+/* 64 hex digits each. */
+CHOIR_API const char *choir_agent_id(const struct choir *c);
+CHOIR_API const char *choir_ledger_id(const struct choir *c);
+/* Is there a session with the broker right now? */
+CHOIR_API bool choir_connected(struct choir *c);
+/* The session's number; 0 before the first. */
+CHOIR_API uint64_t choir_session(struct choir *c);
+/* The newest the broker has proven to us: epoch, entries, and the root of the
+ * ledger's tree over them (64 hex digits and NUL). Each may be NULL. */
+CHOIR_API void choir_checkpoint(struct choir *c, uint64_t *epoch,
+                                uint64_t *size, char root[65]);
+/* A limit the broker told ("value_bytes_max", "bundle_bytes_max", ...);
+ * 0 if it told none by that name, or nothing yet. */
+CHOIR_API uint64_t choir_limit(struct choir *c, const char *name);
+
+/* --- Context: blocking calls ---------------------------------------------- */
+
+/* In these calls the space is the handle's, texts are NUL-terminated UTF-8,
+ * values any bytes. They wait up to the handle's timeout and then return
+ * CHOIR_TIMEOUT, or CHOIR_UNREACHABLE if there is no connection. All may
+ * return CHOIR_DENIED, CHOIR_OVER_LIMIT, CHOIR_TOO_LARGE, CHOIR_READ_ONLY,
+ * CHOIR_RATE, CHOIR_BUSY, CHOIR_INTERRUPTED, CHOIR_OUTCOME_UNKNOWN. */
+
+/* Write key, whatever is there.
+ * revision: of the new version; may be NULL. */
+CHOIR_API CHOIR_MUST_CHECK int choir_put(struct choir *c, const char *key,
+                                         const void *value, size_t bytes,
+                                         uint64_t *revision);
+/* Write key only if it is at if_revision; 0: only if it is absent.
+ * CHOIR_CONFLICT otherwise: choir_error_revision() says where it is. */
+CHOIR_API CHOIR_MUST_CHECK int choir_put_if(struct choir *c, const char *key,
+                                            const void *value, size_t bytes,
+                                            uint64_t if_revision,
+                                            uint64_t *revision);
+/* Delete key. if_revision 0: whatever is there. CHOIR_NOT_FOUND;
+ * CHOIR_CONFLICT. */
+CHOIR_API CHOIR_MUST_CHECK int choir_delete(struct choir *c, const char *key,
+                                            uint64_t if_revision,
+                                            uint64_t *revision);
+
+struct choir_event;
+
+/* Read key as it is now (at_revision 0) or was at that revision.
+ * e: owned; choir_event_value() gives the value, the fields are "revision",
+ * "type", "agent", "time", "prev", "task", "created", "seen".
+ * CHOIR_NOT_FOUND; CHOIR_COMPACTED; CHOIR_FUTURE. */
+CHOIR_API CHOIR_MUST_CHECK int choir_get(struct choir *c, const char *key,
+                                         uint64_t at_revision,
+                                         struct choir_event **e);
+/* One page of the keys that begin with prefix ("": all), in order.
+ * after: NULL, or the "after" text of the page before; none: the last page.
+ * e: owned; elements of "items" have "key", "revision", "type", "size",
+ * "agent", "created". */
+CHOIR_API CHOIR_MUST_CHECK int choir_list(struct choir *c, const char *prefix,
+                                          const char *after,
+                                          uint64_t at_revision,
+                                          struct choir_event **e);
+/* The versions of key, newest first, from `from` on downwards (0: now).
+ * e: owned; "items" with "revision", "kind" (0 put, 1 delete), "agent",
+ * "time", ...; "prev": where the next page starts, 0: no more. */
+CHOIR_API CHOIR_MUST_CHECK int choir_log(struct choir *c, const char *key,
+                                         uint64_t from, struct choir_event **e);
+
+/* Watch every change of keys that begin with prefix, from revision `from` on
+ * (inclusive; 0: only what comes now). Each revision exactly once, in order,
+ * whole, across reconnects and broker restarts. The broker sends ahead by a
+ * bounded number; a slow reader costs nobody memory.
+ * watch: fetch its events with choir_wait or choir_next: "change" (fields
+ * "revision", "time", "agent", "items" with "key", "kind", "value"), one
+ * "caught_up", and as the last "watch_over" with the reason. */
+CHOIR_API CHOIR_MUST_CHECK int choir_watch(struct choir *c, const char *prefix,
+                                           uint64_t from, uint64_t *watch);
+/* End a watch, tap, work or await request: no event of it comes any more. */
+CHOIR_API int choir_cancel(struct choir *c, uint64_t request);
+
+/* --- Tasks: blocking calls ------------------------------------------------ */
+
+/* Put a task into a queue. task: its id. */
+CHOIR_API CHOIR_MUST_CHECK int choir_submit(struct choir *c, const char *queue,
+                                            const void *payload, size_t bytes,
+                                            uint64_t *task);
+/* Wait until a task is final. e: owned; "task_state" with "state", "reason",
+ * the result as its value. timeout_ms: -1 for ever. CHOIR_NOT_FOUND. The
+ * return is 0 for every final state: look at "state". */
+CHOIR_API CHOIR_MUST_CHECK int choir_result(struct choir *c, uint64_t task,
+                                            int timeout_ms,
+                                            struct choir_event **e);
+
+/* Claim the next task of a queue: highest priority first, oldest first. From
+ * then on the library keeps its lease alive, however long the work takes,
+ * until one of the calls below, or until it is lost (an event "lease_lost";
+ * choir_task_held).
+ * timeout_ms: -1 for ever; 0: only if one has arrived already.
+ * task: owned, free with choir_event_free; payload as its value; "task",
+ * "token", "attempt", "space", "queue", "type", "agent" (who submitted),
+ * "progress" (last progress of an earlier attempt). CHOIR_TIMEOUT. */
+CHOIR_API CHOIR_MUST_CHECK int choir_work(struct choir *c, const char *queue,
+                                          int timeout_ms,
+                                          struct choir_event **task);
+/* Do we still hold its lease, as far as we know? */
+CHOIR_API bool choir_task_held(struct choir *c, const struct choir_event *task);
+/* Record progress; the last one goes to the next attempt. CHOIR_FENCED: stop,
+ * the task is no longer ours. task: borrowed, as in all of these. */
+CHOIR_API CHOIR_MUST_CHECK int choir_progress(struct choir *c,
+                                              const struct choir_event *task,
+                                              const void *value, size_t bytes);
+/* Done, with this result. CHOIR_FENCED. With context writes in the same
+ * transaction: choir_complete_new. */
+CHOIR_API CHOIR_MUST_CHECK int choir_complete(struct choir *c,
+                                              const struct choir_event *task,
+                                              const void *result, size_t bytes);
+/* It cannot be done: failed, final. */
+CHOIR_API CHOIR_MUST_CHECK int choir_fail(struct choir *c,
+                                          const struct choir_event *task,
+                                          const char *reason);
+/* Give it back; another attempt follows after a back-off that grows.
+ * reason may be NULL. */
+CHOIR_API CHOIR_MUST_CHECK int choir_nak(struct choir *c,
+                                         const struct choir_event *task,
+                                         const char *reason);
+
+/* --- Transactions ---------------------------------------------------------- */
+
+struct choir_request;
+
+/* A transaction: compares, then writes, all or nothing, one revision.
+ * Owned: give to choir_commit (or choir_request_free). NULL: no memory.
+ * Errors of the calls in between are kept and returned by choir_commit. */
+CHOIR_API struct choir_request *choir_txn_new(struct choir *c);
+/* A completion of task that may carry compares and writes likewise. */
+CHOIR_API struct choir_request *choir_complete_new(
+    struct choir *c, const struct choir_event *task, const void *result,
+    size_t bytes);
+/* Only if key is at revision (0: absent). */
+CHOIR_API void choir_txn_compare(struct choir_request *r, const char *key,
+                                 uint64_t revision);
+/* Only if nothing under prefix changed after revision. */
+CHOIR_API void choir_txn_unchanged(struct choir_request *r, const char *prefix,
+                                   uint64_t revision);
+CHOIR_API void choir_txn_put(struct choir_request *r, const char *key,
+                             const void *value, size_t bytes);
+CHOIR_API void choir_txn_delete(struct choir_request *r, const char *key);
+/* Send it and wait. Takes the request whatever happens; *r becomes NULL.
+ * revision: may be NULL. CHOIR_CONFLICT, CHOIR_FENCED, CHOIR_INVALID. */
+CHOIR_API CHOIR_MUST_CHECK int choir_commit(struct choir *c,
+                                            struct choir_request **r,
+                                            uint64_t *revision);
+
+/* --- Requests: everything, by name ---------------------------------------- */
+
+/* Every verb an agent may say, with the fields of proto/schema.h by their
+ * names. The library fills in, when they are not set: "space" (the handle's),
+ * "watch" and "credit" of watch and tap. It refuses session_open,
+ * session_close, enrol, credit and unwatch, which are its own business. */
+
+/* Begin a request. Owned. NULL: choir_error_code() is CHOIR_UNSUPPORTED (no
+ * such verb) or -ENOMEM. */
+CHOIR_API struct choir_request *choir_request_new(struct choir *c,
+                                                  const char *verb);
+/* Set a field. Texts and bytes are copied. choir_request_text also sets a
+ * hash from its 64 hex digits. Returns 0; CHOIR_UNSUPPORTED (the message has
+ * no such field); CHOIR_INVALID (wrong kind, no UTF-8); CHOIR_OVER_LIMIT (the
+ * text names field, value and limit); -ENOMEM. The first error is kept too,
+ * and choir_send returns it. */
+CHOIR_API int choir_request_uint(struct choir_request *r, const char *field,
+                                 uint64_t value);
+CHOIR_API int choir_request_text(struct choir_request *r, const char *field,
+                                 const char *text);
+CHOIR_API int choir_request_bytes(struct choir_request *r, const char *field,
+                                  const void *p, size_t bytes);
+/* Add a payload slot: the value of a put, the payload of a submit, the result
+ * of a completion (slot 0), values of writes ("slot" in the write names it).
+ * slot: if not NULL, its number. CHOIR_OVER_LIMIT; CHOIR_UNSUPPORTED (the
+ * message carries none); -ENOMEM. */
+CHOIR_API int choir_request_slot(struct choir_request *r, const void *p,
+                                 size_t bytes, unsigned *slot);
+/* Begin one element of a list field ("compares", "writes", "grants", "items");
+ * until choir_request_end the setters above set the element's fields. */
+CHOIR_API int choir_request_begin(struct choir_request *r, const char *list);
+CHOIR_API int choir_request_end(struct choir_request *r);
+/* Free without sending; *r becomes NULL. */
+CHOIR_API void choir_request_free(struct choir_request **r);
+
+/* Hand it over. Sent at once, or with others that are waiting; never waits to
+ * fill a bundle.
+ * r: taken and set to NULL on success, still yours otherwise.
+ * timeout_ms: how long to wait for room in flight; 0: not at all; -1: for
+ * ever.  request: its number on this handle, never 0, never used again.
+ * Returns 0; CHOIR_BUSY (no room in time); CHOIR_INVALID (needs a field that
+ * is not set, or an earlier setter failed); CHOIR_TOO_LARGE; or what ended the
+ * connection for good. */
+CHOIR_API CHOIR_MUST_CHECK int choir_send(struct choir *c,
+                                          struct choir_request **r,
+                                          int timeout_ms, uint64_t *request);
+
+/* Let `more` further tasks come to a "work" request, on top of those its
+ * "credit" field allowed, so that a worker decides how many it has in hand:
+ * begin with as many as it runs at once, and add one when one is finished.
+ * more < 0: no further ones. Kept across reconnects. A task that crosses with
+ * this call on its way may come on top. CHOIR_NOT_FOUND: no such request. */
+CHOIR_API int choir_credit(struct choir *c, uint64_t request, int64_t more);
+
+/* --- Events ---------------------------------------------------------------- */
+
+/* Readable (POLLIN) while choir_next has something. Do not read from it, do
+ * not close it. Borrowed until choir_close. */
+CHOIR_API int choir_fd(struct choir *c);
+
+/* The next event of any request, in the order of arrival. Events that a
+ * blocking call waits for do not come this way.
+ * timeout_ms: 0 not at all, -1 for ever.  e: owned.
+ * Returns 0; CHOIR_TIMEOUT; CHOIR_INTERRUPTED. When the connection has ended
+ * for good, what still stood in the queue comes first, then that code. */
+CHOIR_API CHOIR_MUST_CHECK int choir_next(struct choir *c, int timeout_ms,
+                                          struct choir_event **e);
+/* The next event of this request, past those of others. Returns 0 whatever the
+ * outcome: see choir_event_code. CHOIR_TIMEOUT: it goes on; wait again or
+ * choir_cancel it. CHOIR_NOT_FOUND: no such request, or its last event was
+ * taken. */
+CHOIR_API CHOIR_MUST_CHECK int choir_wait(struct choir *c, uint64_t request,
+                                          int timeout_ms,
+                                          struct choir_event **e);
+/* Send and wait for the outcome: 0 or the refusal's code, with its text. Takes
+ * the request whatever happens.
+ * e: if not NULL, owned; also set when the broker refused, so that the fields
+ * of the refusal can be read. */
+CHOIR_API CHOIR_MUST_CHECK int choir_call(struct choir *c,
+                                          struct choir_request **r,
+                                          int timeout_ms,
+                                          struct choir_event **e);
+/* Wait until everything sent so far has its outcome. CHOIR_TIMEOUT. */
+CHOIR_API CHOIR_MUST_CHECK int choir_flush(struct choir *c, int timeout_ms);
+/* Make every call that waits now return CHOIR_INTERRUPTED; if none does, the
+ * next one that would. The one function that may be called from a signal
+ * handler. */
+CHOIR_API void choir_interrupt(struct choir *c);
+
+/* *e becomes NULL; NULL is allowed. Everything borrowed from it is gone. */
+CHOIR_API void choir_event_free(struct choir_event **e);
+
+/* What it is: "done" (outcome of an operation), "reply" (answer to a
+ * question), "change", "caught_up", "task", "task_state", "lease_lost",
+ * "entry", "notice", "watch_over". Static. */
+CHOIR_API const char *choir_event_name(const struct choir_event *e);
+/* The request it belongs to, and that request's verb ("put"). */
+CHOIR_API uint64_t choir_event_request(const struct choir_event *e);
+CHOIR_API const char *choir_event_verb(const struct choir_event *e);
+/* The outcome: 0 or CHOIR_*. */
+CHOIR_API int choir_event_code(const struct choir_event *e);
+/* A line for a person about an event whose code is not 0, as
+ * choir_error_text. Borrowed from the event. */
+CHOIR_API const char *choir_event_explain(const struct choir_event *e);
+/* Is it the last one of its request? */
+CHOIR_API bool choir_event_last(const struct choir_event *e);
+/* Fields by name. Absent ones: false, 0, NULL. Texts are NUL-terminated,
+ * hashes 64 hex digits when asked for as text. Borrowed from the event. */
+CHOIR_API bool choir_event_has(const struct choir_event *e, const char *field);
+CHOIR_API uint64_t choir_event_uint(const struct choir_event *e,
+                                    const char *field);
+CHOIR_API const char *choir_event_text(const struct choir_event *e,
+                                       const char *field);
+CHOIR_API const void *choir_event_bytes(const struct choir_event *e,
+                                        const char *field, size_t *bytes);
+/* The field "value": of a get, a task's payload, a result. Never NULL when
+ * there is one, even an empty one. */
+CHOIR_API const void *choir_event_value(const struct choir_event *e,
+                                        size_t *bytes);
+/* Elements of a list ("items") and messages inside this one ("effect"; in an
+ * "entry" also "header" and "head"), as events of their own of which only the
+ * fields may be asked. Borrowed from e; do not free. */
+CHOIR_API size_t choir_event_count(const struct choir_event *e,
+                                   const char *field);
+CHOIR_API const struct choir_event *choir_event_item(
+    const struct choir_event *e, const char *field, size_t i);
+/* Pair i of "labels" or "trace". false: no such pair. */
+CHOIR_API bool choir_event_label(const struct choir_event *e, const char *field,
+                                 size_t i, const char **name,
+                                 const char **text);
+
+/* Every field that is there, so that an event can be printed without knowing
+ * it: call with i = 0, 1, ... until false. Everything borrowed from e. */
+enum choir_kind {
+    CHOIR_KIND_UINT,   /* number */
+    CHOIR_KIND_TEXT,   /* text (NUL-terminated), bytes */
+    CHOIR_KIND_BYTES,  /* data, bytes */
+    CHOIR_KIND_HASH,   /* data, bytes; text: hex */
+    CHOIR_KIND_LIST,   /* number of elements: choir_event_item */
+    CHOIR_KIND_LABELS, /* number of pairs: choir_event_label */
+    CHOIR_KIND_PART,   /* one message: choir_event_item(e, name, 0) */
+};
+struct choir_field {
+    const char *name; /* static */
+    enum choir_kind kind;
+    uint64_t number;
+    const char *text;
+    const void *data;
+    size_t bytes;
+};
+CHOIR_API bool choir_event_field(const struct choir_event *e, size_t i,
+                                 struct choir_field *field);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
