@@ -34,7 +34,7 @@ struct bundle {
     uint32_t count;
     bool has_key; /* only in session 0 */
     uint8_t public_key[KEY_PUBLIC_BYTES];
-    struct hash hash; /* of the header: the bundle's name */
+    struct hash hash;  /* of the header: the bundle's name */
     struct bytes rest; /* operations, not yet looked at */
     struct bundle_op *ops;
     struct hash *leaves; /* owned: the operations' hashes */
@@ -84,8 +84,8 @@ struct bundle_facts {
     unsigned kind;
     struct hash ledger, agent, prev_hash;
     uint64_t session, first_seq, answered, seen, epoch, time;
-    const uint8_t *public_key;   /* 32 bytes, in session 0; else NULL */
-    struct bytes labels, trace;  /* encoded pairs; may be empty */
+    const uint8_t *public_key;  /* 32 bytes, in session 0; else NULL */
+    struct bytes labels, trace; /* encoded pairs; may be empty */
     unsigned label_count, trace_count;
 };
 

@@ -101,7 +101,8 @@ static int body_get(struct note *n, struct cursor *c)
     struct buf root = {0};
     int r;
 
-    if (line_get(c, &line) || !bytes_start_with(line, bytes_text("choir.ledger/")) ||
+    if (line_get(c, &line) ||
+        !bytes_start_with(line, bytes_text("choir.ledger/")) ||
         hash_parse_hex(&n->ledger, bytes_of(line.p + 13, line.n - 13)))
         return CHOIR_MALFORMED;
     if (line_get(c, &line) || number_get(line, &n->size))

@@ -143,67 +143,41 @@ int pack_next(struct cursor *c, struct pack_item *item)
     if (t <= 0xbf)
         return take(c, item, PACK_TEXT, t & 0x1f);
     switch (t) {
-    case 0xc0:
-        return 0;
+    case 0xc0: return 0;
     case 0xc2:
     case 0xc3:
         item->kind = PACK_BOOL;
         item->u = t & 1;
         return 0;
-    case 0xc4:
-        return take_long(c, item, PACK_BYTES, 1, 0);
-    case 0xc5:
-        return take_long(c, item, PACK_BYTES, 2, 0x100);
-    case 0xc6:
-        return take_long(c, item, PACK_BYTES, 4, 0x10000);
-    case 0xc7:
-        return ext_long(c, item, 1, 0);
-    case 0xc8:
-        return ext_long(c, item, 2, 0x100);
-    case 0xc9:
-        return ext_long(c, item, 4, 0x10000);
-    case 0xca:
-        return float_of(c, item, 4);
-    case 0xcb:
-        return float_of(c, item, 8);
-    case 0xcc:
-        return uint_long(c, item, 1, 0x80);
-    case 0xcd:
-        return uint_long(c, item, 2, 0x100);
-    case 0xce:
-        return uint_long(c, item, 4, 0x10000);
-    case 0xcf:
-        return uint_long(c, item, 8, 0x100000000);
-    case 0xd0:
-        return int_long(c, item, 1, -33);
-    case 0xd1:
-        return int_long(c, item, 2, -129);
-    case 0xd2:
-        return int_long(c, item, 4, -32769);
-    case 0xd3:
-        return int_long(c, item, 8, -2147483649LL);
+    case 0xc4: return take_long(c, item, PACK_BYTES, 1, 0);
+    case 0xc5: return take_long(c, item, PACK_BYTES, 2, 0x100);
+    case 0xc6: return take_long(c, item, PACK_BYTES, 4, 0x10000);
+    case 0xc7: return ext_long(c, item, 1, 0);
+    case 0xc8: return ext_long(c, item, 2, 0x100);
+    case 0xc9: return ext_long(c, item, 4, 0x10000);
+    case 0xca: return float_of(c, item, 4);
+    case 0xcb: return float_of(c, item, 8);
+    case 0xcc: return uint_long(c, item, 1, 0x80);
+    case 0xcd: return uint_long(c, item, 2, 0x100);
+    case 0xce: return uint_long(c, item, 4, 0x10000);
+    case 0xcf: return uint_long(c, item, 8, 0x100000000);
+    case 0xd0: return int_long(c, item, 1, -33);
+    case 0xd1: return int_long(c, item, 2, -129);
+    case 0xd2: return int_long(c, item, 4, -32769);
+    case 0xd3: return int_long(c, item, 8, -2147483649LL);
     case 0xd4:
     case 0xd5:
     case 0xd6:
     case 0xd7:
-    case 0xd8:
-        return ext(c, item, 1ULL << (t - 0xd4));
-    case 0xd9:
-        return take_long(c, item, PACK_TEXT, 1, 32);
-    case 0xda:
-        return take_long(c, item, PACK_TEXT, 2, 0x100);
-    case 0xdb:
-        return take_long(c, item, PACK_TEXT, 4, 0x10000);
-    case 0xdc:
-        return counted_long(c, item, PACK_ARRAY, 2, 16);
-    case 0xdd:
-        return counted_long(c, item, PACK_ARRAY, 4, 0x10000);
-    case 0xde:
-        return counted_long(c, item, PACK_MAP, 2, 16);
-    case 0xdf:
-        return counted_long(c, item, PACK_MAP, 4, 0x10000);
-    default:
-        return CHOIR_MALFORMED; /* 0xc1 */
+    case 0xd8: return ext(c, item, 1ULL << (t - 0xd4));
+    case 0xd9: return take_long(c, item, PACK_TEXT, 1, 32);
+    case 0xda: return take_long(c, item, PACK_TEXT, 2, 0x100);
+    case 0xdb: return take_long(c, item, PACK_TEXT, 4, 0x10000);
+    case 0xdc: return counted_long(c, item, PACK_ARRAY, 2, 16);
+    case 0xdd: return counted_long(c, item, PACK_ARRAY, 4, 0x10000);
+    case 0xde: return counted_long(c, item, PACK_MAP, 2, 16);
+    case 0xdf: return counted_long(c, item, PACK_MAP, 4, 0x10000);
+    default: return CHOIR_MALFORMED; /* 0xc1 */
     }
 }
 

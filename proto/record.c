@@ -34,8 +34,7 @@ void segment_header_put(uint8_t out[SEGMENT_HEADER_BYTES],
 }
 
 int segment_header_get(struct segment_header *s,
-                       const uint8_t in[SEGMENT_HEADER_BYTES],
-                       uint32_t *format)
+                       const uint8_t in[SEGMENT_HEADER_BYTES], uint32_t *format)
 {
     uint8_t sum[SUM_BYTES];
 
@@ -252,8 +251,7 @@ int group_walk_next(struct group_walk *w, const struct entry **entry)
     e->outcome = (int)(word >> 24);
     e->head = cursor_take(&w->heads, n);
     e->effect = cursor_take(&w->heads, word & 0xffffff);
-    if (w->heads.failed ||
-        walk_payload(w, e->head, &e->rows, &e->payload) ||
+    if (w->heads.failed || walk_payload(w, e->head, &e->rows, &e->payload) ||
         walk_payload(w, e->effect, &e->effect_rows, &e->effect_payload))
         return CHOIR_MALFORMED;
     e->position = e->count - w->left;

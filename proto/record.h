@@ -88,7 +88,7 @@ struct entry {
     uint64_t index, time;
     struct bytes header; /* its bundle's */
     const uint8_t *signature;
-    struct msg bundle;  /* that header, decoded */
+    struct msg bundle; /* that header, decoded */
     struct hash bundle_hash;
     uint32_t position, count; /* in its bundle */
     uint64_t seq, session;

@@ -4,38 +4,32 @@
 const char *refusal_name(int code)
 {
     switch (code) {
-#define X(name, number, class, sentence)                                       \
-    case number:                                                               \
-        return #name;
+#define X(name, number, class, sentence) \
+    case number: return #name;
         CHOIR_REFUSALS(X)
 #undef X
-    default:
-        return "UNKNOWN";
+    default: return "UNKNOWN";
     }
 }
 
 const char *refusal_sentence(int code)
 {
     switch (code) {
-#define X(name, number, class, sentence)                                       \
-    case number:                                                               \
-        return sentence;
+#define X(name, number, class, sentence) \
+    case number: return sentence;
         CHOIR_REFUSALS(X)
 #undef X
-    default:
-        return "an unknown code";
+    default: return "an unknown code";
     }
 }
 
 enum refusal_class refusal_class(int code)
 {
     switch (code) {
-#define X(name, number, class, sentence)                                       \
-    case number:                                                               \
-        return REFUSAL_##class;
+#define X(name, number, class, sentence) \
+    case number: return REFUSAL_##class;
         CHOIR_REFUSALS(X)
 #undef X
-    default:
-        return REFUSAL_NONE;
+    default: return REFUSAL_NONE;
     }
 }

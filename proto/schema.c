@@ -9,14 +9,14 @@
 #define B(name) FIELD_BIT(name)
 
 static const struct field_row fields[FIELD_END] = {
-#define X(number, name, text, kind, max, what)                                 \
+#define X(number, name, text, kind, max, what) \
     [number] = {text, KIND_##kind, (uint64_t)(max), what},
     FIELDS(X)
 #undef X
 };
 
 static const struct message_row messages[256] = {
-#define X(name, verb, text, class, need, may)                                  \
+#define X(name, verb, text, class, need, may) \
     [verb] = {text, CLASS_##class, need, may},
     MESSAGES(X)
 #undef X
@@ -53,39 +53,33 @@ unsigned message_verb(struct bytes name)
 const char *right_name(unsigned bit)
 {
     switch (bit) {
-#define X(name, number, text)                                                  \
-    case number:                                                               \
-        return text;
+#define X(name, number, text) \
+    case number: return text;
         RIGHTS(X)
 #undef X
-    default:
-        return "unknown";
+    default: return "unknown";
     }
 }
 
 const char *task_state_name(unsigned state)
 {
     switch (state) {
-#define X(name, number, text, final)                                           \
-    case number:                                                               \
-        return text;
+#define X(name, number, text, final) \
+    case number: return text;
         TASK_STATES(X)
 #undef X
-    default:
-        return "unknown";
+    default: return "unknown";
     }
 }
 
 bool task_state_final(unsigned state)
 {
     switch (state) {
-#define X(name, number, text, final)                                           \
-    case number:                                                               \
-        return final;
+#define X(name, number, text, final) \
+    case number: return final;
         TASK_STATES(X)
 #undef X
-    default:
-        return false;
+    default: return false;
     }
 }
 
@@ -158,22 +152,17 @@ static bool fits(const struct field_row *row, const struct pack_item *item)
     size_t n = item->bytes.n;
 
     switch (row->kind) {
-    case KIND_UINT:
-        return item->kind == PACK_UINT && item->u <= row->max;
+    case KIND_UINT: return item->kind == PACK_UINT && item->u <= row->max;
     case KIND_TEXT:
         return item->kind == PACK_TEXT && n <= row->max &&
                bytes_utf8(item->bytes);
-    case KIND_BYTES:
-        return item->kind == PACK_BYTES && n <= row->max;
-    case KIND_HASH:
-        return item->kind == PACK_BYTES && n == HASH_BYTES;
-    case KIND_SIGNATURE:
-        return item->kind == PACK_BYTES && n == 64;
+    case KIND_BYTES: return item->kind == PACK_BYTES && n <= row->max;
+    case KIND_HASH: return item->kind == PACK_BYTES && n == HASH_BYTES;
+    case KIND_SIGNATURE: return item->kind == PACK_BYTES && n == 64;
     case KIND_SLOTS:
         return item->kind == PACK_BYTES && n % SLOT_ROW_BYTES == 0 &&
                n / SLOT_ROW_BYTES <= row->max;
-    default:
-        return false;
+    default: return false;
     }
 }
 
@@ -252,8 +241,7 @@ static int fields_decode(struct cursor *c, struct msg *m, unsigned classes,
     return (m->has & row->need) == row->need ? 0 : CHOIR_MALFORMED;
 }
 
-int msg_decode(struct bytes b, unsigned classes, struct msg *m,
-               unsigned *field)
+int msg_decode(struct bytes b, unsigned classes, struct msg *m, unsigned *field)
 {
     struct cursor c = cursor_of(b);
     int r;
@@ -352,12 +340,8 @@ static void value_encode(struct buf *out, const struct field_row *row,
                          const struct value *v)
 {
     switch (row->kind) {
-    case KIND_UINT:
-        pack_uint(out, v->u);
-        return;
-    case KIND_TEXT:
-        pack_text(out, v->bytes);
-        return;
+    case KIND_UINT: pack_uint(out, v->u); return;
+    case KIND_TEXT: pack_text(out, v->bytes); return;
     case KIND_LIST:
         pack_array(out, v->u);
         buf_put(out, v->bytes.p, v->bytes.n);
@@ -366,8 +350,7 @@ static void value_encode(struct buf *out, const struct field_row *row,
         pack_map(out, v->u);
         buf_put(out, v->bytes.p, v->bytes.n);
         return;
-    default:
-        pack_bytes(out, v->bytes);
+    default: pack_bytes(out, v->bytes);
     }
 }
 
@@ -394,9 +377,8 @@ void msg_encode(const struct msg *m, struct buf *out)
 void slot_row(struct buf *rows, const uint8_t salt[SLOT_SALT_BYTES],
               struct bytes payload)
 {
-    struct hash h =
-        hash_parts(HASH_SLOT, bytes_of(salt, SLOT_SALT_BYTES), payload,
-                   (struct bytes){0});
+    struct hash h = hash_parts(HASH_SLOT, bytes_of(salt, SLOT_SALT_BYTES),
+                               payload, (struct bytes){0});
 
     buf_put_u32(rows, (uint32_t)payload.n);
     buf_put(rows, h.b, HASH_BYTES);

@@ -112,13 +112,13 @@ typedef unsigned __int128 field_mask;
 #define FIELD_BIT(name) ((field_mask)1 << FIELD_##name)
 
 /* Bits of FIELD_RIGHTS. X(NAME, bit, "name") */
-#define RIGHTS(X)                                                              \
-    X(READ, 1, "read")                                                         \
-    X(WRITE, 2, "write")                                                       \
-    X(SUBMIT, 4, "submit")                                                     \
-    X(WORK, 8, "work")                                                         \
-    X(SEND, 16, "send")                                                        \
-    X(TAP, 32, "tap")                                                          \
+#define RIGHTS(X)          \
+    X(READ, 1, "read")     \
+    X(WRITE, 2, "write")   \
+    X(SUBMIT, 4, "submit") \
+    X(WORK, 8, "work")     \
+    X(SEND, 16, "send")    \
+    X(TAP, 32, "tap")      \
     X(ADMIN, 64, "admin")
 
 enum right {
@@ -128,12 +128,12 @@ enum right {
 };
 
 /* States of a task. X(NAME, number, "name", final) */
-#define TASK_STATES(X)                                                         \
-    X(QUEUED, 1, "queued", 0)                                                  \
-    X(WORKING, 2, "working", 0)                                                \
-    X(COMPLETED, 4, "completed", 1)                                            \
-    X(FAILED, 5, "failed", 1)                                                  \
-    X(CANCELLED, 6, "cancelled", 1)                                            \
+#define TASK_STATES(X)              \
+    X(QUEUED, 1, "queued", 0)       \
+    X(WORKING, 2, "working", 0)     \
+    X(COMPLETED, 4, "completed", 1) \
+    X(FAILED, 5, "failed", 1)       \
+    X(CANCELLED, 6, "cancelled", 1) \
     X(DEAD, 7, "dead", 1)
 
 enum task_state {
@@ -219,8 +219,8 @@ enum message_class {
     X(PING, 79, "ping", ASK, 0, 0)                                             \
     X(BACKUP, 80, "backup", ASK, B(TEXT), 0)                                   \
     X(DONE, 128, "done", ITEM, B(SEQ) | B(OUTCOME) | B(REVISION), B(EFFECT))   \
-    X(DONE_ALL, 129, "done_all", ITEM,                                         \
-      B(FIRST_SEQ) | B(COUNT) | B(REVISION), 0)                                \
+    X(DONE_ALL, 129, "done_all", ITEM, B(FIRST_SEQ) | B(COUNT) | B(REVISION),  \
+      0)                                                                       \
     X(TURNED_AWAY, 130, "turned_away", ITEM,                                   \
       B(SESSION) | B(FIRST_SEQ) | B(OUTCOME),                                  \
       B(KIND) | B(FIELD) | B(SIZE) | B(LIMIT) | B(EPOCH) | B(TEXT))            \

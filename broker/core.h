@@ -1,0 +1,108 @@
+/* The heart of the daemon: ledger and state, moved together.
+ *
+ *   open -> begin -> accept ... -> broker operations -> commit -> begin -> ...
+ *
+ * A cycle is what arrived together: every accepted bundle of it becomes part
+ * of one group, and one sync makes all of it durable. Nothing that rests on
+ * it may leave before core_durable() has reached it.
+ * Thread: state thread only. */
+#ifndef CHOIR_BROKER_CORE_H
+#define CHOIR_BROKER_CORE_H
+
+#include "base/config.h"
+#include "base/env.h"
+#include "ledger/ledger.h"
+#include "proto/answer.h"
+#include "proto/bundle.h"
+#include "state/state.h"
+
+struct core;
+
+struct core_options {
+    const struct config *config; /* borrowed for the core's life */
+    struct env *env;             /* borrowed likewise */
+};
+
+/* Open the data directory: create it and write the genesis if it is empty,
+ * recover the tail, load the snapshot, replay the rest, compare digests,
+ * append what the recovery itself has to say (cut, epoch, rules). The broker's
+ * and the admin's identity files are made here on first start.
+ * 0, or a negative errno with a sentence in trouble. */
+int core_open(struct core **out, const struct core_options *o,
+              char trouble[512]);
+/* Checkpoint entry, snapshot, seal. */
+int core_close_clean(struct core *c);
+void core_destroy(struct core **self_p);
+
+const struct state *core_state(const struct core *c);
+struct ledger *core_ledger(struct core *c);
+const struct key_pair *core_key(const struct core *c);
+const struct curve_pair *core_curve(const struct core *c);
+/* Time of the running cycle: never decreases. */
+uint64_t core_time(const struct core *c);
+
+/* --- One cycle ----------------------------------------------------------- */
+
+void core_begin(struct core *c);
+
+/* What became of a bundle of kind RECORD. */
+struct accepted {
+    int turnaway;   /* 0: accepted, now or earlier; else its code */
+    bool duplicate; /* accepted earlier: outcomes are in the record */
+    uint64_t index; /* of its first operation */
+    uint64_t limit, size;
+    const char *field; /* of the limit, or NULL; static */
+    uint64_t session;  /* opened by it, or 0 */
+    bool ends_session; /* the session is over */
+};
+/* told: called for each operation in order, with outcome and encoded effect
+ * (borrowed for the call). */
+typedef void (*core_told)(void *arg, const struct bundle *b, uint32_t position,
+                          int outcome, uint64_t index, struct bytes effect);
+
+/* Who sent it, as the wire proved it. */
+struct sender {
+    uint32_t agent;  /* by its CURVE key; AGENT_NONE: an invitation */
+    uint64_t invite; /* then this one */
+    const struct hash *challenge; /* of its connection */
+};
+
+/* A bundle that was opened, not yet verified: session, key, signature,
+ * operations, order, room; then each operation is decided and evolved.
+ * 0 (see *out), or a negative errno: the daemon must exit. */
+int core_accept(struct core *c, struct bundle *b, const struct sender *sender,
+                core_told told, void *arg, struct accepted *out);
+/* The same checks for a bundle of kind ASK: who asks is proven, its numbers
+ * are fresh; b->ops is then filled in. Turn-away code, 0, or negative. */
+int core_check_ask(struct core *c, struct bundle *b,
+                   const struct sender *sender, struct session **session);
+
+/* One operation of the broker's own; it joins this cycle's broker bundle and
+ * is evolved at once. *index: its entry. 0, CHOIR_READ_ONLY, negative. */
+int core_say(struct core *c, const struct msg *op, uint64_t *index);
+
+/* Write and sync what the cycle accepted (nothing, if nothing was). Appends
+ * checkpoint entries and starts snapshots when they are due. */
+int core_commit(struct core *c);
+
+/* Entries that are durable; entries in all. */
+uint64_t core_durable(const struct core *c);
+uint64_t core_size(const struct core *c);
+/* Facts for this cycle's answer header: durable size and tree head. */
+void core_answer_facts(const struct core *c, struct answer_facts *facts);
+
+/* Reload of what outcomes depend on; becomes an entry when it differs. */
+int core_rules(struct core *c, const struct config *config);
+
+/* Waits for a snapshot child without blocking; call now and then. */
+void core_tend(struct core *c);
+
+/* Counters for status. */
+struct core_counters {
+    uint64_t entries, groups, syncs, bundles, duplicates, turned_away;
+    uint64_t outcomes[64];
+    uint64_t bad_signatures, snapshots;
+};
+const struct core_counters *core_counters(const struct core *c);
+
+#endif

@@ -1,0 +1,106 @@
+/* Who is who, and what each may do: agents, their keys, their grants, and the
+ * invitations that are still open.
+ *
+ * An agent's id is the hash of its first public key; its number is its place
+ * in the order of enrolment, which is how the rest of the state refers to it.
+ * Thread: state thread only. */
+#ifndef CHOIR_BROKER_STATE_AGENT_H
+#define CHOIR_BROKER_STATE_AGENT_H
+
+#include "digest.h"
+#include "proto/key.h"
+#include "proto/schema.h"
+
+enum { AGENT_NONE = 0 }; /* numbers start at 1; 1 is the broker */
+
+struct grant {
+    char space[LIMIT_NAME_BYTES + 1]; /* "*": every space */
+    bool queue;                       /* scope names a queue, not a prefix */
+    bool prefix;
+    char *scope; /* owned; "" unless queue or prefix */
+    unsigned rights;
+};
+
+struct agent {
+    uint32_t number;
+    struct hash id;
+    uint8_t public_key[KEY_PUBLIC_BYTES];
+    uint8_t curve_key[KEY_CURVE_BYTES];
+    char name[LIMIT_NAME_BYTES + 1];
+    uint64_t enrolled; /* its entry */
+    uint64_t revoked;  /* 0: not */
+    struct grant *grants;
+    size_t grant_count;
+    uint32_t sessions, leases, open_tasks; /* charged to it */
+};
+
+struct invite {
+    uint64_t index;
+    uint8_t curve_key[KEY_CURVE_BYTES];
+    uint64_t uses_left, expires;
+    struct buf grants; /* encoded elements of FIELD_GRANTS */
+    uint64_t grant_count;
+};
+
+struct agents;
+
+struct agents *agents_new(struct digest *digest);
+void agents_destroy(struct agents **self_p);
+
+size_t agents_count(const struct agents *a);
+/* Borrowed until the agents are destroyed; NULL if there is none. */
+struct agent *agent_by_number(const struct agents *a, uint32_t number);
+struct agent *agent_by_id(const struct agents *a, const struct hash *id);
+struct agent *agent_by_name(const struct agents *a, struct bytes name);
+struct agent *agent_by_curve(const struct agents *a, const uint8_t *curve_key);
+struct invite *invite_by_curve(const struct agents *a,
+                               const uint8_t *curve_key);
+struct invite *invite_by_index(const struct agents *a, uint64_t index);
+
+/* The one function that decides: may the agent do `right` in the space, on
+ * this key (or prefix) or queue? key and queue: one of them, or neither for
+ * what concerns a whole space. Deny by default; a revoked agent may nothing. */
+bool agent_may(const struct agent *a, enum right right, struct bytes space,
+               struct bytes key, struct bytes queue);
+/* Some right in some part of the space? */
+bool agent_may_somewhere(const struct agent *a, enum right right);
+
+/* --- Changes; all by evolve ---------------------------------------------- */
+
+/* 0 or -ENOMEM throughout. */
+int agent_enrol(struct agents *a, uint64_t index, struct bytes name,
+                const uint8_t *public_key, const uint8_t *curve_key);
+/* grants: elements of FIELD_GRANTS. Each sets the rights of its place. */
+int agent_grant(struct agents *a, struct agent *agent, struct list grants);
+void agent_revoke(struct agents *a, struct agent *agent, uint64_t index);
+int invite_add(struct agents *a, uint64_t index, const uint8_t *curve_key,
+               uint64_t uses, uint64_t expires, uint64_t grant_count,
+               struct bytes grants);
+/* One use less; at none it is forgotten. */
+void invite_use(struct agents *a, struct invite *invite);
+/* Those whose time is over at `now`. */
+void invites_forget(struct agents *a, uint64_t now);
+
+/* Operation ids: (agent, id) -> the entry that had it first. */
+uint64_t operation_id_find(const struct agents *a, uint32_t agent,
+                           struct bytes id, int *outcome);
+int operation_id_add(struct agents *a, uint32_t agent, struct bytes id,
+                     uint64_t index, int outcome);
+/* Forget those of entries up to index. */
+void operation_ids_forget(struct agents *a, uint64_t index);
+/* The oldest kept one's index, or 0. */
+uint64_t operation_ids_oldest(const struct agents *a);
+
+/* --- Snapshot ------------------------------------------------------------ */
+
+/* Everything as records for a snapshot, each appended to out and handed to
+ * put; and back. put returns 0 or a negative errno. */
+typedef int (*snapshot_sink)(void *to, struct bytes record);
+int agents_save(const struct agents *a, snapshot_sink put, void *to);
+/* CHOIR_MALFORMED for a record that save cannot have written. */
+int agents_load(struct agents *a, struct bytes record);
+/* Iterate in order of number. */
+const struct agent *agents_next(const struct agents *a,
+                                const struct agent *after);
+
+#endif

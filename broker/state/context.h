@@ -1,0 +1,59 @@
+/* The shared context's newest versions: for each space an ordered map from
+ * keys to where their value stands in the record. Values and past versions
+ * are in the record; a deleted key stays as a tombstone, so that "absent" has
+ * a revision too.
+ * Thread: state thread only. */
+#ifndef CHOIR_BROKER_STATE_CONTEXT_H
+#define CHOIR_BROKER_STATE_CONTEXT_H
+
+#include "digest.h"
+
+struct key {
+    uint64_t revision; /* of this version, deletion included */
+    uint64_t created;  /* first revision since it was last absent */
+    uint32_t agent;    /* number of the writer */
+    uint32_t bytes;    /* of the value */
+    uint8_t slot;      /* of entry `revision` */
+    bool deleted;
+    uint16_t name_bytes;
+    char name[]; /* not terminated */
+};
+
+static inline struct bytes key_name(const struct key *k)
+{
+    return (struct bytes){(const uint8_t *)k->name, k->name_bytes};
+}
+
+struct context;
+
+struct context *context_new(struct digest *digest);
+void context_destroy(struct context **self_p);
+
+/* The newest version, tombstones included, or NULL. Borrowed. */
+const struct key *context_find(const struct context *c, struct bytes space,
+                               struct bytes name);
+/* Live keys and tombstones, over all spaces. */
+size_t context_count(const struct context *c);
+
+/* In order: the first key of the space that is >= from and begins with
+ * prefix, or NULL. `exclusive`: greater than from. O(log n). */
+const struct key *context_next(const struct context *c, struct bytes space,
+                               struct bytes prefix, struct bytes from,
+                               bool exclusive);
+/* Newest revision of anything under prefix, tombstones included; 0: none. */
+uint64_t context_prefix_revision(const struct context *c, struct bytes space,
+                                 struct bytes prefix);
+
+/* --- Changes; by evolve alone. 0 or -ENOMEM ------------------------------ */
+
+int context_put(struct context *c, struct bytes space, struct bytes name,
+                uint64_t revision, uint32_t agent, uint8_t slot,
+                uint32_t bytes);
+int context_delete(struct context *c, struct bytes space, struct bytes name,
+                   uint64_t revision, uint32_t agent);
+
+typedef int (*context_sink)(void *to, struct bytes record);
+int context_save(const struct context *c, context_sink put, void *to);
+int context_load(struct context *c, struct bytes record);
+
+#endif

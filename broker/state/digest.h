@@ -1,0 +1,43 @@
+/* One number for the whole state, kept up to date by every change: the sum of
+ * the hashes of all live items, lane by lane, modulo 2^64.
+ *
+ * It finds drift and damage; that nobody forged the record is the Merkle
+ * tree's to prove. */
+#ifndef CHOIR_BROKER_STATE_DIGEST_H
+#define CHOIR_BROKER_STATE_DIGEST_H
+
+#include "proto/hash.h"
+
+struct digest {
+    uint64_t lane[4];
+};
+
+/* An item's hash, over its kind and its encoding. */
+static inline struct hash digest_item(uint8_t kind, struct bytes encoding)
+{
+    return hash_parts(HASH_STATE, bytes_of(&kind, 1), encoding,
+                      (struct bytes){0});
+}
+
+static inline void digest_add(struct digest *d, const struct hash *item)
+{
+    for (unsigned i = 0; i < 4; i++)
+        d->lane[i] += get_u64(item->b + 8 * i);
+}
+
+static inline void digest_sub(struct digest *d, const struct hash *item)
+{
+    for (unsigned i = 0; i < 4; i++)
+        d->lane[i] -= get_u64(item->b + 8 * i);
+}
+
+static inline struct hash digest_value(const struct digest *d)
+{
+    struct hash out;
+
+    for (unsigned i = 0; i < 4; i++)
+        put_u64(out.b + 8 * i, d->lane[i]);
+    return out;
+}
+
+#endif

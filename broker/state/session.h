@@ -1,0 +1,57 @@
+/* Sessions: where each process of each agent stands in its own numbering, and
+ * which of its bundles still wait for an answer to arrive.
+ * Thread: state thread only. */
+#ifndef CHOIR_BROKER_STATE_SESSION_H
+#define CHOIR_BROKER_STATE_SESSION_H
+
+#include "digest.h"
+#include "proto/limits.h"
+
+/* A bundle that was accepted and not yet reported as answered. Its outcomes
+ * are in the record, from `index` on. */
+struct session_bundle {
+    uint64_t first_seq, index;
+    uint32_t count;
+    struct hash hash;
+};
+
+struct session {
+    uint64_t id;
+    uint32_t agent;
+    uint64_t next_seq, answered;
+    struct hash prev_hash;
+    struct session_bundle *window; /* owned, oldest first */
+    uint32_t window_count, window_cap;
+    uint32_t slot; /* place in the table, for volatile side tables */
+};
+
+struct sessions;
+
+struct sessions *sessions_new(struct digest *digest);
+void sessions_destroy(struct sessions **self_p);
+
+size_t sessions_count(const struct sessions *s);
+struct session *session_by_id(const struct sessions *s, uint64_t id);
+/* The accepted bundle that starts at first_seq, or NULL. */
+const struct session_bundle *session_find(const struct session *s,
+                                          uint64_t first_seq);
+
+/* --- Changes; all by evolve. 0 or -ENOMEM -------------------------------- */
+
+int session_start(struct sessions *s, uint64_t id, uint32_t agent,
+                  const struct hash *bundle);
+/* A bundle was accepted at index. */
+int session_accept(struct sessions *s, struct session *session,
+                   uint64_t first_seq, uint32_t count, uint64_t answered,
+                   const struct hash *bundle, uint64_t index);
+void session_end(struct sessions *s, struct session *session);
+
+typedef int (*session_sink)(void *to, struct bytes record);
+int sessions_save(const struct sessions *s, session_sink put, void *to);
+int sessions_load(struct sessions *s, struct bytes record);
+/* Iterate; NULL starts and ends. The order is that of their ids only after
+ * sessions_sort, which snapshots use; else any. */
+struct session *sessions_next(const struct sessions *s,
+                              const struct session *after);
+
+#endif

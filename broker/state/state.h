@@ -1,0 +1,61 @@
+/* The projection: everything the broker knows that is not a value. Derived
+ * from the ledger by evolve, rebuildable from it, and compared with it by its
+ * digest.
+ * Thread: state thread only. */
+#ifndef CHOIR_BROKER_STATE_STATE_H
+#define CHOIR_BROKER_STATE_STATE_H
+
+#include "agent.h"
+#include "context.h"
+#include "proto/merkle.h"
+#include "session.h"
+#include "task.h"
+
+/* Configuration that decides outcomes; a change of it is an entry.
+ * X(name, default, unit) with the names of the configuration. */
+#define RULES(X)                               \
+    X(value_bytes_max, 1048576, "bytes")       \
+    X(queue_tasks_max, 100000, "tasks")        \
+    X(tasks_per_agent_max, 100000, "tasks")    \
+    X(leases_per_agent_max, 1024, "leases")    \
+    X(sessions_per_agent_max, 256, "sessions") \
+    X(lease_ms_default, 30000, "ms")           \
+    X(lease_ms_max, 86400000, "ms")            \
+    X(max_attempts_default, 5, "attempts")     \
+    X(backoff_ms_default, 1000, "ms")
+
+struct rules {
+#define X(name, value, unit) uint64_t name;
+    RULES(X)
+#undef X
+};
+
+struct state {
+    struct digest digest;
+    struct hash ledger;
+    uint64_t epoch;
+    uint64_t size; /* entries evolved */
+    uint64_t time; /* of the last */
+    struct frontier tree;
+    struct rules rules;
+    uint64_t broker_seq; /* the broker's own next number */
+    struct hash broker_prev;
+    uint64_t checkpoint; /* last checkpoint entry; 0: none */
+    struct agents *agents;
+    struct sessions *sessions;
+    struct context *context;
+    struct tasks *tasks;
+};
+
+/* NULL when out of memory. */
+struct state *state_new(void);
+void state_destroy(struct state **self_p);
+
+/* Digest of everything above but the tree, which has its own root. */
+struct hash state_digest(const struct state *s);
+
+/* For a snapshot: everything, as records; and back, one by one. */
+int state_save(const struct state *s, snapshot_sink put, void *to);
+int state_load(struct state *s, struct bytes record);
+
+#endif
