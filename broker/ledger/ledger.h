@@ -1,0 +1,153 @@
+/* The record: append-only, durable, owned by one process at a time.
+ *
+ * This is all that the broker knows about where its record lives, kept small
+ * enough for an engine on other machines: acquire (open) gives epoch and head,
+ * append writes one whole group, sync makes it durable, readers read it.
+ * segment.c is the engine of files; docs/ledger-format.md says what they hold.
+ *
+ * Indices and sizes count entries from 0: a ledger of size N holds the entries
+ * 0..N-1. Errors: 0; a negative errno is our own trouble, and after one from
+ * append, sync or seal nothing is known about what is on disk: the caller
+ * exits and opens again. Positive codes are CHOIR_*.
+ *
+ * Threads: the ledger thread only, readers included. */
+#ifndef CHOIR_BROKER_LEDGER_LEDGER_H
+#define CHOIR_BROKER_LEDGER_LEDGER_H
+
+#include "broker/base/env.h"
+#include "proto/record.h"
+
+#define LEDGER_MUST_CHECK __attribute__((warn_unused_result))
+
+struct ledger;
+struct ledger_reader;
+
+enum {
+    LEDGER_TROUBLE_BYTES = 512,
+    LEDGER_SEGMENT_DEFAULT = 64 << 20,
+    LEDGER_RESERVE_DEFAULT = 1 << 20,
+    LEDGER_CHECK_DEFAULT = 256 << 20,
+};
+
+/* Numbers that are 0 stand for the defaults above. */
+struct ledger_options {
+    const char *dir;        /* exists; borrowed for the call */
+    struct env *env;        /* random nonces; borrowed until close */
+    uint64_t segment_bytes; /* a segment's file, unless one group is larger */
+    uint64_t reserve_bytes; /* what ledger_room keeps back, see there */
+    uint64_t check_bytes;   /* a record up to this size is checked whole at
+                               open; of a larger one the last segment and the
+                               chain of segment headers */
+    bool preallocate;       /* write zeros ahead, besides allocating */
+};
+
+/* What open found. */
+struct ledger_head {
+    struct hash ledger;
+    uint64_t size;     /* entries, all durable; at least 1 */
+    uint64_t epoch;    /* of the last group */
+    uint64_t time;     /* of the last group */
+    struct hash group; /* hash of the last group */
+    bool was_sealed;   /* the last stop was clean */
+    /* A crash left bytes that were never known durable: they now lie in a side
+     * file and the caller records a cut entry. Reported again until something
+     * is appended. cut_at is then the size. */
+    bool cut;
+    uint64_t cut_at, cut_bytes;
+    char trouble[LEDGER_TROUBLE_BYTES]; /* for a person, when open failed */
+};
+
+/* Make a ledger in a directory without one: its first segment with the genesis
+ * group in it (first 0; filled by the caller, finished here), all or nothing.
+ * 0; -EEXIST: there is one already; negative errno. */
+int ledger_create(const struct ledger_options *options,
+                  const struct hash *ledger,
+                  struct group *genesis) LEDGER_MUST_CHECK;
+
+/* Take the directory for this process, recover the tail, and stand ready to
+ * append. *out: owned, set on 0 alone. head is always filled as far as known.
+ * 0
+ * CHOIR_NOT_FOUND    no ledger in the directory
+ * CHOIR_UNSUPPORTED  written by a newer format, named in trouble
+ * -EUCLEAN           damage; trouble names segment, offset, index and reason
+ * -EBUSY             another process has it; trouble names its pid
+ * another negative errno, with trouble. */
+int ledger_open(struct ledger **out, const struct ledger_options *options,
+                struct ledger_head *head) LEDGER_MUST_CHECK;
+
+/* Will a group of up to that many bytes (group_bytes) fit into space that is
+ * allocated, and leave reserve_bytes for what the broker itself must record?
+ * Tries to allocate the next segment ahead. Ask before a cycle is applied; ask
+ * again later, and writing resumes by itself when there is room.
+ * 0; CHOIR_READ_ONLY; negative errno. */
+int ledger_room(struct ledger *l, uint64_t bytes) LEDGER_MUST_CHECK;
+
+/* Bytes of groups that certainly fit without allocating, the reserve included:
+ * what the broker's own entries may still use while READ_ONLY. */
+uint64_t ledger_free(const struct ledger *l);
+
+/* Append one group. It was begun with first = size and filled by the caller;
+ * synced, prev and hash are set here. Readable at once, durable only once
+ * ledger_durable() is beyond its last index. Removes the seal.
+ * 0; negative errno (-ENOSPC when ledger_room was not asked or not heeded). */
+int ledger_append(struct ledger *l, struct group *g) LEDGER_MUST_CHECK;
+
+/* Make everything appended durable: one fdatasync. 0 or negative errno. */
+int ledger_sync(struct ledger *l) LEDGER_MUST_CHECK;
+
+uint64_t ledger_size(const struct ledger *l);    /* entries appended */
+uint64_t ledger_durable(const struct ledger *l); /* entries known durable */
+uint64_t ledger_bytes(const struct ledger *l);   /* of all segments, used */
+uint64_t ledger_segments(const struct ledger *l);
+/* Hash of the last group appended. */
+struct hash ledger_group(const struct ledger *l);
+
+/* --- Reading ------------------------------------------------------------- */
+
+/* One entry by index, appended ones included: the caller gates by durable.
+ * A few small reads from the page cache; what was read is checked against the
+ * group's hash once and against the slot hashes each time.
+ * *e: borrowed until the next ledger_entry. 0; CHOIR_NOT_FOUND (index >=
+ * size); -EUCLEAN (damage), negative errno. */
+int ledger_entry(struct ledger *l, uint64_t index,
+                 const struct entry **e) LEDGER_MUST_CHECK;
+
+/* Entries in order, from index on; every group is checked as it is read. A
+ * reader at the end holds no buffer, and next goes on when more is appended.
+ * Owned by the caller; closed before the ledger. */
+int ledger_reader_open(struct ledger *l, uint64_t index,
+                       struct ledger_reader **out) LEDGER_MUST_CHECK;
+int ledger_reader_seek(struct ledger_reader *r,
+                       uint64_t index) LEDGER_MUST_CHECK;
+/* *e: borrowed until the next call on this reader. 0; CHOIR_NOT_FOUND at the
+ * end; -EUCLEAN; negative errno. */
+int ledger_reader_next(struct ledger_reader *r,
+                       const struct entry **e) LEDGER_MUST_CHECK;
+/* Index that next would give. */
+uint64_t ledger_reader_index(const struct ledger_reader *r);
+void ledger_reader_close(struct ledger_reader **r_p);
+
+/* What the last -EUCLEAN, READ_ONLY or failed call was about, for a person.
+ * Borrowed until the next call. */
+const char *ledger_trouble(const struct ledger *l);
+
+/* --- Ending and copying -------------------------------------------------- */
+
+/* A clean stop: sync, then write the seal; from then on any damage anywhere is
+ * fatal at open. Appending later takes the seal away again. */
+int ledger_seal(struct ledger *l) LEDGER_MUST_CHECK;
+/* Closes files and gives up the directory; seals nothing. Accepts NULL. */
+void ledger_close(struct ledger **l_p);
+
+/* In a forked child, before anything else: the child ends with its parent and
+ * does not keep the directory. Then it may read, back up or write a snapshot
+ * and must _exit. */
+void ledger_child(struct ledger *l);
+
+/* Copy everything durable into the directory `to` (made if missing, refused
+ * with -ENOTEMPTY unless empty) as a sealed ledger, read it back and check it.
+ * Safe in a forked child while the parent goes on appending.
+ * 0; negative errno, with ledger_trouble. */
+int ledger_backup(struct ledger *l, const char *to) LEDGER_MUST_CHECK;
+
+#endif
