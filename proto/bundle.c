@@ -48,10 +48,13 @@ int bundle_open(struct bundle *b, struct bytes frame)
     r = part_decode(MSG_BUNDLE_HEADER, b->header, &h, &field);
     if (r)
         return r;
-    if (msg_u(&h, FIELD_COUNT) - 1 >= LIMIT_BUNDLE_OPS)
-        return CHOIR_MALFORMED;
     if (msg_u(&h, FIELD_FORMAT) != 1)
         return CHOIR_UNSUPPORTED;
+    /* no operation's number may exceed what the wire can carry back */
+    if (msg_u(&h, FIELD_COUNT) - 1 >= LIMIT_BUNDLE_OPS ||
+        msg_u(&h, FIELD_FIRST_SEQ) + msg_u(&h, FIELD_COUNT) - 1 >
+            LIMIT_UINT_MAX_WIRE)
+        return CHOIR_MALFORMED;
     header_facts(b, &h);
     if (b->kind != BUNDLE_RECORD && b->kind != BUNDLE_ASK)
         return CHOIR_MALFORMED;
@@ -89,12 +92,16 @@ static int ops_reserve(struct bundle *b)
     return 0;
 }
 
+/* Even an operation that is not supported must say where its payload ends. */
 static int op_open(struct bundle_op *op, unsigned classes)
 {
     struct msg m;
 
     op->refusal = msg_decode(op->head, classes, &m, &op->field);
-    return op->refusal == CHOIR_MALFORMED ? CHOIR_MALFORMED : 0;
+    if (op->refusal == CHOIR_UNSUPPORTED)
+        return head_slots(op->head, &op->rows);
+    op->rows = op->refusal ? (struct bytes){0} : msg_b(&m, FIELD_SLOTS);
+    return op->refusal;
 }
 
 /* In place: this level of the tree becomes the next. */
@@ -132,12 +139,9 @@ int bundle_check(struct bundle *b, unsigned classes)
         return CHOIR_MALFORMED;
     for (uint32_t i = 0; i < b->count; i++) {
         struct bundle_op *op = &b->ops[i];
-        struct bytes rows;
 
-        if (head_slots(op->head, &rows))
-            return CHOIR_MALFORMED;
-        op->payload = cursor_take(&c, (size_t)slots_payload_bytes(rows));
-        if (c.failed || slots_check(rows, op->payload))
+        op->payload = cursor_take(&c, (size_t)slots_payload_bytes(op->rows));
+        if (c.failed || slots_check(op->rows, op->payload))
             return CHOIR_MALFORMED;
     }
     return cursor_left(&c) ? CHOIR_MALFORMED : 0;
@@ -286,7 +290,7 @@ int bundle_finish(struct bundle_writer *w, const struct bundle_facts *facts,
                   const struct key_pair *key, struct buf *out,
                   struct hash *hash)
 {
-    size_t start = out->n + sizeof magic + 4;
+    size_t before = out->n, start = before + sizeof magic + 4;
     struct hash root;
     struct bytes header;
     uint8_t *signature;
@@ -301,6 +305,10 @@ int bundle_finish(struct bundle_writer *w, const struct bundle_facts *facts,
     if (!signature)
         return -ENOMEM;
     header = bytes_of(out->p + start, (size_t)(signature - out->p) - start);
+    if (header.n > LIMIT_HEADER_BYTES) {
+        out->n = before;
+        return -EMSGSIZE;
+    }
     put_u32(out->p + start - 4, (uint32_t)header.n);
     key_sign(key, KEY_FOR_BUNDLE, &facts->ledger, header, signature);
     *hash = bundle_hash(header);

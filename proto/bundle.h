@@ -18,6 +18,7 @@
 
 struct bundle_op {
     struct bytes head;    /* borrowed from the frame */
+    struct bytes rows;    /* its slots' rows */
     struct bytes payload; /* its whole payload section */
     int refusal;          /* 0, or CHOIR_UNSUPPORTED */
     unsigned field;       /* which field or verb (1) is not supported */
@@ -37,7 +38,7 @@ struct bundle {
     struct hash hash;  /* of the header: the bundle's name */
     struct bytes rest; /* operations, not yet looked at */
     struct bundle_op *ops;
-    struct hash *leaves; /* owned: the operations' hashes */
+    struct hash *leaves; /* owned: scratch for the tree */
     size_t cap;
 };
 
@@ -93,7 +94,9 @@ void bundle_begin(struct bundle_writer *w);
 /* One operation: its encoded head and its payload section. 0 or -ENOMEM. */
 int bundle_add(struct bundle_writer *w, struct bytes head,
                struct bytes payload);
-/* Append the frame to out. *hash: the bundle's hash. 0 or -ENOMEM. */
+/* Append the frame to out. *hash: the bundle's hash. 0; -ENOMEM; -EMSGSIZE
+ * when labels and trace make the header longer than LIMIT_HEADER_BYTES: then
+ * out is as it was. */
 int bundle_finish(struct bundle_writer *w, const struct bundle_facts *facts,
                   const struct key_pair *key, struct buf *out,
                   struct hash *hash);

@@ -47,7 +47,7 @@ uint8_t *buf_grow(struct buf *b, size_t n)
 {
     if (b->failed)
         return NULL;
-    if (b->cap - b->n < n) {
+    if (!b->p || b->cap - b->n < n) {
         size_t cap = b->cap ? b->cap : 256;
         uint8_t *p;
 

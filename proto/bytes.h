@@ -72,9 +72,12 @@ struct cursor {
     bool failed;
 };
 
+/* p is never NULL in a cursor, so that arithmetic on it is always defined. */
 static inline struct cursor cursor_of(struct bytes b)
 {
-    return (struct cursor){b.p, b.p + b.n, false};
+    const uint8_t *p = b.p ? b.p : (const uint8_t *)"";
+
+    return (struct cursor){p, p + b.n, false};
 }
 
 static inline size_t cursor_left(const struct cursor *c)

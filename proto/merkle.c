@@ -69,7 +69,7 @@ int merkle_climb(merkle_node node, struct hash at, uint64_t i, uint64_t n,
 {
     if (i >= n)
         return CHOIR_MALFORMED;
-    for (; n > 1; n = (n + 1) / 2, i /= 2) {
+    for (; n > 1; n -= n / 2, i /= 2) {
         struct hash sibling;
 
         if ((i ^ 1) >= n)

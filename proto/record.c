@@ -189,19 +189,24 @@ void group_free(struct group *g)
 void group_walk_begin(struct group_walk *w, const struct group_header *g,
                       struct bytes body)
 {
-    size_t heads = (size_t)g->heads_bytes;
+    struct cursor c = cursor_of(body);
+    struct bytes heads = cursor_take(&c, (size_t)g->heads_bytes);
 
-    w->heads = cursor_of(bytes_of(body.p, heads));
-    w->payload = cursor_of(bytes_of(body.p + heads, body.n - heads));
+    w->heads = cursor_of(heads);
+    w->heads.failed = c.failed; /* shorter than it says */
+    w->payload = c;
+    w->heads_only = g->payload_bytes && body.n == g->heads_bytes;
     w->index = g->first;
     w->time = g->time;
     w->bundles = g->bundles;
+    w->entries = g->count;
     w->left = 0;
 }
 
 static int walk_bundle(struct group_walk *w)
 {
     struct entry *e = &w->at;
+    uint64_t count;
     unsigned field;
 
     e->header = cursor_take(&w->heads, cursor_u32(&w->heads));
@@ -209,12 +214,14 @@ static int walk_bundle(struct group_walk *w)
     if (w->heads.failed ||
         part_decode(MSG_BUNDLE_HEADER, e->header, &e->bundle, &field))
         return CHOIR_MALFORMED;
-    e->bundle_hash = bundle_hash(e->header);
-    e->count = (uint32_t)msg_u(&e->bundle, FIELD_COUNT);
-    if (e->count - 1 >= LIMIT_BUNDLE_OPS)
+    count = msg_u(&e->bundle, FIELD_COUNT);
+    if (count == 0 || count > LIMIT_BUNDLE_OPS || count > w->entries)
         return CHOIR_MALFORMED;
+    e->bundle_hash = bundle_hash(e->header);
+    e->count = (uint32_t)count;
     e->session = msg_u(&e->bundle, FIELD_SESSION);
     w->left = e->count;
+    w->entries -= e->count;
     w->bundles--;
     return 0;
 }
@@ -227,8 +234,8 @@ static int walk_payload(struct group_walk *w, struct bytes head,
         return 0;
     if (head_slots(head, rows))
         return CHOIR_MALFORMED;
-    if (w->payload.p == w->payload.end)
-        return 0; /* heads only */
+    if (w->heads_only)
+        return 0;
     *payload = cursor_take(&w->payload, (size_t)slots_payload_bytes(*rows));
     return w->payload.failed ? CHOIR_MALFORMED : 0;
 }
@@ -240,7 +247,8 @@ int group_walk_next(struct group_walk *w, const struct entry **entry)
 
     if (w->left == 0) {
         if (w->bundles == 0)
-            return cursor_left(&w->heads) || cursor_left(&w->payload)
+            return w->entries || w->heads.failed || cursor_left(&w->heads) ||
+                           cursor_left(&w->payload)
                        ? CHOIR_MALFORMED
                        : CHOIR_NOT_FOUND;
         if (walk_bundle(w))

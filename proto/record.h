@@ -101,12 +101,15 @@ struct entry {
 struct group_walk {
     struct cursor heads, payload;
     uint64_t index, time;
-    uint32_t bundles, left; /* left: entries of this bundle */
+    bool heads_only;
+    uint32_t bundles, entries; /* of the group, still to come */
+    uint32_t left;             /* entries of this bundle */
     struct entry at;
 };
 
 /* body: heads then payloads, as group_check takes it. With payloads left out
- * (body is heads only) entries have no payload. */
+ * (body is heads only) entries have no payload. The counts of the header and
+ * of the bundles must agree, and every byte must belong to an entry. */
 void group_walk_begin(struct group_walk *w, const struct group_header *g,
                       struct bytes body);
 /* The next entry, borrowed until the next call. 0; CHOIR_NOT_FOUND at the
