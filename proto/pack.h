@@ -37,9 +37,8 @@ int pack_next(struct cursor *c, struct pack_item *item);
 /* Pass over one whole item, however deep (up to LIMIT_DEPTH). */
 int pack_skip(struct cursor *c);
 
-/* One whole, well-formed msgpack value and nothing after it? Maps in people's
- * values may have keys of any kind, but none twice in a row is checked here:
- * values are the application's. */
+/* One whole, well-formed msgpack value and nothing after it? Keys of maps may
+ * be of any kind and are not compared: values are the application's. */
 bool pack_valid(struct bytes b);
 
 void pack_uint(struct buf *b, uint64_t v);
