@@ -77,8 +77,12 @@
         "Longest lease a task may ask for.")                                   \
     NUMBER(max_attempts_default, "attempts", 5, 1, 1000, RELOAD,               \
         "Attempts before a task that names no number is dead.")                \
+    NUMBER(backoff_ms_default, "ms", 1000, 0, 3600000, RELOAD,                  \
+        "Wait before the second attempt of a task that names none.")           \
     NUMBER(terminal_tasks_kept, "tasks", 100000, 0, 100000000, RELOAD,         \
         "Ended tasks kept in memory for show and list; the record keeps all.") \
+    NUMBER(operation_ids_kept, "entries", 1000000, 1000, 1000000000, RELOAD,   \
+        "An operation id is known for at least so many entries after it.")     \
     NUMBER(agent_bytes_per_s, "bytes/s", 0, 0, 4 * CONFIG_GIB, RELOAD,         \
         "Growth of the record one agent may cause; 0: no limit.")
 /* clang-format on */

@@ -1,0 +1,500 @@
+/* The cycle: what the broker itself says, the group, its commit, and the
+ * checkpoints that hang on it. */
+#include "core.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/failpoint.h"
+#include "base/log.h"
+#include "core_private.h"
+#include "ledger/snapshot.h"
+#include "proto/note.h"
+#include "proto/refusal.h"
+
+enum { BROKER = 1, SAID_MAX = LIMIT_BUNDLE_OPS, GROUP_SLACK = 64 * 1024 };
+
+const struct state *core_state(const struct core *c)
+{
+    return c->state;
+}
+
+struct ledger *core_ledger(struct core *c)
+{
+    return c->ledger;
+}
+
+const struct key_pair *core_key(const struct core *c)
+{
+    return &c->key;
+}
+
+const struct curve_pair *core_curve(const struct core *c)
+{
+    return &c->curve;
+}
+
+uint64_t core_time(const struct core *c)
+{
+    return c->time;
+}
+
+uint64_t core_durable(const struct core *c)
+{
+    return c->durable_size;
+}
+
+uint64_t core_size(const struct core *c)
+{
+    return c->state->size;
+}
+
+const struct core_counters *core_counters(const struct core *c)
+{
+    return &c->counters;
+}
+
+void core_answer_facts(const struct core *c, struct answer_facts *facts)
+{
+    facts->ledger = c->state->ledger;
+    facts->epoch = c->state->epoch;
+    facts->time = c->time;
+    facts->size = c->durable_size;
+    facts->root = c->durable_root;
+}
+
+void core_note_durable(struct core *c)
+{
+    c->durable_size = ledger_durable(c->ledger);
+    c->durable_root = frontier_root(&c->state->tree);
+}
+
+void core_begin(struct core *c)
+{
+    uint64_t now = env_wall_us(c->env);
+
+    c->time = now > c->state->time ? now : c->state->time;
+    group_begin(&c->group, c->state->epoch, c->state->size, c->time);
+}
+
+uint64_t core_group_bytes(const struct core *c, uint64_t more)
+{
+    return GROUP_HEADER_BYTES + c->group.heads.n + c->group.payload.n +
+           c->said.heads.n + c->said.effects.n + more + GROUP_SLACK;
+}
+
+/* --- What the broker says ------------------------------------------------ */
+
+static int said_keep(struct said *s, struct bytes head, struct bytes effect)
+{
+    if (s->count == s->cap) {
+        size_t cap = s->cap ? 2 * s->cap : 64;
+        struct said_op *ops = realloc(s->ops, cap * sizeof *ops);
+        struct hash *leaves;
+
+        if (!ops)
+            return -ENOMEM;
+        s->ops = ops;
+        leaves = realloc(s->leaves, cap * sizeof *leaves);
+        if (!leaves)
+            return -ENOMEM;
+        s->leaves = leaves;
+        s->cap = cap;
+    }
+    s->leaves[s->count] = op_hash(head);
+    s->ops[s->count] = (struct said_op){(uint32_t)head.n, (uint32_t)effect.n};
+    s->count++;
+    buf_put(&s->heads, head.p, head.n);
+    buf_put(&s->effects, effect.p, effect.n);
+    return s->heads.failed || s->effects.failed ? -ENOMEM : 0;
+}
+
+/* Room for one more, and may this one use the reserve? */
+static int say_room(struct core *c, const struct msg *op, size_t bytes)
+{
+    uint64_t want = core_group_bytes(c, bytes);
+    int r = ledger_room(c->ledger, want);
+
+    if (r != CHOIR_READ_ONLY)
+        return r;
+    switch (op->verb) {
+    case MSG_SESSION_END:
+    case MSG_EQUIVOCATE:
+    case MSG_CHECKPOINT:
+        return ledger_free(c->ledger) >= want ? 0 : CHOIR_READ_ONLY;
+    default: return CHOIR_READ_ONLY;
+    }
+}
+
+int core_say(struct core *c, const struct msg *op, uint64_t *index)
+{
+    struct decide_facts facts = {
+        .index = c->state->size,
+        .time = c->time,
+        .agent = BROKER,
+    };
+    struct evolve_op step = {
+        .index = facts.index,
+        .time = facts.time,
+        .agent = BROKER,
+        .op = op,
+    };
+    struct msg effect;
+    int r = c->said.count == SAID_MAX ? core_flush(c) : 0;
+
+    if (r)
+        return r;
+    r = decide(c->state, op, &facts, &effect, &c->scratch);
+    if (r)
+        return r; /* it no longer applies: nothing to record */
+    buf_clear(&c->head);
+    buf_clear(&c->effect);
+    msg_encode(op, &c->head);
+    if (effect.has)
+        msg_encode(&effect, &c->effect);
+    r = say_room(c, op, c->head.n + c->effect.n + 8);
+    if (r)
+        return r;
+    if (c->said.count == 0)
+        c->said.first = facts.index;
+    r = said_keep(&c->said, buf_bytes(&c->head), buf_bytes(&c->effect));
+    if (r)
+        return r;
+    step.head = buf_bytes(&c->head);
+    step.effect = &effect;
+    *index = facts.index;
+    c->counters.outcomes[CHOIR_OK]++;
+    return evolve_op(c->state, &step);
+}
+
+static void said_header(struct core *c, uint8_t signature[KEY_SIGNATURE_BYTES])
+{
+    struct hash root = merkle_root(&c->said.tree);
+    struct bundle_facts facts = {
+        .kind = BUNDLE_RECORD,
+        .ledger = c->state->ledger,
+        .agent = c->broker,
+        .prev_hash = c->state->broker_prev,
+        .first_seq = c->state->broker_seq,
+        .seen = c->said.first ? c->said.first - 1 : 0,
+        .epoch = c->state->epoch,
+        .time = c->time,
+        .public_key = c->key.public_key,
+    };
+
+    buf_clear(&c->header);
+    bundle_header_put(&c->header, &facts, &root, (uint32_t)c->said.count);
+    key_sign(&c->key, KEY_FOR_BUNDLE, &c->state->ledger, buf_bytes(&c->header),
+             signature);
+}
+
+/* Each operation with its effect into the group, each leaf into the tree. */
+static void said_place(struct core *c, const struct hash *bundle)
+{
+    struct cursor heads = cursor_of(buf_bytes(&c->said.heads));
+    struct cursor effects = cursor_of(buf_bytes(&c->said.effects));
+    struct bytes none = {0};
+
+    for (uint32_t i = 0; i < c->said.count; i++) {
+        struct bytes head = cursor_take(&heads, c->said.ops[i].head_bytes);
+        struct bytes effect =
+            cursor_take(&effects, c->said.ops[i].effect_bytes);
+
+        group_add(&c->group, head, none, CHOIR_OK, effect, none);
+        frontier_add(&c->state->tree,
+                     evolve_leaf(c->said.first + i, c->time, &c->broker, 0,
+                                 c->state->broker_seq + i, bundle, i, head,
+                                 CHOIR_OK, effect));
+    }
+}
+
+int core_flush(struct core *c)
+{
+    uint8_t signature[KEY_SIGNATURE_BYTES];
+    struct evolve_bundle b = {
+        .first_seq = c->state->broker_seq,
+        .index = c->said.first,
+        .count = (uint32_t)c->said.count,
+        .broker = true,
+    };
+    int r;
+
+    if (c->said.count == 0)
+        return 0;
+    r = merkle_build(&c->said.tree, c->said.leaves, c->said.count);
+    if (r)
+        return r;
+    said_header(c, signature);
+    b.hash = bundle_hash(buf_bytes(&c->header));
+    group_add_bundle(&c->group, buf_bytes(&c->header), signature);
+    said_place(c, &b.hash);
+    c->said.count = 0;
+    buf_clear(&c->said.heads);
+    buf_clear(&c->said.effects);
+    return evolve_bundle(c->state, &b);
+}
+
+int core_checkpoint(struct core *c)
+{
+    struct hash digest, root;
+    struct note note;
+    struct buf text = {0};
+    struct msg m;
+    uint64_t index;
+    int r = core_flush(c);
+
+    if (r)
+        return r;
+    digest = state_digest(c->state);
+    root = frontier_root(&c->state->tree);
+    note = (struct note){
+        .ledger = c->state->ledger,
+        .root = root,
+        .size = c->state->size,
+        .epoch = c->state->epoch,
+    };
+    r = note_put(&text, &note, &c->key);
+    if (!r) {
+        msg_init(&m, MSG_CHECKPOINT);
+        msg_set_u(&m, FIELD_SIZE, note.size);
+        msg_set_hash(&m, FIELD_ROOT, &root);
+        msg_set_hash(&m, FIELD_DIGEST, &digest);
+        msg_set_b(&m, FIELD_TEXT, buf_bytes(&text));
+        r = core_say(c, &m, &index);
+    }
+    buf_free(&text);
+    return r ? r : core_flush(c);
+}
+
+static int say_forget(struct core *c, unsigned kind, uint64_t upto)
+{
+    struct msg m;
+    uint64_t index;
+
+    msg_init(&m, MSG_FORGET);
+    msg_set_u(&m, FIELD_REVISION, upto);
+    msg_set_u(&m, FIELD_KIND, kind);
+    return core_say(c, &m, &index);
+}
+
+/* The entry up to which final tasks are to be forgotten, so that `kept` stay;
+ * 0: none yet. In batches, so that an entry pays for many. */
+static uint64_t tasks_to_forget(const struct core *c)
+{
+    size_t kept = (size_t)c->config->terminal_tasks_kept;
+    size_t n = tasks_final_count(c->state->tasks);
+    const struct task *t = tasks_oldest_final(c->state->tasks);
+
+    if (n <= kept + kept / 8 + 64)
+        return 0;
+    for (n -= kept; n > 1 && t->next; n--)
+        t = t->next;
+    return t->changed;
+}
+
+/* What would grow with history leaves memory, by an entry. */
+static int keep_house(struct core *c)
+{
+    uint64_t tasks = tasks_to_forget(c);
+    uint64_t id = operation_ids_oldest(c->state->agents);
+    uint64_t kept = c->config->operation_ids_kept;
+    int r = tasks ? say_forget(c, 1, tasks) : 0;
+
+    if (!r && id && c->state->size > id + kept + kept / 8)
+        r = say_forget(c, 2, c->state->size - kept);
+    return r;
+}
+
+static bool due(const struct core *c, uint64_t since)
+{
+    return c->state->size - since >= c->config->checkpoint_entries;
+}
+
+int core_commit(struct core *c)
+{
+    bool something = c->said.count || c->group.h.count;
+    int r = 0;
+
+    if (something)
+        r = keep_house(c);
+    if (!r || r == CHOIR_READ_ONLY)
+        r = core_flush(c);
+    if (!r && something && due(c, c->state->checkpoint))
+        r = core_checkpoint(c);
+    if (r && r != CHOIR_READ_ONLY)
+        return r < 0 ? r : -EUCLEAN;
+    if (c->group.h.count == 0)
+        return 0;
+    r = ledger_append(c->ledger, &c->group);
+    if (!r)
+        r = ledger_sync(c->ledger);
+    if (r)
+        return r;
+    c->counters.entries += c->group.h.count;
+    c->counters.groups++;
+    c->counters.syncs++;
+    core_note_durable(c);
+    group_begin(&c->group, c->state->epoch, c->state->size, c->time);
+    if (due(c, c->snapshot_size))
+        return core_snapshot(c, false);
+    return 0;
+}
+
+/* --- Rules --------------------------------------------------------------- */
+
+int core_rules(struct core *c, const struct config *config)
+{
+    struct rules wanted = {
+#define X(name, value, unit) .name = config->name,
+        RULES(X)
+#undef X
+    };
+    struct buf items = {0};
+    struct msg m, item;
+    uint64_t index, n = 0;
+    int r;
+
+#define X(rule, value, unit)                        \
+    if (wanted.rule != c->state->rules.rule) {      \
+        msg_init(&item, MSG_ITEM);                  \
+        msg_set_text(&item, FIELD_NAME, #rule);     \
+        msg_set_u(&item, FIELD_LIMIT, wanted.rule); \
+        msg_encode(&item, &items);                  \
+        n++;                                        \
+    }
+    RULES(X)
+#undef X
+    msg_init(&m, MSG_RULES);
+    msg_set_list(&m, FIELD_ITEMS, n, buf_bytes(&items));
+    r = items.failed ? -ENOMEM : n ? core_say(c, &m, &index) : 0;
+    buf_free(&items);
+    return r;
+}
+
+/* --- Snapshots ----------------------------------------------------------- */
+
+static int put_record(void *writer, struct bytes record)
+{
+    return snapshot_put(writer, record);
+}
+
+static int snapshot_write(const struct core *c)
+{
+    struct snapshot_facts facts = {
+        .ledger = c->state->ledger,
+        .epoch = c->state->epoch,
+        .size = c->state->size,
+        .time = c->state->time,
+        .group = ledger_group(c->ledger),
+        .digest = state_digest(c->state),
+        .tree = c->state->tree,
+    };
+    struct snapshot_writer *w;
+    int r = snapshot_begin(&w, c->config->data, &facts);
+
+    if (r)
+        return r;
+    r = state_save(c->state, put_record, w);
+    if (r) {
+        snapshot_abort(&w);
+        return r;
+    }
+    return snapshot_commit(&w);
+}
+
+int core_snapshot(struct core *c, bool here)
+{
+    int r;
+
+    if (here) {
+        r = snapshot_write(c);
+        if (!r)
+            c->snapshot_size = c->state->size;
+        return r;
+    }
+    if (c->snapshot_child)
+        return 0; /* the last one is still being written */
+    c->snapshot_child = fork();
+    if (c->snapshot_child < 0) {
+        log_warn("snapshot", "error=%s", "cannot fork; will try again");
+        c->snapshot_child = 0;
+        c->snapshot_size = c->state->size;
+        return 0;
+    }
+    if (c->snapshot_child == 0) {
+        ledger_child(c->ledger);
+        _exit(snapshot_write(c) ? 1 : 0);
+    }
+    c->snapshot_size = c->state->size;
+    return 0;
+}
+
+void core_tend(struct core *c)
+{
+    int status;
+
+    if (!c->snapshot_child || waitpid(c->snapshot_child, &status, WNOHANG) <= 0)
+        return;
+    c->snapshot_child = 0;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        c->counters.snapshots++;
+    else
+        log_warn("snapshot", "error=%s", "not written; the old one stays");
+}
+
+/* --- The end ------------------------------------------------------------- */
+
+static void child_end(struct core *c)
+{
+    if (!c->snapshot_child)
+        return;
+    kill(c->snapshot_child, SIGKILL);
+    waitpid(c->snapshot_child, NULL, 0);
+    c->snapshot_child = 0;
+}
+
+int core_close_clean(struct core *c)
+{
+    int r;
+
+    child_end(c);
+    core_begin(c);
+    r = core_checkpoint(c);
+    if (r == CHOIR_READ_ONLY)
+        r = 0; /* full to the last byte: the seal still says where it ends */
+    if (!r)
+        r = core_commit(c);
+    if (!r)
+        r = core_snapshot(c, true);
+    return r ? r : ledger_seal(c->ledger);
+}
+
+void core_destroy(struct core **self_p)
+{
+    struct core *c = *self_p;
+
+    if (!c)
+        return;
+    child_end(c);
+    ledger_close(&c->ledger);
+    state_destroy(&c->state);
+    group_free(&c->group);
+    buf_free(&c->said.heads);
+    buf_free(&c->said.effects);
+    free(c->said.ops);
+    free(c->said.leaves);
+    merkle_free(&c->said.tree);
+    buf_free(&c->scratch);
+    buf_free(&c->head);
+    buf_free(&c->effect);
+    buf_free(&c->header);
+    free(c->asks);
+    free(c->allowances);
+    secret_wipe(&c->key, sizeof c->key);
+    secret_wipe(&c->curve, sizeof c->curve);
+    free(c);
+    *self_p = NULL;
+}

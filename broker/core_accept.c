@@ -1,0 +1,447 @@
+/* A bundle's way into the ledger: who, proven how, in which order, is there
+ * room; then each operation is decided and the state moves on. What is turned
+ * away leaves no trace in state or group. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core_private.h"
+#include "proto/refusal.h"
+
+enum { OP_OVERHEAD = 96 };
+
+static int turn(struct core *c, struct accepted *out, int code)
+{
+    out->turnaway = code;
+    c->counters.turned_away++;
+    return 0;
+}
+
+static int turn_limit(struct core *c, struct accepted *out, int code,
+                      const char *field, uint64_t limit, uint64_t size)
+{
+    out->field = field;
+    out->limit = limit;
+    out->size = size;
+    return turn(c, out, code);
+}
+
+static int end_session(struct core *c, uint64_t session, const char *reason)
+{
+    struct msg m;
+    uint64_t index;
+    int r;
+
+    msg_init(&m, MSG_SESSION_END);
+    msg_set_text(&m, FIELD_REASON, reason);
+    msg_set_u(&m, FIELD_SESSION, session);
+    r = core_say(c, &m, &index);
+    return r < 0 ? r : 0;
+}
+
+/* --- Who ----------------------------------------------------------------- */
+
+/* Whose key must have signed it: the session's agent's, or in session 0 the
+ * one it names. 0 or a turn-away. */
+static int signer_of(const struct core *c, const struct bundle *b,
+                     const struct sender *sender, struct session **session,
+                     const uint8_t **key)
+{
+    const struct agent *a;
+    struct hash id;
+
+    *session = NULL;
+    if (!hash_equal(&b->ledger, &c->state->ledger))
+        return CHOIR_WRONG_LEDGER;
+    if (b->session == 0) {
+        id = agent_id(b->public_key);
+        a = agent_by_id(c->state->agents, &id);
+        if (!hash_equal(&id, &b->agent) ||
+            (sender->agent && (!a || a->number != sender->agent)) ||
+            (a && a->revoked))
+            return CHOIR_UNKNOWN_AGENT;
+        *key = b->public_key;
+        return 0;
+    }
+    *session = session_by_id(c->state->sessions, b->session);
+    if (!*session)
+        return CHOIR_SESSION_ENDED;
+    a = agent_by_number(c->state->agents, (*session)->agent);
+    if (!a || a->number != sender->agent || a->revoked ||
+        !hash_equal(&a->id, &b->agent))
+        return CHOIR_UNKNOWN_AGENT;
+    *key = a->public_key;
+    return 0;
+}
+
+/* --- Order --------------------------------------------------------------- */
+
+static int equivocated(struct core *c, const struct bundle *b,
+                       struct accepted *out)
+{
+    struct msg m;
+    uint64_t index;
+    int r;
+
+    msg_init(&m, MSG_EQUIVOCATE);
+    msg_set_u(&m, FIELD_SESSION, b->session);
+    msg_set_b(&m, FIELD_HEADER, b->header);
+    msg_set_b(&m, FIELD_SIGNATURE, bytes_of(b->signature, KEY_SIGNATURE_BYTES));
+    r = core_say(c, &m, &index);
+    out->ends_session = true;
+    return r < 0 ? r : turn(c, out, CHOIR_EQUIVOCATION);
+}
+
+/* The original outcomes again, from the record. One that is still on its way
+ * there is answered with its own cycle. */
+static int tell_again(struct core *c, const struct bundle *b, core_told told,
+                      void *arg, struct accepted *out)
+{
+    c->counters.duplicates++;
+    out->duplicate = true;
+    for (uint32_t i = 0; i < b->count; i++) {
+        const struct entry *e;
+        int r;
+
+        if (out->index + i >= ledger_size(c->ledger))
+            return 0;
+        r = ledger_entry(c->ledger, out->index + i, &e);
+        if (r)
+            return r < 0 ? r : -EUCLEAN;
+        told(arg, b, i, e->outcome, e->index, e->effect);
+    }
+    return 0;
+}
+
+/* Numbers below the next one: the same bytes again, or others. */
+static int repeated(struct core *c, const struct bundle *b,
+                    const struct session *s, core_told told, void *arg,
+                    struct accepted *out)
+{
+    const struct session_bundle *was = session_find(s, b->first_seq);
+
+    if (!was && b->first_seq <= s->answered)
+        return turn(c, out, CHOIR_ANSWERED);
+    if (!was || !hash_equal(&was->hash, &b->hash))
+        return equivocated(c, b, out);
+    out->index = was->index;
+    return tell_again(c, b, told, arg, out);
+}
+
+/* --- Room ---------------------------------------------------------------- */
+
+static int allowance_reserve(struct core *c, uint32_t agent)
+{
+    struct allowance *p;
+
+    if (agent < c->allowance_count)
+        return 0;
+    p = realloc(c->allowances, (agent + 64) * sizeof *p);
+    if (!p)
+        return -ENOMEM;
+    for (size_t i = c->allowance_count; i < agent + 64; i++)
+        p[i] = (struct allowance){0};
+    c->allowances = p;
+    c->allowance_count = agent + 64;
+    return 0;
+}
+
+/* May this agent let the ledger grow by so much now? A second's worth may be
+ * saved up, and whoever is not in debt may always write one bundle. */
+static int allowed(struct core *c, uint32_t agent, uint64_t bytes)
+{
+    double rate = (double)c->config->agent_bytes_per_s;
+    uint64_t now = env_steady_us(c->env);
+    struct allowance *a;
+
+    if (rate <= 0)
+        return 0;
+    if (allowance_reserve(c, agent))
+        return -ENOMEM;
+    a = &c->allowances[agent];
+    a->bytes = a->at ? a->bytes + rate * (double)(now - a->at) / 1e6 : rate;
+    if (a->bytes > rate)
+        a->bytes = rate;
+    a->at = now;
+    if (a->bytes <= 0)
+        return CHOIR_RATE;
+    a->bytes -= (double)bytes;
+    return 0;
+}
+
+static uint64_t frame_bytes(const struct bundle *b)
+{
+    return b->header.n + KEY_SIGNATURE_BYTES + b->rest.n +
+           (uint64_t)b->count * OP_OVERHEAD;
+}
+
+static int room_for(struct core *c, const struct bundle *b, uint32_t agent,
+                    struct accepted *out)
+{
+    uint64_t bytes = frame_bytes(b);
+    int r = ledger_room(c->ledger, core_group_bytes(c, bytes));
+
+    if (r < 0)
+        return r;
+    if (r)
+        return turn(c, out, CHOIR_READ_ONLY);
+    r = allowed(c, agent, bytes);
+    if (r < 0)
+        return r;
+    return r ? turn_limit(c, out, CHOIR_RATE, "agent_bytes_per_s",
+                          c->config->agent_bytes_per_s, bytes)
+             : 0;
+}
+
+/* --- Applying ------------------------------------------------------------ */
+
+/* [enrol], [session_open] or [enrol, session_open], for this connection. */
+static int joins(const struct bundle *b, const struct sender *sender)
+{
+    struct hash challenge;
+    unsigned field;
+    struct msg m;
+
+    if (b->first_seq != 0 || b->count > 2)
+        return CHOIR_MALFORMED;
+    for (uint32_t i = 0; i < b->count; i++) {
+        if (b->ops[i].refusal ||
+            msg_decode(b->ops[i].head, CLASS_OPERATION, &m, &field))
+            return CHOIR_MALFORMED;
+        if (m.verb == MSG_ENROL && i == 0)
+            continue;
+        if (m.verb != MSG_SESSION_OPEN || i != b->count - 1)
+            return CHOIR_MALFORMED;
+        challenge = msg_hash(&m, FIELD_CHALLENGE);
+        if (!sender->challenge || !hash_equal(&challenge, sender->challenge))
+            return CHOIR_BAD_CHALLENGE;
+    }
+    return 0;
+}
+
+struct application {
+    struct core *c;
+    const struct bundle *b;
+    const struct sender *sender;
+    uint32_t position;
+    int outcome;
+    struct msg op, effect;
+};
+
+static int decide_one(struct application *a, const struct decide_facts *facts)
+{
+    const struct bundle_op *op = &a->b->ops[a->position];
+    const struct field_row *row = field_row(op->field);
+    unsigned field;
+
+    if (op->refusal == 0 &&
+        msg_decode(op->head, CLASS_OPERATION, &a->op, &field) == 0)
+        return decide(a->c->state, &a->op, facts, &a->effect, &a->c->scratch);
+    msg_init(&a->effect, MSG_EFFECT);
+    msg_set_text(&a->effect, FIELD_FIELD, row ? row->name : "unknown");
+    return CHOIR_UNSUPPORTED;
+}
+
+/* Joining makes its author known half-way through the bundle. */
+static uint32_t author_of(const struct application *a)
+{
+    const struct agent *agent = agent_by_id(a->c->state->agents, &a->b->agent);
+
+    return agent ? agent->number : AGENT_NONE;
+}
+
+static int apply_one(struct application *a, core_told told, void *arg,
+                     struct accepted *out)
+{
+    struct core *c = a->c;
+    const struct bundle_op *op = &a->b->ops[a->position];
+    struct decide_facts facts = {
+        .index = c->state->size,
+        .time = c->time,
+        .agent = author_of(a),
+        .session = a->b->session,
+        .invite = a->sender->invite,
+        .public_key = a->b->has_key ? a->b->public_key : NULL,
+    };
+    struct evolve_op step = {
+        .index = facts.index,
+        .time = c->time,
+        .agent = facts.agent,
+        .session = facts.session,
+        .head = op->head,
+        .effect = &a->effect,
+        .bundle = &a->b->hash,
+        .public_key = facts.public_key,
+    };
+    struct bytes effect;
+    int r = decide_one(a, &facts);
+
+    if (r < 0)
+        return r;
+    step.outcome = r;
+    step.op = r == CHOIR_UNSUPPORTED ? NULL : &a->op;
+    buf_clear(&c->effect);
+    if (a->effect.has)
+        msg_encode(&a->effect, &c->effect);
+    effect = buf_bytes(&c->effect);
+    group_add(&c->group, op->head, op->payload, r, effect, (struct bytes){0});
+    frontier_add(&c->state->tree,
+                 evolve_leaf(step.index, c->time, &a->b->agent, a->b->session,
+                             a->b->first_seq + a->position, &a->b->hash,
+                             a->position, op->head, r, effect));
+    if (step.outcome < 64)
+        c->counters.outcomes[step.outcome]++;
+    if (step.outcome == CHOIR_OK && a->op.verb == MSG_SESSION_OPEN)
+        out->session = step.index;
+    if (step.outcome == CHOIR_OK && a->op.verb == MSG_SESSION_CLOSE)
+        out->ends_session = true;
+    r = evolve_op(c->state, &step);
+    if (!r)
+        told(arg, a->b, a->position, step.outcome, step.index, effect);
+    return r;
+}
+
+static int apply(struct core *c, const struct bundle *b,
+                 const struct sender *sender, core_told told, void *arg,
+                 struct accepted *out)
+{
+    struct application a = {.c = c, .b = b, .sender = sender};
+    struct evolve_bundle accept = {
+        .session = b->session,
+        .first_seq = b->first_seq,
+        .answered = b->answered,
+        .count = b->count,
+        .hash = b->hash,
+    };
+    int r = core_flush(c); /* what the broker said before stands before */
+
+    if (r)
+        return r;
+    out->index = accept.index = c->state->size;
+    r = evolve_bundle(c->state, &accept);
+    if (r)
+        return r;
+    group_add_bundle(&c->group, b->header, b->signature);
+    c->counters.bundles++;
+    for (; !r && a.position < b->count; a.position++)
+        r = apply_one(&a, told, arg, out);
+    return r;
+}
+
+/* Everything about a session's bundle but its contents. 0: go on;
+ * CHOIR_OK + out filled: done. */
+static int in_order(struct core *c, const struct bundle *b,
+                    const struct session *s, struct accepted *out, bool *done)
+{
+    *done = true;
+    if (b->first_seq > s->next_seq)
+        return turn(c, out, CHOIR_SEQ_GAP);
+    if (!hash_equal(&b->prev_hash, &s->prev_hash) ||
+        b->answered >= s->next_seq) {
+        out->ends_session = true;
+        turn(c, out, CHOIR_MALFORMED);
+        return end_session(c, s->id, "malformed: prev_hash or answered");
+    }
+    if (s->window_count >= LIMIT_SESSION_WINDOW &&
+        b->answered < s->window[0].first_seq)
+        return turn_limit(c, out, CHOIR_BUSY, "session_window",
+                          LIMIT_SESSION_WINDOW, s->window_count);
+    *done = false;
+    return 0;
+}
+
+int core_accept(struct core *c, struct bundle *b, const struct sender *sender,
+                core_told told, void *arg, struct accepted *out)
+{
+    struct session *session;
+    const uint8_t *key;
+    bool done;
+    int r;
+
+    *out = (struct accepted){0};
+    if (frame_bytes(b) >
+        c->config->bundle_bytes_max + (uint64_t)b->count * OP_OVERHEAD)
+        return turn_limit(c, out, CHOIR_TOO_LARGE, "bundle_bytes_max",
+                          c->config->bundle_bytes_max, b->rest.n);
+    if (b->count > c->config->bundle_ops_max)
+        return turn_limit(c, out, CHOIR_TOO_LARGE, "bundle_ops_max",
+                          c->config->bundle_ops_max, b->count);
+    r = signer_of(c, b, sender, &session, &key);
+    if (r)
+        return turn(c, out, r);
+    if (bundle_verify(b, key)) {
+        c->counters.bad_signatures++;
+        return turn(c, out, CHOIR_BAD_SIGNATURE);
+    }
+    if (b->epoch != c->state->epoch)
+        return turn(c, out, CHOIR_EPOCH_CHANGED);
+    if (session && b->first_seq < session->next_seq)
+        return repeated(c, b, session, told, arg, out);
+    if (session) {
+        r = in_order(c, b, session, out, &done);
+        if (r || done)
+            return r;
+    }
+    r = bundle_check(b, CLASS_OPERATION);
+    if (r < 0)
+        return r;
+    if (!r && !session)
+        r = joins(b, sender);
+    if (r) {
+        turn(c, out, r);
+        out->ends_session = session != NULL;
+        return session ? end_session(c, session->id, "malformed") : 0;
+    }
+    r = room_for(c, b, sender->agent, out);
+    if (r || out->turnaway)
+        return r;
+    return apply(c, b, sender, told, arg, out);
+}
+
+/* --- Asks ---------------------------------------------------------------- */
+
+static int ask_is_new(struct core *c, const struct session *s,
+                      const struct bundle *b)
+{
+    uint64_t *mark;
+
+    if (s->slot >= c->ask_slots) {
+        size_t n = s->slot + 64;
+        uint64_t *p = realloc(c->asks, 2 * n * sizeof *p);
+
+        if (!p)
+            return -ENOMEM;
+        memset(p + 2 * c->ask_slots, 0, 2 * (n - c->ask_slots) * sizeof *p);
+        c->asks = p;
+        c->ask_slots = n;
+    }
+    mark = c->asks + 2 * s->slot;
+    if (mark[0] != s->id) {
+        mark[0] = s->id;
+        mark[1] = 0;
+    }
+    if (b->first_seq <= mark[1])
+        return CHOIR_ANSWERED;
+    mark[1] = b->first_seq + b->count - 1;
+    return 0;
+}
+
+int core_check_ask(struct core *c, struct bundle *b,
+                   const struct sender *sender, struct session **session)
+{
+    const uint8_t *key;
+    int r;
+
+    if (b->session == 0)
+        return CHOIR_MALFORMED;
+    r = signer_of(c, b, sender, session, &key);
+    if (r)
+        return r;
+    if (bundle_verify(b, key)) {
+        c->counters.bad_signatures++;
+        return CHOIR_BAD_SIGNATURE;
+    }
+    if (b->epoch != c->state->epoch)
+        return CHOIR_EPOCH_CHANGED;
+    r = bundle_check(b, CLASS_ASK);
+    return r ? r : ask_is_new(c, *session, b);
+}

@@ -1,0 +1,69 @@
+/* What the parts of the core share: open, accept and commit are files of their
+ * own, the object is one. */
+#ifndef CHOIR_BROKER_CORE_PRIVATE_H
+#define CHOIR_BROKER_CORE_PRIVATE_H
+
+#include <sys/types.h>
+
+#include "core.h"
+#include "decide.h"
+#include "evolve.h"
+
+/* The broker's operations of this cycle that are not signed yet. */
+struct said {
+    struct buf heads, effects; /* one after the other */
+    struct said_op {
+        uint32_t head_bytes, effect_bytes;
+    } * ops;
+    size_t count, cap;
+    uint64_t first; /* index of the first */
+    struct merkle tree;
+    struct hash *leaves;
+};
+
+/* What one agent may still add to the ledger now. */
+struct allowance {
+    double bytes;
+    uint64_t at; /* steady time it was last filled */
+};
+
+struct core {
+    const struct config *config;
+    struct env *env;
+    struct ledger *ledger;
+    struct state *state;
+    struct hash broker;
+    struct key_pair key;
+    struct curve_pair curve;
+
+    uint64_t time; /* of this cycle */
+    struct group group;
+    struct said said;
+    struct buf scratch, head, effect, header;
+
+    struct hash durable_root;
+    uint64_t durable_size;
+
+    uint64_t *asks; /* last ask of the session in that slot: id, number */
+    size_t ask_slots;
+    struct allowance *allowances; /* by agent number */
+    size_t allowance_count;
+
+    pid_t snapshot_child;
+    uint64_t snapshot_size; /* entries in the last one that was begun */
+    struct core_counters counters;
+};
+
+/* Sign what the broker said so far and give it its place in the group; an
+ * agent's bundle may follow. 0 or negative errno. */
+int core_flush(struct core *c);
+/* A checkpoint entry, in a bundle of its own: it states the tree before it. */
+int core_checkpoint(struct core *c);
+/* Bytes the group will have if `more` bytes of heads and payloads join it. */
+uint64_t core_group_bytes(const struct core *c, uint64_t more);
+/* Remember what is durable, for answers. */
+void core_note_durable(struct core *c);
+/* Write the state beside the record; in a child unless `here`. */
+int core_snapshot(struct core *c, bool here);
+
+#endif
