@@ -42,7 +42,7 @@
     X(19, NAME, "name", TEXT, LIMIT_NAME_BYTES, "name")                        \
     X(20, PUBLIC_KEY, "public_key", HASH, 0, "Ed25519 public key")             \
     X(21, CURVE_KEY, "curve_key", HASH, 0, "CURVE public key")                 \
-    X(22, GRANTS, "grants", LIST, MSG_GRANT, "grants")                         \
+    X(22, GRANTS, "grants", LIST, MSG_GRANT_ROW, "grants")                     \
     X(23, RIGHTS, "rights", UINT, 127, "sum of right bits; 0 takes away")      \
     X(24, PREFIX, "prefix", TEXT, LIMIT_KEY_BYTES, "key prefix")               \
     X(25, USES, "uses", UINT, LIMIT_UINT_MAX_WIRE, "times it may be used")     \
