@@ -58,8 +58,10 @@ struct invite *invite_by_curve(const struct agents *a,
 struct invite *invite_by_index(const struct agents *a, uint64_t index);
 
 /* The one function that decides: may the agent do `right` in the space, on
- * this key (or prefix) or queue? key and queue: one of them, or neither for
- * what concerns a whole space. Deny by default; a revoked agent may nothing. */
+ * this key (or prefix) or queue? key and queue: one of them, or neither (p
+ * NULL; "" is the prefix of every key) for what concerns a whole space, which
+ * only a grant of the whole space reaches. A prefix is bytes: one that ends in
+ * '/' reaches no sibling. Deny by default; a revoked agent may nothing. */
 bool agent_may(const struct agent *a, enum right right, struct bytes space,
                struct bytes key, struct bytes queue);
 /* Some right in some part of the space? */
@@ -67,23 +69,32 @@ bool agent_may_somewhere(const struct agent *a, enum right right);
 
 /* --- Changes; all by evolve ---------------------------------------------- */
 
-/* 0 or -ENOMEM throughout. */
+/* 0 or -ENOMEM throughout, and what is said beside it. */
+
+/* The agent's number is agents_count() after it. -EEXIST when key, name or
+ * CURVE key is another's, revoked ones included; -EINVAL for a name beyond
+ * proto/limits.h. */
 int agent_enrol(struct agents *a, uint64_t index, struct bytes name,
                 const uint8_t *public_key, const uint8_t *curve_key);
-/* grants: elements of FIELD_GRANTS. Each sets the rights of its place. */
+/* grants: elements of FIELD_GRANTS. Each sets the rights of its place; 0
+ * takes them away. -EINVAL for one of both a prefix and a queue. */
 int agent_grant(struct agents *a, struct agent *agent, struct list grants);
 void agent_revoke(struct agents *a, struct agent *agent, uint64_t index);
+/* -EEXIST when the CURVE key is another's; -EINVAL without uses. */
 int invite_add(struct agents *a, uint64_t index, const uint8_t *curve_key,
                uint64_t uses, uint64_t expires, uint64_t grant_count,
                struct bytes grants);
 /* One use less; at none it is forgotten. */
 void invite_use(struct agents *a, struct invite *invite);
-/* Those whose time is over at `now`. */
+/* Those whose `expires` is not above `now`. Costs nothing when there is none
+ * among them. */
 void invites_forget(struct agents *a, uint64_t now);
 
-/* Operation ids: (agent, id) -> the entry that had it first. */
+/* Operation ids: (agent, id) -> the entry that had it first, or 0. outcome:
+ * of that entry; may be NULL. */
 uint64_t operation_id_find(const struct agents *a, uint32_t agent,
                            struct bytes id, int *outcome);
+/* index: above that of every other. -EEXIST; -EINVAL. */
 int operation_id_add(struct agents *a, uint32_t agent, struct bytes id,
                      uint64_t index, int outcome);
 /* Forget those of entries up to index. */
@@ -93,11 +104,13 @@ uint64_t operation_ids_oldest(const struct agents *a);
 
 /* --- Snapshot ------------------------------------------------------------ */
 
-/* Everything as records for a snapshot, each appended to out and handed to
- * put; and back. put returns 0 or a negative errno. */
+/* Everything as records for a snapshot: agents by number, their grants,
+ * invitations and operation ids in the order they were made. put returns 0 or
+ * a negative errno, which save passes on. */
 typedef int (*snapshot_sink)(void *to, struct bytes record);
 int agents_save(const struct agents *a, snapshot_sink put, void *to);
-/* CHOIR_MALFORMED for a record that save cannot have written. */
+/* And back: 0, -ENOMEM, or CHOIR_MALFORMED for a record that save cannot have
+ * written after those before it. What is charged to an agent stays 0. */
 int agents_load(struct agents *a, struct bytes record);
 /* Iterate in order of number. */
 const struct agent *agents_next(const struct agents *a,

@@ -7,21 +7,21 @@
 #define CHOIR_BROKER_STATE_CONTEXT_H
 
 #include "digest.h"
+#include "index.h"
 
 struct key {
     uint64_t revision; /* of this version, deletion included */
-    uint64_t created;  /* first revision since it was last absent */
+    uint64_t created;  /* first revision since it was last absent; 0: it is */
     uint32_t agent;    /* number of the writer */
     uint32_t bytes;    /* of the value */
     uint8_t slot;      /* of entry `revision` */
     bool deleted;
-    uint16_t name_bytes;
-    char name[]; /* not terminated */
+    struct index_key name;
 };
 
 static inline struct bytes key_name(const struct key *k)
 {
-    return (struct bytes){(const uint8_t *)k->name, k->name_bytes};
+    return bytes_of(k->name.bytes, k->name.len);
 }
 
 struct context;
@@ -40,18 +40,24 @@ size_t context_count(const struct context *c);
 const struct key *context_next(const struct context *c, struct bytes space,
                                struct bytes prefix, struct bytes from,
                                bool exclusive);
-/* Newest revision of anything under prefix, tombstones included; 0: none. */
+/* Newest revision of anything under prefix, tombstones included; 0: none.
+ * Walks what is under it, unless prefix is "". */
 uint64_t context_prefix_revision(const struct context *c, struct bytes space,
                                  struct bytes prefix);
 
-/* --- Changes; by evolve alone. 0 or -ENOMEM ------------------------------ */
+/* --- Changes; by evolve alone -------------------------------------------- */
 
+/* 0; -ENOMEM; -EINVAL for names beyond proto/limits.h. */
 int context_put(struct context *c, struct bytes space, struct bytes name,
                 uint64_t revision, uint32_t agent, uint8_t slot,
                 uint32_t bytes);
+/* 0; -ENOENT when there is nothing to delete. */
 int context_delete(struct context *c, struct bytes space, struct bytes name,
                    uint64_t revision, uint32_t agent);
 
+/* One record for each key, spaces and keys in order; and back: 0, -ENOMEM, or
+ * CHOIR_MALFORMED for a record that save cannot have written or that was
+ * there before. put returns 0 or a negative errno, which save passes on. */
 typedef int (*context_sink)(void *to, struct bytes record);
 int context_save(const struct context *c, context_sink put, void *to);
 int context_load(struct context *c, struct bytes record);

@@ -22,7 +22,8 @@ struct session {
     struct hash prev_hash;
     struct session_bundle *window; /* owned, oldest first */
     uint32_t window_count, window_cap;
-    uint32_t slot; /* place in the table, for volatile side tables */
+    uint32_t slot; /* a small number of its own while it lives, for volatile
+                      side tables; given again after it has ended */
 };
 
 struct sessions;
@@ -36,21 +37,27 @@ struct session *session_by_id(const struct sessions *s, uint64_t id);
 const struct session_bundle *session_find(const struct session *s,
                                           uint64_t first_seq);
 
-/* --- Changes; all by evolve. 0 or -ENOMEM -------------------------------- */
+/* --- Changes; all by evolve ---------------------------------------------- */
 
+/* 0, -ENOMEM, or -EEXIST. bundle: the one that held session_open. */
 int session_start(struct sessions *s, uint64_t id, uint32_t agent,
                   const struct hash *bundle);
-/* A bundle was accepted at index. */
+/* A bundle was accepted at index. Its first_seq is the session's next_seq;
+ * bundles that end at or below `answered` leave the window. 0 or -ENOMEM. */
 int session_accept(struct sessions *s, struct session *session,
                    uint64_t first_seq, uint32_t count, uint64_t answered,
                    const struct hash *bundle, uint64_t index);
+/* Frees the session. */
 void session_end(struct sessions *s, struct session *session);
 
+/* First all sessions, then their windows, by id and number; and back: 0,
+ * -ENOMEM, or CHOIR_MALFORMED for a record that save cannot have written after
+ * those before it. put returns 0 or a negative errno, which save passes on. */
 typedef int (*session_sink)(void *to, struct bytes record);
 int sessions_save(const struct sessions *s, session_sink put, void *to);
 int sessions_load(struct sessions *s, struct bytes record);
-/* Iterate; NULL starts and ends. The order is that of their ids only after
- * sessions_sort, which snapshots use; else any. */
+/* In order of id; NULL starts and ends. To end one on the way, ask for the
+ * next one first. */
 struct session *sessions_next(const struct sessions *s,
                               const struct session *after);
 

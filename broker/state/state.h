@@ -54,8 +54,13 @@ void state_destroy(struct state **self_p);
 /* Digest of everything above but the tree, which has its own root. */
 struct hash state_digest(const struct state *s);
 
-/* For a snapshot: everything, as records; and back, one by one. */
+/* For a snapshot: everything, as records, in an order that is a function of
+ * the state alone (item.h has their kinds). Safe in a forked child. */
 int state_save(const struct state *s, snapshot_sink put, void *to);
+/* And back, one by one into a new state. The last record completes it: size is
+ * above 0 from then on, and what is charged to each agent was counted again.
+ * 0; -ENOMEM; CHOIR_MALFORMED: then the state is good for nothing but
+ * state_destroy. */
 int state_load(struct state *s, struct bytes record);
 
 #endif

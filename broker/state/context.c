@@ -1,0 +1,335 @@
+/* Two levels of ordered index: names of spaces, and in each its keys. */
+#include "context.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "item.h"
+#include "proto/limits.h"
+#include "proto/refusal.h"
+
+struct space {
+    struct index *keys;
+    uint64_t newest; /* revision of anything in it */
+    struct index_key name;
+};
+
+struct context {
+    struct digest *digest; /* borrowed */
+    struct index *spaces;
+    size_t count;
+};
+
+static void key_item(struct item *it, const struct key *k, struct bytes space)
+{
+    item_begin(it, ITEM_KEY);
+    item_u64(it, k->revision);
+    item_u64(it, k->created);
+    item_u32(it, k->agent);
+    item_u32(it, k->bytes);
+    item_u8(it, k->slot);
+    item_u8(it, k->deleted);
+    item_name(it, space);
+    item_put(it, key_name(k));
+}
+
+static struct bytes space_name(const struct space *s)
+{
+    return bytes_of(s->name.bytes, s->name.len);
+}
+
+static struct space *space_find(const struct context *c, struct bytes name)
+{
+    return index_item(index_find(c->spaces, name.p, name.n), struct space,
+                      name);
+}
+
+static void space_free(struct space *s)
+{
+    struct index_cursor at;
+    struct index_key *k;
+
+    index_seek(s->keys, &at, NULL, 0);
+    while ((k = index_next(&at)))
+        free(index_item(k, struct key, name));
+    index_destroy(&s->keys);
+    free(s);
+}
+
+static int space_make(struct context *c, struct bytes name, struct space **out)
+{
+    struct space *s = space_find(c, name);
+    int r;
+
+    *out = s;
+    if (s)
+        return 0;
+    s = malloc(sizeof(*s) + name.n);
+    if (!s)
+        return -ENOMEM;
+    s->newest = 0;
+    s->name.len = (uint32_t)name.n;
+    memcpy(s->name.bytes, name.p, name.n);
+    s->keys = index_new();
+    r = s->keys ? index_insert(c->spaces, &s->name) : -ENOMEM;
+    if (r) {
+        index_destroy(&s->keys);
+        free(s);
+        return r;
+    }
+    *out = s;
+    return 0;
+}
+
+/* A new key: in the index, but not yet in the digest. */
+static int key_make(struct context *c, struct space *s, struct bytes name,
+                    struct key **out)
+{
+    struct key *k = malloc(sizeof(*k) + name.n);
+    int r;
+
+    if (!k)
+        return -ENOMEM;
+    *k = (struct key){.name.len = (uint32_t)name.n};
+    memcpy(k->name.bytes, name.p, name.n);
+    r = index_insert(s->keys, &k->name);
+    if (r) {
+        free(k);
+        return r;
+    }
+    c->count++;
+    *out = k;
+    return 0;
+}
+
+static struct key *key_find(const struct space *s, struct bytes name)
+{
+    return index_item(index_find(s->keys, name.p, name.n), struct key, name);
+}
+
+static bool names_fit(struct bytes space, struct bytes name)
+{
+    return space.n >= 1 && space.n <= LIMIT_NAME_BYTES && name.n >= 1 &&
+           name.n <= LIMIT_KEY_BYTES;
+}
+
+static void key_enter(struct context *c, struct space *s, const struct key *k)
+{
+    struct item it;
+
+    key_item(&it, k, space_name(s));
+    item_add(c->digest, &it);
+    if (k->revision > s->newest)
+        s->newest = k->revision;
+}
+
+static void key_leave(struct context *c, struct space *s, const struct key *k)
+{
+    struct item it;
+
+    key_item(&it, k, space_name(s));
+    item_sub(c->digest, &it);
+}
+
+struct context *context_new(struct digest *digest)
+{
+    struct context *c = calloc(1, sizeof(*c));
+
+    if (!c)
+        return NULL;
+    c->digest = digest;
+    c->spaces = index_new();
+    if (!c->spaces)
+        context_destroy(&c);
+    return c;
+}
+
+void context_destroy(struct context **self_p)
+{
+    struct index_cursor at;
+    struct index_key *k;
+
+    if (!self_p || !*self_p)
+        return;
+    if ((*self_p)->spaces) {
+        index_seek((*self_p)->spaces, &at, NULL, 0);
+        while ((k = index_next(&at)))
+            space_free(index_item(k, struct space, name));
+    }
+    index_destroy(&(*self_p)->spaces);
+    free(*self_p);
+    *self_p = NULL;
+}
+
+const struct key *context_find(const struct context *c, struct bytes space,
+                               struct bytes name)
+{
+    const struct space *s = space_find(c, space);
+
+    return s ? key_find(s, name) : NULL;
+}
+
+size_t context_count(const struct context *c)
+{
+    return c->count;
+}
+
+const struct key *context_next(const struct context *c, struct bytes space,
+                               struct bytes prefix, struct bytes from,
+                               bool exclusive)
+{
+    const struct space *s = space_find(c, space);
+    struct index_cursor at;
+    struct index_key *k;
+
+    if (!s)
+        return NULL;
+    if (index_compare(from.p, from.n, prefix.p, prefix.n) < 0) {
+        from = prefix;
+        exclusive = false;
+    }
+    index_seek(s->keys, &at, from.p, from.n);
+    k = index_next(&at);
+    if (k && exclusive && bytes_equal(bytes_of(k->bytes, k->len), from))
+        k = index_next(&at);
+    if (!k || !index_key_begins(k, prefix.p, prefix.n))
+        return NULL;
+    return index_item(k, struct key, name);
+}
+
+uint64_t context_prefix_revision(const struct context *c, struct bytes space,
+                                 struct bytes prefix)
+{
+    const struct space *s = space_find(c, space);
+    struct index_cursor at;
+    struct index_key *k;
+    uint64_t newest = 0;
+
+    if (!s || prefix.n == 0)
+        return s ? s->newest : 0;
+    index_seek(s->keys, &at, prefix.p, prefix.n);
+    while ((k = index_next(&at)) && index_key_begins(k, prefix.p, prefix.n)) {
+        uint64_t revision = index_item(k, struct key, name)->revision;
+
+        if (revision > newest)
+            newest = revision;
+    }
+    return newest;
+}
+
+int context_put(struct context *c, struct bytes space, struct bytes name,
+                uint64_t revision, uint32_t agent, uint8_t slot, uint32_t bytes)
+{
+    struct space *s;
+    struct key *k;
+    int r;
+
+    if (!names_fit(space, name))
+        return -EINVAL;
+    r = space_make(c, space, &s);
+    if (r)
+        return r;
+    k = key_find(s, name);
+    if (k)
+        key_leave(c, s, k);
+    else
+        r = key_make(c, s, name, &k);
+    if (r)
+        return r;
+    if (k->deleted || !k->created)
+        k->created = revision;
+    k->revision = revision;
+    k->agent = agent;
+    k->bytes = bytes;
+    k->slot = slot;
+    k->deleted = false;
+    key_enter(c, s, k);
+    return 0;
+}
+
+int context_delete(struct context *c, struct bytes space, struct bytes name,
+                   uint64_t revision, uint32_t agent)
+{
+    struct space *s = space_find(c, space);
+    struct key *k = s ? key_find(s, name) : NULL;
+
+    if (!k || k->deleted)
+        return -ENOENT;
+    key_leave(c, s, k);
+    k->revision = revision;
+    k->created = 0;
+    k->agent = agent;
+    k->bytes = 0;
+    k->slot = 0;
+    k->deleted = true;
+    key_enter(c, s, k);
+    return 0;
+}
+
+static int space_save(const struct space *s, context_sink put, void *to)
+{
+    struct index_cursor at;
+    struct index_key *k;
+    int r = 0;
+
+    index_seek(s->keys, &at, NULL, 0);
+    while (!r && (k = index_next(&at))) {
+        struct item it;
+
+        key_item(&it, index_item(k, struct key, name), space_name(s));
+        r = put(to, item_record(&it));
+    }
+    return r;
+}
+
+int context_save(const struct context *c, context_sink put, void *to)
+{
+    struct index_cursor at;
+    struct index_key *k;
+    int r = 0;
+
+    index_seek(c->spaces, &at, NULL, 0);
+    while (!r && (k = index_next(&at)))
+        r = space_save(index_item(k, struct space, name), put, to);
+    return r;
+}
+
+static bool key_sound(const struct key *k)
+{
+    if (k->slot >= LIMIT_SLOTS || k->agent == 0)
+        return false;
+    if (k->deleted)
+        return !k->created && !k->slot && !k->bytes;
+    return k->created && k->created <= k->revision;
+}
+
+int context_load(struct context *c, struct bytes record)
+{
+    struct cursor at = cursor_of(record);
+    struct bytes space, name;
+    struct key said = {0}, *k;
+    struct space *s;
+    int r;
+
+    if (cursor_u8(&at) != ITEM_KEY)
+        return CHOIR_MALFORMED;
+    said.revision = cursor_u64(&at);
+    said.created = cursor_u64(&at);
+    said.agent = cursor_u32(&at);
+    said.bytes = cursor_u32(&at);
+    said.slot = cursor_u8(&at);
+    said.deleted = load_bool(&at);
+    space = load_name(&at, LIMIT_NAME_BYTES);
+    name = load_text(&at, cursor_left(&at), LIMIT_KEY_BYTES);
+    if (!load_ended(&at) || !key_sound(&said))
+        return CHOIR_MALFORMED;
+    r = space_make(c, space, &s);
+    if (!r)
+        r = key_make(c, s, name, &k);
+    if (r)
+        return r == -EEXIST ? CHOIR_MALFORMED : r;
+    said.name.len = k->name.len;
+    *k = said;
+    key_enter(c, s, k);
+    return 0;
+}
