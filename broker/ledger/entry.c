@@ -1,0 +1,349 @@
+/* One entry by its index. For groups that were asked for, the places of their
+ * entries stay in memory (8 bytes each), so that the next one costs two small
+ * reads from the page cache and no walk over a big group. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "broker/base/file.h"
+#include "broker/ledger/segment.h"
+#include "proto/refusal.h"
+
+enum {
+    CACHE_GROUPS = 4096,
+    CACHE_PLACES = 2000000, /* entries and bundles; 8 bytes each */
+    OP_WORDS_BYTES = 8,     /* before each head: two lengths */
+};
+
+struct bundle_place {
+    uint32_t header, first; /* offset in heads; number of its first entry */
+};
+
+struct entry_place {
+    uint32_t head, payload; /* offsets in heads and in payloads */
+};
+
+/* Where everything of one group is. */
+struct group_map {
+    uint64_t segment, offset, first, time, used;
+    uint32_t count, bundle_count, heads_bytes, payload_bytes;
+    struct entry_place *entries;  /* owned */
+    struct bundle_place *bundles; /* owned */
+};
+
+struct entry_cache {
+    struct group_map *maps[CACHE_GROUPS]; /* owned, ascending */
+    size_t count, places;
+    uint64_t clock;
+    struct window window;
+    struct buf bundle, entry; /* what walk.at borrows from */
+    struct group_walk walk;
+    uint64_t at_first; /* walk.at's bundle: its group, its number there */
+    uint32_t at_bundle;
+    bool at_valid;
+};
+
+static void map_free(struct group_map *m)
+{
+    if (!m)
+        return;
+    free(m->entries);
+    free(m->bundles);
+    free(m);
+}
+
+void entry_cache_free(struct entry_cache **cache_p)
+{
+    struct entry_cache *c = *cache_p;
+
+    if (!c)
+        return;
+    for (size_t i = 0; i < c->count; i++)
+        map_free(c->maps[i]);
+    window_free(&c->window);
+    buf_free(&c->bundle);
+    buf_free(&c->entry);
+    free(c);
+    *cache_p = NULL;
+}
+
+/* --- The map of a group -------------------------------------------------- */
+
+static int map_walk(struct group_map *m, const struct group_header *g,
+                    struct bytes body)
+{
+    struct group_walk walk;
+    const struct entry *e;
+    uint32_t i = 0, b = 0;
+    int r;
+
+    group_walk_begin(&walk, g, body);
+    while (!(r = group_walk_next(&walk, &e))) {
+        const uint8_t *payload =
+            walk.payload.p - e->payload.n - e->effect_payload.n;
+
+        if (i == m->count)
+            return CHOIR_MALFORMED;
+        if (e->position == 0) {
+            if (b == m->bundle_count)
+                return CHOIR_MALFORMED;
+            m->bundles[b++] =
+                (struct bundle_place){(uint32_t)(e->header.p - body.p) - 4, i};
+        }
+        m->entries[i++] = (struct entry_place){
+            (uint32_t)(walk.heads.p - body.p - (ptrdiff_t)e->head.n -
+                       (ptrdiff_t)e->effect.n) -
+                OP_WORDS_BYTES,
+            (uint32_t)(payload - body.p - (ptrdiff_t)m->heads_bytes)};
+    }
+    if (r != CHOIR_NOT_FOUND)
+        return r;
+    return i == m->count && b == m->bundle_count ? 0 : CHOIR_MALFORMED;
+}
+
+/* Counts are checked against the bytes there are before they are believed. */
+static int map_make(struct group_map **out, const struct group_header *g,
+                    struct bytes body)
+{
+    struct group_map *m;
+    int r;
+
+    if (g->count > g->heads_bytes / OP_WORDS_BYTES ||
+        g->bundles > g->heads_bytes / KEY_SIGNATURE_BYTES)
+        return CHOIR_MALFORMED;
+    m = calloc(1, sizeof *m);
+    if (!m)
+        return -ENOMEM;
+    m->first = g->first;
+    m->time = g->time;
+    m->count = g->count;
+    m->bundle_count = g->bundles;
+    m->heads_bytes = (uint32_t)g->heads_bytes;
+    m->payload_bytes = (uint32_t)g->payload_bytes;
+    m->entries = calloc(m->count + 1u, sizeof *m->entries);
+    m->bundles = calloc(m->bundle_count + 1u, sizeof *m->bundles);
+    r = m->entries && m->bundles ? map_walk(m, g, body) : -ENOMEM;
+    if (r) {
+        map_free(m);
+        return r;
+    }
+    /* one more of each, so that every piece has an end */
+    m->entries[m->count] =
+        (struct entry_place){m->heads_bytes, m->payload_bytes};
+    m->bundles[m->bundle_count] =
+        (struct bundle_place){m->heads_bytes, m->count};
+    *out = m;
+    return 0;
+}
+
+/* --- The cache of maps --------------------------------------------------- */
+
+/* The last map that starts at or before index; count if none does. */
+static size_t map_place(const struct entry_cache *c, uint64_t index)
+{
+    size_t low = 0, high = c->count;
+
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+
+        if (c->maps[mid]->first <= index)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low ? low - 1 : c->count;
+}
+
+static size_t map_places(const struct group_map *m)
+{
+    return (size_t)m->count + m->bundle_count;
+}
+
+static void map_drop_oldest(struct entry_cache *c)
+{
+    size_t oldest = 0;
+
+    for (size_t i = 1; i < c->count; i++)
+        if (c->maps[i]->used < c->maps[oldest]->used)
+            oldest = i;
+    c->places -= map_places(c->maps[oldest]);
+    map_free(c->maps[oldest]);
+    c->count--;
+    memmove(&c->maps[oldest], &c->maps[oldest + 1],
+            (c->count - oldest) * sizeof *c->maps);
+}
+
+static void map_put(struct entry_cache *c, struct group_map *m)
+{
+    size_t at;
+
+    while (c->count == CACHE_GROUPS ||
+           (c->count && c->places + map_places(m) > CACHE_PLACES))
+        map_drop_oldest(c);
+    at = map_place(c, m->first);
+    at = at == c->count ? 0 : at + 1;
+    memmove(&c->maps[at + 1], &c->maps[at], (c->count - at) * sizeof *c->maps);
+    c->maps[at] = m;
+    c->count++;
+    c->places += map_places(m);
+}
+
+static int map_get(struct ledger *l, uint64_t index, struct group_map **out)
+{
+    struct entry_cache *c = l->cache;
+    struct group_header g;
+    struct bytes body;
+    uint64_t segment, offset;
+    size_t at = map_place(c, index);
+    int r;
+
+    if (at < c->count && index - c->maps[at]->first < c->maps[at]->count) {
+        *out = c->maps[at];
+        (*out)->used = ++c->clock;
+        return 0;
+    }
+    r = locate(l, index, &segment, &offset, &g);
+    if (!r)
+        r = group_load(l, &c->window, segment, offset, &g, &body);
+    if (!r)
+        r = map_make(out, &g, body);
+    window_free(&c->window);
+    if (r > 0)
+        return trouble_say(l->trouble, -EUCLEAN,
+                           "damage in segment %u at byte %llu: a group does "
+                           "not hold what it says",
+                           (unsigned)segment, (unsigned long long)offset);
+    if (r)
+        return r;
+    (*out)->segment = segment;
+    (*out)->offset = offset;
+    (*out)->used = ++c->clock;
+    map_put(c, *out);
+    return 0;
+}
+
+/* --- One entry ----------------------------------------------------------- */
+
+static int piece_read(struct buf *b, int fd, uint64_t at, uint32_t n)
+{
+    uint8_t *to = buf_grow(b, n);
+
+    return !to ? -ENOMEM : n ? file_pread_all(fd, to, n, at) : 0;
+}
+
+static uint32_t bundle_of(const struct group_map *m, uint32_t entry)
+{
+    uint32_t low = 0, high = m->bundle_count;
+
+    while (high - low > 1) {
+        uint32_t mid = low + (high - low) / 2;
+
+        if (m->bundles[mid].first <= entry)
+            low = mid;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+/* Make the walk stand in that bundle: its header, followed by an empty
+ * operation that stands for the first. */
+static int bundle_enter(struct entry_cache *c, const struct group_map *m,
+                        uint32_t bundle, int fd)
+{
+    const struct bundle_place *b = &m->bundles[bundle];
+    uint64_t heads = m->offset + GROUP_HEADER_BYTES;
+    const struct entry *first;
+    int r;
+
+    c->at_valid = false;
+    buf_clear(&c->bundle);
+    r = piece_read(&c->bundle, fd, heads + b->header,
+                   m->entries[b->first].head - b->header);
+    if (r)
+        return r;
+    buf_put_u64(&c->bundle, 0);
+    if (c->bundle.failed)
+        return -ENOMEM;
+    c->walk = (struct group_walk){
+        .heads = cursor_of(buf_bytes(&c->bundle)),
+        .payload = cursor_of(bytes_of("", 0)),
+        .time = m->time,
+        .bundles = 1,
+    };
+    r = group_walk_next(&c->walk, &first);
+    if (r || first->count != b[1].first - b->first)
+        return -EUCLEAN;
+    c->at_first = m->first;
+    c->at_bundle = bundle;
+    c->at_valid = true;
+    return 0;
+}
+
+static int entry_read(struct entry_cache *c, const struct group_map *m,
+                      uint32_t i, int fd)
+{
+    uint64_t heads = m->offset + GROUP_HEADER_BYTES;
+    const struct entry_place *p = &m->entries[i];
+    const struct bundle_place *next = &m->bundles[c->at_bundle + 1];
+    uint32_t end = i + 1 == next->first ? next->header : p[1].head;
+    uint32_t head = end - p->head, payload = p[1].payload - p->payload;
+    int r;
+
+    buf_clear(&c->entry);
+    r = piece_read(&c->entry, fd, heads + p->head, head);
+    if (!r)
+        r = piece_read(&c->entry, fd, heads + m->heads_bytes + p->payload,
+                       payload);
+    if (r)
+        return r;
+    c->walk.heads = cursor_of(bytes_of(c->entry.p, head));
+    c->walk.payload = cursor_of(bytes_of(c->entry.p + head, payload));
+    c->walk.index = m->first + i;
+    c->walk.left = c->walk.at.count - (i - m->bundles[c->at_bundle].first);
+    return 0;
+}
+
+static int entry_get(struct ledger *l, uint64_t index, const struct entry **e)
+{
+    struct entry_cache *c = l->cache;
+    struct group_map *m = NULL;
+    uint32_t i, bundle;
+    int fd, r = map_get(l, index, &m);
+
+    if (r)
+        return r;
+    i = (uint32_t)(index - m->first);
+    bundle = bundle_of(m, i);
+    fd = segment_fd(l, m->segment);
+    if (fd < 0)
+        return fd;
+    if (!c->at_valid || c->at_first != m->first || c->at_bundle != bundle)
+        r = bundle_enter(c, m, bundle, fd);
+    if (!r)
+        r = entry_read(c, m, i, fd);
+    if (r)
+        return r;
+    if (group_walk_next(&c->walk, e) ||
+        slots_check((*e)->rows, (*e)->payload) ||
+        slots_check((*e)->effect_rows, (*e)->effect_payload))
+        return -EUCLEAN;
+    return 0;
+}
+
+int ledger_entry(struct ledger *l, uint64_t index, const struct entry **e)
+{
+    int r;
+
+    if (index >= l->written.size)
+        return CHOIR_NOT_FOUND;
+    if (!l->cache)
+        l->cache = calloc(1, sizeof *l->cache);
+    if (!l->cache)
+        return -ENOMEM;
+    l->trouble[0] = '\0';
+    r = entry_get(l, index, e);
+    if (r && !l->trouble[0])
+        return trouble_say(l->trouble, r, "entry %llu cannot be read: %s",
+                           (unsigned long long)index, strerror(-r));
+    return r;
+}

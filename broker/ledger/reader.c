@@ -1,0 +1,132 @@
+/* Entries in order: one group in memory at a time, checked as it is read. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "broker/ledger/segment.h"
+#include "proto/refusal.h"
+
+struct ledger_reader {
+    struct ledger *l;
+    uint64_t segment, offset; /* of the group at hand or the next one */
+    uint64_t next;            /* index */
+    uint64_t group_first;     /* of the group that must start at offset */
+    bool inside;
+    struct group_header g;
+    struct group_walk walk;
+    struct window window;
+};
+
+int ledger_reader_open(struct ledger *l, uint64_t index,
+                       struct ledger_reader **out)
+{
+    struct ledger_reader *r = calloc(1, sizeof *r);
+    int e;
+
+    if (!r)
+        return -ENOMEM;
+    r->l = l;
+    e = ledger_reader_seek(r, index);
+    if (e)
+        ledger_reader_close(&r);
+    else
+        *out = r;
+    return e;
+}
+
+int ledger_reader_seek(struct ledger_reader *r, uint64_t index)
+{
+    struct ledger *l = r->l;
+    int e;
+
+    r->inside = false;
+    if (index >= l->written.size) {
+        r->segment = l->written.segment;
+        r->offset = l->written.offset;
+        r->next = r->group_first = l->written.size;
+        return index == l->written.size ? 0 : CHOIR_NOT_FOUND;
+    }
+    e = locate(l, index, &r->segment, &r->offset, &r->g);
+    if (e)
+        return e;
+    r->next = index;
+    r->group_first = r->g.first;
+    return 0;
+}
+
+static int reader_damaged(struct ledger_reader *r, const char *why)
+{
+    return trouble_say(r->l->trouble, -EUCLEAN,
+                       "damage in segment %u at byte %llu, at entry %llu: %s",
+                       (unsigned)r->segment, (unsigned long long)r->offset,
+                       (unsigned long long)r->next, why);
+}
+
+static int group_enter(struct ledger_reader *r)
+{
+    struct bytes body;
+    int e;
+
+    if (r->segment < r->l->count &&
+        r->offset == segment_end(r->l, r->segment)) {
+        r->segment++;
+        r->offset = SEGMENT_HEADER_BYTES;
+    }
+    e = group_load(r->l, &r->window, r->segment, r->offset, &r->g, &body);
+    if (e)
+        return e;
+    if (r->g.first != r->group_first)
+        return reader_damaged(r, "another index than the one that is due");
+    group_walk_begin(&r->walk, &r->g, body);
+    r->inside = true;
+    return 0;
+}
+
+static int group_leave(struct ledger_reader *r)
+{
+    r->inside = false;
+    r->group_first += r->g.count;
+    r->offset += group_bytes(&r->g);
+    return r->group_first == r->walk.index
+               ? 0
+               : reader_damaged(r, "a group's count does not fit");
+}
+
+int ledger_reader_next(struct ledger_reader *r, const struct entry **e)
+{
+    int code;
+
+    for (;;) {
+        if (!r->inside && r->next == r->l->written.size) {
+            window_free(&r->window);
+            return CHOIR_NOT_FOUND;
+        }
+        code = r->inside ? 0 : group_enter(r);
+        if (code)
+            return code;
+        code = group_walk_next(&r->walk, e);
+        if (code == CHOIR_NOT_FOUND)
+            code = group_leave(r);
+        else if (code)
+            return reader_damaged(r, "a group does not hold what it says");
+        else if ((*e)->index == r->next) {
+            r->next++;
+            return 0;
+        }
+        if (code)
+            return code;
+    }
+}
+
+uint64_t ledger_reader_index(const struct ledger_reader *r)
+{
+    return r->next;
+}
+
+void ledger_reader_close(struct ledger_reader **r_p)
+{
+    if (!r_p || !*r_p)
+        return;
+    window_free(&(*r_p)->window);
+    free(*r_p);
+    *r_p = NULL;
+}

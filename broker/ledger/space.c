@@ -1,0 +1,209 @@
+/* Space is allocated before it is needed, so that a full disk is found while
+ * nothing has been applied yet.
+ *
+ * fallocate alone leaves work for each sync (unwritten extents become written
+ * ones), so zeros can be written ahead as well. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "broker/base/failpoint.h"
+#include "broker/base/file.h"
+#include "broker/ledger/segment.h"
+#include "proto/refusal.h"
+
+enum { ZERO_STEP = 1 << 18 };
+
+static bool no_room(int r)
+{
+    return r == -ENOSPC || r == -EDQUOT || r == -EFBIG;
+}
+
+static int zeros_write(int fd, uint64_t from, uint64_t to)
+{
+    static const uint8_t zeros[65536];
+    int r = 0;
+
+    while (!r && from < to) {
+        size_t n =
+            to - from < sizeof zeros ? (size_t)(to - from) : sizeof zeros;
+
+        r = file_pwrite_all(fd, zeros, n, from);
+        from += n;
+    }
+    return r;
+}
+
+/* used: up to there the file holds what must stay. */
+static int allocate(int fd, uint64_t used, uint64_t to)
+{
+    struct stat st;
+    int r;
+
+    do
+        r = fallocate(fd, 0, 0, (off_t)to) ? -errno : 0;
+    while (r == -EINTR);
+    if (r != -EOPNOTSUPP)
+        return r;
+    if (fstat(fd, &st))
+        return -errno;
+    if ((uint64_t)st.st_size > used)
+        used = (uint64_t)st.st_size;
+    return zeros_write(fd, used, to);
+}
+
+/* Raise s->allocated to `to` at least. 0; CHOIR_READ_ONLY; negative. */
+static int extend(struct ledger *l, struct space *s, uint64_t used, uint64_t to)
+{
+    int r;
+
+    if (s->allocated >= to)
+        return 0;
+    r = seal_remove(l);
+    if (r)
+        return r;
+    r = allocate(s->fd, used, to);
+    if (no_room(r))
+        return CHOIR_READ_ONLY;
+    if (!r)
+        s->allocated = to;
+    return r;
+}
+
+void space_close(struct space *s)
+{
+    if (s->fd >= 0)
+        close(s->fd);
+    *s = (struct space){.fd = -1};
+}
+
+int spare_discard(struct ledger *l)
+{
+    char name[SEGMENT_NAME_BYTES], path[PATH_MAX];
+    int r;
+
+    space_close(&l->spare);
+    segment_name(l->count + 1, name);
+    r = path_join(path, l->dir, name);
+    if (!r && unlink(path) && errno != ENOENT)
+        r = -errno;
+    return r;
+}
+
+/* Open the file with the next number, or make it. One that was left with a
+ * half-written header is made anew. */
+static int spare_open(struct ledger *l)
+{
+    uint64_t last = 0;
+    int r = seal_remove(l);
+
+    if (r)
+        return r;
+    l->spare.fd = segment_open(l->dir, l->count + 1, O_RDWR | O_CREAT);
+    if (l->spare.fd < 0) {
+        r = l->spare.fd;
+        l->spare.fd = -1;
+        return r;
+    }
+    r = zeros_from(l->spare.fd, 0, SEGMENT_HEADER_BYTES, &last);
+    if (r && r != -ENODATA)
+        return r;
+    if (last) {
+        r = spare_discard(l);
+        return r ? r : spare_open(l);
+    }
+    return dir_sync(l->dir);
+}
+
+static int spare_ensure(struct ledger *l, uint64_t need)
+{
+    uint64_t want = SEGMENT_HEADER_BYTES + need;
+    int r = 0;
+
+    if (want < l->segment_bytes)
+        want = l->segment_bytes;
+    if (l->spare.fd >= 0 && l->spare.allocated >= want)
+        return 0;
+    if (l->spare.fd < 0)
+        r = spare_open(l);
+    if (!r)
+        r = extend(l, &l->spare, 0, want);
+    if (r && no_room(r))
+        r = CHOIR_READ_ONLY;
+    if (r == CHOIR_READ_ONLY && l->spare.fd >= 0 && l->spare.allocated == 0) {
+        int dropped = spare_discard(l); /* give back what it got hold of */
+
+        return dropped ? dropped : r;
+    }
+    if (!r)
+        FAILPOINT("ledger.segment.created");
+    return r;
+}
+
+static uint64_t left_in(const struct ledger *l)
+{
+    return l->current.allocated > l->written.offset
+               ? l->current.allocated - l->written.offset
+               : 0;
+}
+
+bool space_fits(const struct ledger *l, uint64_t n)
+{
+    return n <= left_in(l) ||
+           (l->spare.fd >= 0 && SEGMENT_HEADER_BYTES + n <= l->spare.allocated);
+}
+
+/* What the current segment's file has already, then its full length. */
+static int current_extend(struct ledger *l, uint64_t n)
+{
+    struct stat st;
+    int r;
+
+    if (fstat(l->current.fd, &st))
+        return -errno;
+    r = extend(l, &l->current, l->written.offset, (uint64_t)st.st_size);
+    if (!r && l->written.offset + n <= l->segment_bytes)
+        r = extend(l, &l->current, l->written.offset, l->segment_bytes);
+    return r;
+}
+
+/* A little of the next segment is written with zeros at each call: not of this
+ * one, whose syncs would then wait for the zeros, too. */
+static int spare_zero(struct ledger *l)
+{
+    struct space *s = &l->spare;
+    uint64_t to = s->zeroed + ZERO_STEP;
+    int r;
+
+    if (!l->preallocate || s->fd < 0 || s->zeroed >= s->allocated)
+        return 0;
+    if (to > s->allocated)
+        to = s->allocated;
+    r = zeros_write(s->fd, s->zeroed, to);
+    if (!r) /* a hint to start now; that it may fail does not matter */
+        sync_file_range(s->fd, (off_t)s->zeroed, (off_t)(to - s->zeroed),
+                        SYNC_FILE_RANGE_WRITE);
+    s->zeroed = to;
+    return r;
+}
+
+int space_ensure(struct ledger *l, uint64_t n, uint64_t keep)
+{
+    uint64_t need = n + keep;
+    int r = 0;
+
+    if (left_in(l) < need && l->current.allocated < l->segment_bytes)
+        r = current_extend(l, need);
+    if (r < 0)
+        return r;
+    if (left_in(l) < need || left_in(l) < l->segment_bytes / 2)
+        r = spare_ensure(l, need);
+    if (r < 0)
+        return r;
+    r = spare_zero(l);
+    if (r)
+        return r;
+    return space_fits(l, need) ? 0 : CHOIR_READ_ONLY;
+}
