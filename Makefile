@@ -82,7 +82,7 @@ say = $(if $(V),,@echo "  $(1)  $(patsubst $(BUILD)/%,%,$@)"; )
 # ---- targets -------------------------------------------------------------
 
 .PHONY: help all programs replay failpoint choird demo check check-all asan tsan \
-  fuzz fuzz-programs bench fmt lint deps install uninstall clean \
+  fuzz fuzz-programs bench vectors fmt lint deps install uninstall clean \
   compile_commands.json
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -128,6 +128,10 @@ fuzz: ## libFuzzer on every parser, FUZZ_SECONDS=300 each (needs clang)
 
 bench: all $(BENCHES) ## measure
 	@BUILD=$(BUILD) tests/run --bench
+
+vectors: programs ## make proto/vectors and the tables of proto/README.md anew
+	@$(BUILD)/tests/vectors/committed --write
+	@$(BUILD)/tests/vectors/readme --write
 
 fmt: ## format the C sources
 	@git ls-files -z '*.c' '*.h' | xargs -0r clang-format -i
