@@ -1,11 +1,11 @@
 /* Agents, their grants, and the one function that decides. Invitations and
- * operation ids are in invite.c. */
+ * operation ids are in agent_join.c. */
 #include "agent.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-#include "agents.h"
+#include "agent_inside.h"
 #include "handle.h"
 #include "item.h"
 #include "proto/refusal.h"

@@ -311,6 +311,7 @@ static int session_load(struct sessions *s, struct cursor *at)
     said.answered = cursor_u64(at);
     load_hash(at, &said.prev_hash);
     if (!load_ended(at) || said.agent == 0 || said.next_seq == 0 ||
+        said.next_seq > LIMIT_UINT_MAX_WIRE + 1ULL ||
         said.answered >= said.next_seq)
         return CHOIR_MALFORMED;
     r = session_enter(s, &said, &made);

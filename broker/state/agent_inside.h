@@ -1,7 +1,7 @@
-/* What agent.c and invite.c share: the inside of struct agents. For them
+/* What agent.c and agent_join.c share: the inside of struct agents. For them
  * alone. */
-#ifndef CHOIR_BROKER_STATE_AGENTS_H
-#define CHOIR_BROKER_STATE_AGENTS_H
+#ifndef CHOIR_BROKER_STATE_AGENT_INSIDE_H
+#define CHOIR_BROKER_STATE_AGENT_INSIDE_H
 
 #include "agent.h"
 #include "index.h"
@@ -24,7 +24,7 @@ static inline struct bytes curve_bytes(const uint8_t *curve_key)
     return bytes_of(curve_key, KEY_CURVE_BYTES);
 }
 
-/* invite.c: frees, saves and loads its share. */
+/* agent_join.c: frees, saves and loads its share. */
 void invites_free(struct agents *a);
 void operation_ids_free(struct agents *a);
 int invites_save(const struct agents *a, snapshot_sink put, void *to);

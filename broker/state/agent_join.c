@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "agents.h"
+#include "agent_inside.h"
 #include "handle.h"
 #include "item.h"
 #include "proto/refusal.h"
