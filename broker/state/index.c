@@ -57,6 +57,12 @@ struct sought {
     size_t len;
 };
 
+/* No bytes at all may come as NULL, to which not even 0 may be added. */
+static struct sought sought_of(const void *bytes, size_t len)
+{
+    return (struct sought){bytes ? bytes : "", len};
+}
+
 static size_t shared_len(const unsigned char *a, size_t a_len,
                          const unsigned char *b, size_t b_len)
 {
@@ -592,7 +598,7 @@ size_t index_bytes(const struct index *index)
 struct index_key *index_find(const struct index *index, const void *bytes,
                              size_t len)
 {
-    struct sought sought = {bytes, len};
+    struct sought sought = sought_of(bytes, len);
     const struct node *leaf;
     uint32_t at;
 
@@ -624,7 +630,7 @@ int index_insert(struct index *index, struct index_key *key)
 struct index_key *index_remove(struct index *index, const void *bytes,
                                size_t len)
 {
-    struct sought sought = {bytes, len};
+    struct sought sought = sought_of(bytes, len);
     struct index_key *key = NULL;
     struct node *leaf;
     uint32_t at;
@@ -645,7 +651,7 @@ struct index_key *index_remove(struct index *index, const void *bytes,
 void index_seek(const struct index *index, struct index_cursor *cursor,
                 const void *bytes, size_t len)
 {
-    struct sought sought = {bytes, len};
+    struct sought sought = sought_of(bytes, len);
     const struct node *leaf;
 
     cursor->node = NULL;

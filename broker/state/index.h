@@ -12,6 +12,7 @@
  * all its keys share, so a look-up touches few items. It costs about 20 bytes
  * a key beyond the item, malloc included, at random keys (16 at rising ones).
  *
+ * Bytes that are looked for may be NULL where len is 0.
  * Ownership: items belong to the caller, are borrowed until removed, and their
  * keys must not change while they are in.
  * Errors: 0 or a negative errno. After -ENOMEM the index is as before.
