@@ -269,6 +269,7 @@ static int bundle_enter(struct entry_cache *c, const struct group_map *m,
         .payload = cursor_of(bytes_of("", 0)),
         .time = m->time,
         .bundles = 1,
+        .entries = b[1].first - b->first,
     };
     r = group_walk_next(&c->walk, &first);
     if (r || first->count != b[1].first - b->first)

@@ -1,0 +1,348 @@
+/* The cycle, sessions and recovery: exactly once, and the same state from
+ * wherever it is rebuilt. */
+#include "broker/core.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "proto/refusal.h"
+#include "tests/check.h"
+#include "tests/support/rig.h"
+
+enum { ALL = RIGHT_READ | RIGHT_WRITE | RIGHT_SUBMIT | RIGHT_WORK };
+
+static struct rig rig;
+static struct actor ada;
+static struct told told;
+static struct msg put;
+
+static void begin(void)
+{
+    rig_open(&rig);
+    actor_join(&rig, &ada, "ada", "team", ALL);
+    msg_init(&put, MSG_PUT);
+    msg_set_text(&put, FIELD_SPACE, "team");
+    msg_set_text(&put, FIELD_KEY, "k");
+}
+
+static void end(void)
+{
+    actor_free(&ada);
+    buf_free(&told.effect_bytes);
+    told = (struct told){0};
+    rig_close(&rig);
+}
+
+static struct bytes one(void)
+{
+    return bytes_text("one");
+}
+
+TEST(the_same_bytes_again_give_the_original_outcome)
+{
+    struct bytes v = one();
+    uint64_t first;
+
+    begin();
+    CHECK_OK(actor_do(&rig, &ada, &put, &v, 1, &told));
+    first = told.index;
+    CHECK_OK(actor_resend(&rig, &ada, &told));
+    CHECK(told.duplicate);
+    CHECK_EQ(told.outcome, CHOIR_OK);
+    CHECK_EQ(told.index, first);
+    CHECK_EQ(core_size(rig.core), first + 1);
+    end();
+}
+
+TEST(a_retry_after_a_crash_gives_the_original_outcome)
+{
+    struct bytes v = one();
+    uint64_t first;
+
+    begin();
+    CHECK_OK(actor_do(&rig, &ada, &put, &v, 1, &told));
+    first = told.index;
+    CHECK_OK(rig_reopen(&rig, false));
+    CHECK_OK(actor_resend(&rig, &ada, &told));
+    CHECK(told.duplicate);
+    CHECK_EQ(told.index, first);
+    end();
+}
+
+TEST(other_bytes_under_the_same_number_end_the_session)
+{
+    struct bytes v = one(), w = bytes_text("two");
+    struct hash before;
+
+    begin();
+    before = ada.prev_hash;
+    CHECK_OK(actor_do(&rig, &ada, &put, &v, 1, &told));
+    ada.next_seq--;
+    ada.prev_hash = before;
+    CHECK_OK(actor_do(&rig, &ada, &put, &w, 1, &told));
+    CHECK_EQ(told.turnaway, CHOIR_EQUIVOCATION);
+    CHECK(told.ends_session);
+    CHECK_NULL(session_by_id(rig_state(&rig)->sessions, ada.session));
+    CHECK_OK(actor_resend(&rig, &ada, &told));
+    CHECK_EQ(told.turnaway, CHOIR_SESSION_ENDED);
+    end();
+}
+
+TEST(a_gap_is_turned_away_and_uses_up_nothing)
+{
+    struct bytes v = one();
+    uint64_t size;
+
+    begin();
+    size = core_size(rig.core);
+    ada.next_seq++;
+    CHECK_OK(actor_do(&rig, &ada, &put, &v, 1, &told));
+    CHECK_EQ(told.turnaway, CHOIR_SEQ_GAP);
+    CHECK_EQ(core_size(rig.core), size);
+    ada.next_seq--;
+    CHECK_OK(actor_do(&rig, &ada, &put, &v, 1, &told));
+    CHECK_EQ(told.outcome, CHOIR_OK);
+    end();
+}
+
+TEST(an_answered_bundle_is_not_answered_again)
+{
+    struct bytes v = one();
+    struct buf old = {0};
+
+    begin();
+    CHECK_OK(actor_do(&rig, &ada, &put, &v, 1, &told));
+    buf_put(&old, ada.frame.p, ada.frame.n);
+    CHECK_OK(actor_do(&rig, &ada, &put, &v, 1, &told));
+    CHECK_OK(actor_do(&rig, &ada, &put, &v, 1, &told));
+    CHECK_OK(actor_send(&rig, &ada, buf_bytes(&old), &told));
+    CHECK_EQ(told.turnaway, CHOIR_ANSWERED);
+    buf_free(&old);
+    end();
+}
+
+TEST(a_flipped_bit_in_header_or_signature_is_turned_away)
+{
+    struct bytes v = one();
+    uint64_t size;
+
+    begin();
+    size = core_size(rig.core);
+    actor_sign(&rig, &ada, &put, &v, 1);
+    ada.frame.p[ada.frame.n - 1] ^= 1; /* the payload */
+    CHECK_OK(actor_resend(&rig, &ada, &told));
+    CHECK_EQ(told.turnaway, CHOIR_MALFORMED);
+    CHECK(told.ends_session);
+    actor_session(&rig, &ada);
+    size = core_size(rig.core);
+    actor_sign(&rig, &ada, &put, &v, 1);
+    ada.frame.p[get_u32(ada.frame.p + 4) + 8] ^= 1; /* the signature */
+    CHECK_OK(actor_resend(&rig, &ada, &told));
+    CHECK_EQ(told.turnaway, CHOIR_BAD_SIGNATURE);
+    CHECK_EQ(core_size(rig.core), size);
+    end();
+}
+
+TEST(another_agents_connection_cannot_speak_in_a_session)
+{
+    struct bytes v = one();
+    struct actor eve = {0};
+
+    begin();
+    actor_join(&rig, &eve, "eve", "team", ALL);
+    actor_sign(&rig, &ada, &put, &v, 1);
+    CHECK_OK(actor_send(&rig, &eve, buf_bytes(&ada.frame), &told));
+    CHECK_EQ(told.turnaway, CHOIR_UNKNOWN_AGENT);
+    CHECK_OK(actor_resend(&rig, &ada, &told));
+    CHECK_EQ(told.outcome, CHOIR_OK);
+    actor_free(&eve);
+    end();
+}
+
+TEST(a_session_is_opened_for_this_connections_challenge_only)
+{
+    struct hash other;
+
+    begin();
+    other = ada.challenge;
+    other.b[0] ^= 1;
+    ada.challenge = other;
+    CHECK_OK(actor_resend(&rig, &ada, &told)); /* its joining bundle */
+    CHECK_EQ(told.turnaway, CHOIR_BAD_CHALLENGE);
+    end();
+}
+
+TEST(an_unknown_field_is_refused_by_name_and_recorded)
+{
+    struct buf head = {0};
+    uint64_t size;
+
+    begin();
+    size = core_size(rig.core);
+    msg_init(&put, MSG_DELETE);
+    msg_set_text(&put, FIELD_SPACE, "team");
+    msg_set_text(&put, FIELD_KEY, "k");
+    msg_set_u(&put, FIELD_CREDIT, 3); /* delete has no such option */
+    CHECK_OK(actor_do(&rig, &ada, &put, NULL, 0, &told));
+    CHECK_EQ(told.outcome, CHOIR_UNSUPPORTED);
+    CHECK_MEM(msg_b(&told.effect, FIELD_FIELD).p, "credit", 6);
+    CHECK_EQ(core_size(rig.core), size + 1);
+    CHECK_OK(rig_reopen(&rig, false));
+    buf_free(&head);
+    end();
+}
+
+static void do_some_work(void)
+{
+    uint64_t task, token;
+
+    for (int i = 0; i < 40; i++) {
+        char key[16];
+
+        snprintf(key, sizeof key, "key/%d", i % 11);
+        CHECK_EQ(actor_put(&rig, &ada, "team", key, "v", NULL), CHOIR_OK);
+    }
+    CHECK_EQ(actor_submit(&rig, &ada, "q", &task), CHOIR_OK);
+    CHECK_EQ(actor_submit(&rig, &ada, "q", NULL), CHOIR_OK);
+    CHECK_EQ(rig_claim(&rig, &ada, task, &token), CHOIR_OK);
+}
+
+static void same_after_reopen(bool clean, const char *remove_file)
+{
+    struct hash digest, root, now;
+    uint64_t size;
+    char path[600];
+
+    if (clean) {
+        CHECK_OK(rig_reopen(&rig, true));
+    }
+    digest = state_digest(rig_state(&rig));
+    root = frontier_root(&rig_state(&rig)->tree);
+    size = core_size(rig.core);
+    if (remove_file) {
+        snprintf(path, sizeof path, "%s/%s", rig.dir, remove_file);
+        CHECK_OK(unlink(path));
+    }
+    CHECK_OK(rig_reopen(&rig, false));
+    now = state_digest(rig_state(&rig));
+    CHECK_EQ(core_size(rig.core), size);
+    CHECK_MEM(now.b, digest.b, HASH_BYTES);
+    now = frontier_root(&rig_state(&rig)->tree);
+    CHECK_MEM(now.b, root.b, HASH_BYTES);
+}
+
+TEST(replay_from_scratch_gives_the_same_digest)
+{
+    begin();
+    do_some_work();
+    same_after_reopen(false, NULL);
+    end();
+}
+
+TEST(snapshot_and_tail_give_the_same_digest)
+{
+    begin();
+    do_some_work();
+    CHECK_OK(rig_reopen(&rig, true)); /* writes a snapshot */
+    do_some_work();
+    same_after_reopen(false, NULL);
+    end();
+}
+
+TEST(deleting_the_snapshot_changes_nothing)
+{
+    begin();
+    do_some_work();
+    same_after_reopen(true, "state.snapshot");
+    end();
+}
+
+TEST(a_snapshot_beyond_the_record_stops_the_start)
+{
+    char command[1400];
+
+    begin();
+    do_some_work();
+    CHECK_OK(rig_reopen(&rig, true));
+    snprintf(command, sizeof command, "cp -r %s %s.old", rig.dir, rig.dir);
+    CHECK_OK(system(command));
+    do_some_work();
+    CHECK_OK(rig_reopen(&rig, true));
+    snprintf(command, sizeof command,
+             "cp %s/state.snapshot %s.old/ && rm -rf %s && mv %s.old %s",
+             rig.dir, rig.dir, rig.dir, rig.dir, rig.dir);
+    core_destroy(&rig.core);
+    CHECK_OK(system(command));
+    CHECK_EQ(core_open(&rig.core, &(struct core_options){rig.config, rig.env},
+                       rig.trouble),
+             -EUCLEAN);
+    CHECK(strstr(rig.trouble, "lost") != NULL);
+    end();
+}
+
+TEST(a_clock_set_back_never_sets_the_ledger_back)
+{
+    uint64_t before;
+
+    begin();
+    before = rig_state(&rig)->time;
+    env_sim_set_wall_us(rig.env, 1000);
+    CHECK_EQ(actor_put(&rig, &ada, "team", "k", "v", NULL), CHOIR_OK);
+    CHECK(rig_state(&rig)->time >= before);
+    end();
+}
+
+TEST(an_agent_over_its_rate_is_turned_away_until_time_passes)
+{
+    begin();
+    rig.config->agent_bytes_per_s = 2000;
+    for (int i = 0; i < 20; i++) {
+        if (actor_put(&rig, &ada, "team", "k", "v", NULL) == -CHOIR_RATE)
+            break;
+        CHECK_NE(i, 19);
+    }
+    env_sim_advance_us(rig.env, 5 * 1000 * 1000);
+    CHECK_EQ(actor_put(&rig, &ada, "team", "k", "v", NULL), CHOIR_OK);
+    end();
+}
+
+TEST(final_tasks_leave_memory_by_an_entry)
+{
+    uint64_t task, token;
+    struct bytes v = one();
+    struct msg m;
+
+    begin();
+    rig.config->terminal_tasks_kept = 4;
+    for (int i = 0; i < 200; i++) {
+        CHECK_EQ(actor_submit(&rig, &ada, "q", &task), CHOIR_OK);
+        CHECK_EQ(rig_claim(&rig, &ada, task, &token), CHOIR_OK);
+        msg_init(&m, MSG_COMPLETE);
+        msg_set_u(&m, FIELD_TASK, task);
+        msg_set_u(&m, FIELD_TOKEN, token);
+        CHECK_OK(actor_do(&rig, &ada, &m, &v, 1, &told));
+        CHECK_EQ(told.outcome, CHOIR_OK);
+    }
+    CHECK(tasks_final_count(rig_state(&rig)->tasks) < 100);
+    same_after_reopen(false, NULL);
+    end();
+}
+
+TEST(a_missing_record_beside_keys_is_not_taken_for_a_first_start)
+{
+    char command[600];
+
+    begin();
+    core_destroy(&rig.core);
+    snprintf(command, sizeof command, "find %s -name 'segment-*' -delete",
+             rig.dir);
+    CHECK_OK(system(command));
+    CHECK_EQ(core_open(&rig.core, &(struct core_options){rig.config, rig.env},
+                       rig.trouble),
+             -EUCLEAN);
+    CHECK(strstr(rig.trouble, "gone") != NULL);
+    end();
+}
+
+CHECK_MAIN
