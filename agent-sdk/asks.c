@@ -1,0 +1,474 @@
+/* Ask numbers only grow, over sessions and reconnects, so an answer can never
+ * be taken for that of another question. */
+#include "asks.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <utlist.h>
+
+#include "error.h"
+#include "proto/refusal.h"
+
+/* Asks that went out under one signature. */
+struct batch {
+    struct batch *prev, *next;
+    uint64_t first;
+    uint32_t left;
+    int64_t sent_ms;
+};
+
+struct asks {
+    struct op *queue;   /* not sent yet */
+    struct op *waiting; /* by number, without an answer */
+    struct batch *batches;
+    unsigned under_way;
+    size_t queued;
+    uint64_t next;    /* number of the next ask */
+    int64_t later_ms; /* nothing is sent before; 0: now */
+    int64_t backoff_ms;
+    int64_t beat_ms; /* when the last heartbeat or ping left */
+    struct standings standing;
+};
+
+enum {
+    BEAT_TOKENS = 256,    /* of one heartbeat: they must fit into a head */
+    IDLE_PING_MS = 20000, /* a session without any frame would expire */
+    BACKOFF_FIRST_MS = 10,
+    BACKOFF_MAX_MS = 1000,
+};
+
+struct asks *asks_new(void)
+{
+    struct asks *a = calloc(1, sizeof *a);
+
+    if (a)
+        a->next = 1;
+    return a;
+}
+
+static void batches_free(struct asks *a)
+{
+    struct batch *b, *next;
+
+    DL_FOREACH_SAFE (a->batches, b, next)
+        free(b);
+    a->batches = NULL;
+    a->under_way = 0;
+}
+
+/* Everything that waits goes back in front of the queue, in order. */
+static void unask(struct asks *a)
+{
+    struct op *op, *next, *list = NULL;
+
+    HASH_ITER (hh, a->waiting, op, next) {
+        HASH_DEL(a->waiting, op);
+        op->batch = NULL;
+        DL_APPEND(list, op);
+        a->queued++;
+    }
+    DL_CONCAT(list, a->queue);
+    a->queue = list;
+    batches_free(a);
+}
+
+void asks_destroy(struct asks **self_p)
+{
+    struct asks *a = *self_p;
+    struct op *op, *next;
+
+    if (!a)
+        return;
+    unask(a);
+    DL_FOREACH_SAFE (a->queue, op, next)
+        op_free(op);
+    standings_free(&a->standing);
+    free(a);
+    *self_p = NULL;
+}
+
+static void enqueue(struct asks *a, struct op *op)
+{
+    if (!op)
+        return;
+    DL_APPEND(a->queue, op);
+    a->queued++;
+}
+
+void asks_add(struct asks *a, struct wire *w, struct op *op)
+{
+    struct standing *s;
+
+    if (!standing_verb(op->verb)) {
+        enqueue(a, op);
+        return;
+    }
+    s = standing_new(&a->standing, op);
+    if (!s) {
+        wire_outcome(w, op, MSG_REPLY, CHOIR_INVALID, 0, NULL,
+                     "INVALID verb=work: this handle works that queue "
+                     "already; use choir_credit for more tasks");
+        return;
+    }
+    op_free(op);
+    enqueue(a, standing_op(s, w));
+}
+
+static struct op *simple_op(enum message verb, uint64_t watch, bool credits,
+                            uint64_t credit)
+{
+    struct msg m;
+
+    msg_init(&m, verb);
+    msg_set_u(&m, FIELD_WATCH, watch);
+    if (credits)
+        msg_set_u(&m, FIELD_CREDIT, credit);
+    return op_new(0, &m);
+}
+
+/* Sets the broker's count for a queue; what is held is not told, so it sends
+ * nothing anew. */
+static struct op *work_op(const struct standing *s)
+{
+    struct op original = {.verb = s->verb, .head = s->head};
+    struct msg m;
+
+    op_decode(&original, &m);
+    m.has &= ~FIELD_BIT(ITEMS);
+    msg_set_u(&m, FIELD_CREDIT, s->credit);
+    return op_new(0, &m);
+}
+
+/* What would open it need not be sent any more. */
+static void unqueue(struct asks *a, uint64_t id)
+{
+    struct op *op, *next;
+
+    DL_FOREACH_SAFE (a->queue, op, next) {
+        if (op->standing != id)
+            continue;
+        DL_DELETE(a->queue, op);
+        a->queued--;
+        op_free(op);
+    }
+}
+
+void asks_cancel(struct asks *a, uint64_t id)
+{
+    struct standing *s = standing_find(&a->standing, id);
+
+    if (!s)
+        return;
+    unqueue(a, id);
+    s->credit = 0;
+    if (s->verb == MSG_WORK)
+        enqueue(a, work_op(s));
+    else if (s->verb != MSG_AWAIT)
+        enqueue(a, simple_op(MSG_UNWATCH, id, false, 0));
+    standing_remove(&a->standing, s);
+}
+
+void asks_credit(struct asks *a, uint64_t id, int64_t more)
+{
+    struct standing *s = standing_find(&a->standing, id);
+
+    if (!s)
+        return;
+    s->credit = more < 0 ? 0 : s->credit + (uint64_t)more;
+    if (s->verb == MSG_WORK)
+        enqueue(a, work_op(s));
+    else
+        enqueue(a, simple_op(MSG_CREDIT, id, true, (uint64_t)more));
+}
+
+/* What the library asked for itself is made anew from what is known now. */
+static void drop_own(struct asks *a)
+{
+    struct op *op, *next;
+
+    DL_FOREACH_SAFE (a->queue, op, next) {
+        if (op->id)
+            continue;
+        DL_DELETE(a->queue, op);
+        a->queued--;
+        op_free(op);
+    }
+}
+
+void asks_again(struct asks *a, struct wire *w)
+{
+    struct standing *s;
+
+    unask(a);
+    drop_own(a);
+    for (s = a->standing.all; s; s = s->hh.next)
+        enqueue(a, standing_op(s, w));
+    a->later_ms = 0;
+    a->beat_ms = leases_interval_ms(w->leases) < 0 ? w->now_ms : 0;
+}
+
+/* --- Answers ---------------------------------------------------------------- */
+
+static struct op *answered_op(struct asks *a, uint64_t number)
+{
+    struct op *op;
+
+    HASH_FIND(hh, a->waiting, &number, sizeof number, op);
+    if (!op)
+        return NULL;
+    HASH_DEL(a->waiting, op);
+    if (op->batch && --op->batch->left == 0) {
+        DL_DELETE(a->batches, op->batch);
+        a->under_way--;
+        free(op->batch);
+    }
+    op->batch = NULL;
+    return op;
+}
+
+static void opened(struct asks *a, struct wire *w, uint64_t id, int code,
+                   const struct msg *item)
+{
+    struct standing *s = standing_find(&a->standing, id);
+
+    if (!s)
+        return;
+    if (code && s->opened) {
+        standing_end(&a->standing, s, w, code, NULL);
+        return;
+    }
+    if (!s->opened)
+        wire_event(w, s->id, s->verb, item, code, code != 0);
+    s->opened = true;
+    if (code)
+        standing_remove(&a->standing, s);
+}
+
+/* A heartbeat's reply names the leases that are gone. */
+static void beat_reply(struct asks *a, struct wire *w, const struct msg *item)
+{
+    struct list at = msg_list(item, FIELD_ITEMS);
+    struct msg e, lost;
+
+    while (list_next(&at, &e)) {
+        msg_init(&lost, MSG_LEASE_LOST);
+        msg_set_u(&lost, FIELD_TASK, msg_u(&e, FIELD_TASK));
+        msg_set_u(&lost, FIELD_TOKEN, msg_u(&e, FIELD_TOKEN));
+        if (msg_has(&e, FIELD_REASON))
+            msg_set_b(&lost, FIELD_REASON, msg_b(&e, FIELD_REASON));
+        standing_lease_lost(&a->standing, w, &lost);
+    }
+}
+
+static void reply(struct asks *a, struct wire *w, const struct msg *item)
+{
+    struct op *op = answered_op(a, msg_u(item, FIELD_ASK));
+    int code = (int)msg_u(item, FIELD_OUTCOME);
+
+    if (!op)
+        return;
+    a->backoff_ms = 0;
+    if (op->standing)
+        opened(a, w, op->standing, code, item);
+    else if (op->id == 0 && op->verb == MSG_HEARTBEAT)
+        beat_reply(a, w, item);
+    wire_outcome(w, op, MSG_REPLY, code, msg_u(item, FIELD_REVISION), item,
+                 NULL);
+}
+
+static struct batch *batch_at(struct asks *a, uint64_t first)
+{
+    struct batch *b;
+
+    DL_FOREACH (a->batches, b)
+        if (b->first == first)
+            return b;
+    return NULL;
+}
+
+static void refuse(struct asks *a, struct wire *w, struct batch *b, int code)
+{
+    struct standing *s;
+    struct op *op, *next;
+
+    HASH_ITER (hh, a->waiting, op, next) {
+        if (op->batch != b)
+            continue;
+        HASH_DEL(a->waiting, op);
+        s = op->standing ? standing_find(&a->standing, op->standing) : NULL;
+        if (s)
+            standing_end(&a->standing, s, w, code, NULL);
+        wire_outcome(w, op, MSG_REPLY, code, 0, NULL, NULL);
+    }
+    DL_DELETE(a->batches, b);
+    a->under_way--;
+    free(b);
+}
+
+static int turned_away(struct asks *a, struct wire *w, const struct msg *item)
+{
+    struct batch *b = batch_at(a, msg_u(item, FIELD_FIRST_SEQ));
+    int code = (int)msg_u(item, FIELD_OUTCOME);
+
+    if (!b)
+        return 0;
+    switch (code) {
+    case CHOIR_BUSY:
+    case CHOIR_RATE:
+        a->backoff_ms = a->backoff_ms ? 2 * a->backoff_ms : BACKOFF_FIRST_MS;
+        if (a->backoff_ms > BACKOFF_MAX_MS)
+            a->backoff_ms = BACKOFF_MAX_MS;
+        asks_again(a, w);
+        a->later_ms = w->now_ms + a->backoff_ms;
+        return 0;
+    case CHOIR_SESSION_ENDED:
+    case CHOIR_EPOCH_CHANGED: return CHOIR_SESSION_ENDED;
+    case CHOIR_UNKNOWN_AGENT:
+    case CHOIR_BAD_SIGNATURE:
+    case CHOIR_WRONG_LEDGER:
+        return error_set(code, 0, "what=ask: %s", refusal_sentence(code));
+    default: refuse(a, w, b, code); return 0;
+    }
+}
+
+int asks_item(struct asks *a, struct wire *w, const struct msg *item)
+{
+    switch (item->verb) {
+    case MSG_REPLY: reply(a, w, item); return 0;
+    case MSG_TURNED_AWAY: return turned_away(a, w, item);
+    default: standing_item(&a->standing, w, item); return 0;
+    }
+}
+
+/* --- Sending ---------------------------------------------------------------- */
+
+static struct op *beat_op(const struct lease *held, size_t n)
+{
+    struct buf items = {0};
+    struct msg m, item;
+    struct op *op;
+
+    for (size_t i = 0; i < n; i++) {
+        msg_init(&item, MSG_ITEM);
+        msg_set_u(&item, FIELD_TASK, held[i].task);
+        msg_set_u(&item, FIELD_TOKEN, held[i].token);
+        msg_encode(&item, &items);
+    }
+    msg_init(&m, MSG_HEARTBEAT);
+    msg_set_list(&m, FIELD_ITEMS, n, buf_bytes(&items));
+    op = items.failed ? NULL : op_new(0, &m);
+    buf_free(&items);
+    return op;
+}
+
+static int64_t beat_due(const struct asks *a, const struct wire *w)
+{
+    int64_t interval = leases_interval_ms(w->leases);
+
+    return a->beat_ms + (interval < 0 ? IDLE_PING_MS : interval);
+}
+
+static void beat(struct asks *a, struct wire *w)
+{
+    struct lease held[BEAT_TOKENS];
+    size_t n, from = 0;
+    struct msg ping;
+
+    if (w->now_ms < beat_due(a, w))
+        return;
+    a->beat_ms = w->now_ms;
+    while ((n = leases_copy(w->leases, from, held, BEAT_TOKENS)) > 0) {
+        enqueue(a, beat_op(held, n));
+        from += n;
+    }
+    if (from)
+        return;
+    msg_init(&ping, MSG_PING);
+    enqueue(a, op_new(0, &ping));
+}
+
+static int send_batch(struct asks *a, struct wire *w, uint64_t session,
+                      uint64_t answered)
+{
+    size_t count = wire_share(w, a->queue);
+    struct batch *b = calloc(1, sizeof *b);
+    struct bundle_facts facts = {.kind = BUNDLE_ASK,
+                                 .session = session,
+                                 .first_seq = a->next,
+                                 .answered = answered};
+    struct buf frame = {0};
+    struct hash hash;
+
+    if (!b || wire_sign(w, &facts, a->queue, count, &frame, &hash)) {
+        free(b);
+        buf_free(&frame);
+        return -ENOMEM;
+    }
+    b->first = a->next;
+    b->left = (uint32_t)count;
+    b->sent_ms = w->now_ms;
+    for (size_t i = 0; i < count; i++) {
+        struct op *op = a->queue;
+
+        DL_DELETE(a->queue, op);
+        op->batch = b;
+        op->number = a->next++;
+        HASH_ADD(hh, a->waiting, number, sizeof op->number, op);
+    }
+    a->queued -= count;
+    DL_APPEND(a->batches, b);
+    a->under_way++;
+    connection_send(w->connection, buf_bytes(&frame));
+    buf_free(&frame);
+    return 0;
+}
+
+static bool worth_sending(const struct asks *a)
+{
+    return a->queue && a->under_way < BUNDLES_UNDER_WAY &&
+           (a->under_way == 0 || a->queued >= BUNDLE_OPS_WORTH);
+}
+
+int asks_pump(struct asks *a, struct wire *w, uint64_t session,
+              uint64_t answered)
+{
+    int e = 0;
+
+    if (!session)
+        return 0;
+    if (a->batches && w->now_ms - a->batches->sent_ms >= SILENCE_MS)
+        w->reconnect = true;
+    if (w->now_ms < a->later_ms)
+        return 0;
+    beat(a, w);
+    while (!e && worth_sending(a))
+        e = send_batch(a, w, session, answered);
+    return e;
+}
+
+int64_t asks_deadline_ms(const struct asks *a, const struct wire *w)
+{
+    int64_t due = beat_due(a, w);
+
+    if (a->later_ms > w->now_ms)
+        return a->later_ms;
+    if (a->batches && a->batches->sent_ms + SILENCE_MS < due)
+        due = a->batches->sent_ms + SILENCE_MS;
+    return due;
+}
+
+void asks_fail(struct asks *a, struct wire *w, int code, const char *line)
+{
+    struct standing *s, *after;
+    struct op *op, *next;
+
+    unask(a);
+    drop_own(a);
+    DL_FOREACH_SAFE (a->queue, op, next) {
+        DL_DELETE(a->queue, op);
+        wire_outcome(w, op, MSG_REPLY, code, 0, NULL, line);
+    }
+    a->queued = 0;
+    HASH_ITER (hh, a->standing.all, s, after)
+        standing_end(&a->standing, s, w, code, line);
+}

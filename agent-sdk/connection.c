@@ -1,0 +1,239 @@
+/* libzmq alone rather than czmq: a library must not install signal handlers
+ * or share a context with the program it is loaded into. */
+#include "connection.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <zmq.h>
+
+#include "proto/limits.h"
+#include "proto/refusal.h"
+
+enum {
+    HEARTBEAT_MS = 5000,
+    PEER_GONE_MS = 15000,
+    HANDSHAKE_MS = 5000,
+    FRAME_BYTES_MAX = LIMIT_ANSWER_BYTES + 65536,
+};
+
+struct connection {
+    const char *url;
+    struct connection_keys keys;
+    void *context, *socket, *monitor;
+    zmq_msg_t frame; /* what receive lent */
+    enum connection_state state;
+    bool answered; /* the peer's end was there; the handshake was not done */
+    unsigned breaks, sockets;
+};
+
+int connection_new(struct connection **out, const char *url,
+                   const struct connection_keys *keys)
+{
+    struct connection *c = calloc(1, sizeof *c);
+
+    if (!c)
+        return -ENOMEM;
+    c->url = url;
+    c->keys = *keys;
+    zmq_msg_init(&c->frame);
+    c->context = zmq_ctx_new();
+    if (!c->context) {
+        connection_destroy(&c, 0);
+        return -ENOMEM;
+    }
+    *out = c;
+    return 0;
+}
+
+static void sockets_close(struct connection *c, int linger_ms)
+{
+    if (c->socket) {
+        zmq_socket_monitor(c->socket, NULL, 0);
+        zmq_setsockopt(c->socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
+        zmq_close(c->socket);
+    }
+    if (c->monitor)
+        zmq_close(c->monitor);
+    c->socket = c->monitor = NULL;
+    c->state = CONNECTION_CLOSED;
+}
+
+void connection_destroy(struct connection **self_p, int linger_ms)
+{
+    struct connection *c = *self_p;
+
+    if (!c)
+        return;
+    zmq_msg_close(&c->frame);
+    sockets_close(c, linger_ms);
+    if (c->context)
+        zmq_ctx_term(c->context);
+    secret_wipe(&c->keys, sizeof c->keys);
+    free(c);
+    *self_p = NULL;
+}
+
+static void option(struct connection *c, int name, int value)
+{
+    zmq_setsockopt(c->socket, name, &value, sizeof value);
+}
+
+static int configure(struct connection *c)
+{
+    int64_t frame_max = FRAME_BYTES_MAX;
+
+    option(c, ZMQ_LINGER, 0);
+    option(c, ZMQ_RECONNECT_IVL, -1);
+    option(c, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS);
+    option(c, ZMQ_HEARTBEAT_TIMEOUT, PEER_GONE_MS);
+    option(c, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
+    option(c, ZMQ_SNDHWM, 0); /* bounded by what the caller has in flight */
+    zmq_setsockopt(c->socket, ZMQ_MAXMSGSIZE, &frame_max, sizeof frame_max);
+    if (zmq_setsockopt(c->socket, ZMQ_CURVE_SERVERKEY, c->keys.broker_curve,
+                       KEY_CURVE_BYTES) ||
+        zmq_setsockopt(c->socket, ZMQ_CURVE_PUBLICKEY, c->keys.curve.public_key,
+                       KEY_CURVE_BYTES) ||
+        zmq_setsockopt(c->socket, ZMQ_CURVE_SECRETKEY, c->keys.curve.secret_key,
+                       KEY_CURVE_BYTES))
+        return -EINVAL;
+    return 0;
+}
+
+static int monitor_open(struct connection *c)
+{
+    char name[64];
+
+    snprintf(name, sizeof name, "inproc://monitor-%u", ++c->sockets);
+    if (zmq_socket_monitor(c->socket, name, ZMQ_EVENT_ALL))
+        return -errno;
+    c->monitor = zmq_socket(c->context, ZMQ_PAIR);
+    if (!c->monitor || zmq_connect(c->monitor, name))
+        return -errno;
+    return 0;
+}
+
+int connection_begin(struct connection *c)
+{
+    int r;
+
+    sockets_close(c, 0);
+    c->socket = zmq_socket(c->context, ZMQ_DEALER);
+    if (!c->socket)
+        return -errno;
+    c->answered = false;
+    r = configure(c);
+    if (!r)
+        r = monitor_open(c);
+    if (!r && zmq_connect(c->socket, c->url))
+        r = -errno;
+    if (r)
+        sockets_close(c, 0);
+    else
+        c->state = CONNECTION_WAITING;
+    return r;
+}
+
+enum connection_state connection_state(const struct connection *c)
+{
+    return c->state;
+}
+
+unsigned connection_breaks(const struct connection *c)
+{
+    return c->breaks;
+}
+
+static void lost(struct connection *c)
+{
+    if (c->state == CONNECTION_WAITING && c->answered)
+        c->breaks++;
+    if (c->state != CONNECTION_REFUSED)
+        c->state = CONNECTION_CLOSED;
+}
+
+/* value of FAILED_AUTH is the status of ZAP: 400 is a judgement, the others
+ * are the broker's own trouble and may pass. */
+static void heard(struct connection *c, unsigned event, unsigned value)
+{
+    switch (event) {
+    case ZMQ_EVENT_CONNECTED: c->answered = true; return;
+    case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
+        c->state = CONNECTION_UP;
+        c->breaks = 0;
+        return;
+    case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
+        c->state = value == 400 ? CONNECTION_REFUSED : CONNECTION_CLOSED;
+        return;
+    case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
+    case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
+    case ZMQ_EVENT_DISCONNECTED:
+    case ZMQ_EVENT_CLOSED: lost(c); return;
+    default: return;
+    }
+}
+
+static void monitor_read(struct connection *c)
+{
+    for (;;) {
+        uint8_t event[6];
+        uint16_t number;
+        uint32_t value;
+        char address[256];
+
+        if (zmq_recv(c->monitor, event, sizeof event, ZMQ_DONTWAIT) !=
+            (int)sizeof event)
+            return;
+        memcpy(&number, event, sizeof number);
+        memcpy(&value, event + 2, sizeof value);
+        zmq_recv(c->monitor, address, sizeof address, 0);
+        heard(c, number, value);
+    }
+}
+
+void connection_poll(struct connection *c, int fd, int timeout_ms)
+{
+    zmq_pollitem_t items[3];
+    int n = 0;
+
+    if (fd >= 0)
+        items[n++] = (zmq_pollitem_t){.fd = fd, .events = ZMQ_POLLIN};
+    if (c->socket) {
+        items[n++] =
+            (zmq_pollitem_t){.socket = c->socket, .events = ZMQ_POLLIN};
+        items[n++] =
+            (zmq_pollitem_t){.socket = c->monitor, .events = ZMQ_POLLIN};
+    }
+    zmq_poll(items, n, timeout_ms);
+    if (c->monitor)
+        monitor_read(c);
+}
+
+int connection_send(struct connection *c, struct bytes frame)
+{
+    if (c->state != CONNECTION_UP)
+        return -ENOTCONN;
+    if (zmq_send(c->socket, frame.p, frame.n, ZMQ_DONTWAIT) < 0)
+        return errno == EAGAIN ? -ENOTCONN : -errno;
+    return 0;
+}
+
+static bool more_parts(struct connection *c)
+{
+    bool more = zmq_msg_more(&c->frame);
+
+    while (zmq_msg_more(&c->frame) &&
+           zmq_msg_recv(&c->frame, c->socket, ZMQ_DONTWAIT) >= 0)
+        ;
+    return more;
+}
+
+int connection_receive(struct connection *c, struct bytes *frame)
+{
+    if (!c->socket || zmq_msg_recv(&c->frame, c->socket, ZMQ_DONTWAIT) < 0)
+        return -EAGAIN;
+    if (more_parts(c))
+        return CHOIR_MALFORMED;
+    *frame = bytes_of(zmq_msg_data(&c->frame), zmq_msg_size(&c->frame));
+    return 0;
+}

@@ -1,0 +1,51 @@
+/* One encrypted DEALER connection to the broker, and the only file of the SDK
+ * that knows ZeroMQ. It does not reconnect by itself: a new attempt is a new
+ * socket, so that what was queued for a dead peer is gone with it and the
+ * caller alone decides what is sent again.
+ *
+ * All functions: one thread, the one that made it (or its only user). */
+#ifndef CHOIR_SDK_CONNECTION_H
+#define CHOIR_SDK_CONNECTION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/key.h"
+
+struct connection;
+
+struct connection_keys {
+    uint8_t broker_curve[KEY_CURVE_BYTES];
+    struct curve_pair curve;
+};
+
+enum connection_state {
+    CONNECTION_CLOSED,  /* not begun, or it ended: begin again */
+    CONNECTION_WAITING, /* no answer to the handshake yet */
+    CONNECTION_UP,
+    CONNECTION_REFUSED, /* our key was refused: begin again is in vain */
+};
+
+/* url: borrowed until destroy. 0, -EINVAL (not an endpoint), -ENOMEM. */
+int connection_new(struct connection **c, const char *url,
+                   const struct connection_keys *keys);
+/* Gives what is queued linger_ms to leave. NULL and *c == NULL: nothing. */
+void connection_destroy(struct connection **c, int linger_ms);
+
+/* Begin connecting, after dropping what there was. 0, -EINVAL, -errno. */
+int connection_begin(struct connection *c);
+enum connection_state connection_state(const struct connection *c);
+/* How often in a row a peer answered and then broke off during the handshake:
+ * it does not hold the key we expect. */
+unsigned connection_breaks(const struct connection *c);
+
+/* Sleep until something happens: a frame, a change of state, fd readable, or
+ * timeout_ms (-1: for ever) is over. fd: -1 for none. */
+void connection_poll(struct connection *c, int fd, int timeout_ms);
+/* Queue one frame. 0; -ENOTCONN unless UP; -ENOMEM. Never blocks. */
+int connection_send(struct connection *c, struct bytes frame);
+/* The next frame, borrowed until the next call. 0; -EAGAIN: none;
+ * CHOIR_MALFORMED: more than one part. */
+int connection_receive(struct connection *c, struct bytes *frame);
+
+#endif

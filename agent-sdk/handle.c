@@ -1,0 +1,366 @@
+/* Sending, waiting, taking. Nothing here knows the protocol. */
+#include "handle.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "error.h"
+#include "proto/refusal.h"
+
+enum {
+    WATCH_CREDIT = 64, /* changes may carry values */
+    TAP_CREDIT = 256,
+    REQUEST_BYTES = 256, /* what keeping one costs besides its bytes */
+};
+
+int handle_check(const struct choir *c)
+{
+    if (c && c->pid == getpid())
+        return 0;
+    return error_set(CHOIR_CLOSED, 0,
+                     c ? "what=fork: this handle belongs to the process that "
+                         "opened it; open another one after fork"
+                       : "what=handle: there is none");
+}
+
+void handle_wake(struct choir *c)
+{
+    uint64_t one = 1;
+
+    if (c->is_awake)
+        return;
+    c->is_awake = true;
+    if (write(c->wake_fd, &one, sizeof one) < 0)
+        c->is_awake = false; /* full: it is readable already */
+}
+
+struct entry *handle_entry(struct choir *c, uint64_t id)
+{
+    struct entry *e;
+
+    HASH_FIND(hh, c->entries, &id, sizeof id, e);
+    return e;
+}
+
+/* --- The queue for choir_next ----------------------------------------------- */
+
+static void queue_add(struct choir *c, struct choir_event *e)
+{
+    uint64_t one = 1;
+
+    if (!c->queue && write(c->ready_fd, &one, sizeof one) < 0)
+        return; /* an eventfd takes a one */
+    DL_APPEND2(c->queue, e, all_prev, all_next);
+    e->queued = true;
+}
+
+static void queue_remove(struct choir *c, struct choir_event *e)
+{
+    uint64_t count;
+
+    if (!e->queued)
+        return;
+    DL_DELETE2(c->queue, e, all_prev, all_next);
+    e->queued = false;
+    if (!c->queue && !c->ended && read(c->ready_fd, &count, sizeof count) < 0)
+        return;
+}
+
+/* --- Entries ----------------------------------------------------------------- */
+
+static void outcome_note(struct choir *c, struct entry *e)
+{
+    if (e->has_outcome)
+        return;
+    e->has_outcome = true;
+    c->unanswered--;
+}
+
+static void entry_free(struct choir *c, struct entry *e)
+{
+    struct choir_event *event, *next;
+
+    outcome_note(c, e);
+    HASH_DEL(c->entries, e);
+    c->in_flight -= e->bytes;
+    DL_FOREACH_SAFE (e->events, event, next) {
+        queue_remove(c, event);
+        choir_event_free(&event);
+    }
+    free(e);
+    pthread_cond_broadcast(&c->changed);
+}
+
+static void event_publish(struct choir *c, struct choir_event *event)
+{
+    struct entry *e = handle_entry(c, event->request);
+    bool last = event->last;
+
+    if (!e) {
+        choir_event_free(&event);
+        return;
+    }
+    outcome_note(c, e);
+    if (e->is_forgotten) {
+        choir_event_free(&event);
+        if (last)
+            entry_free(c, e);
+        return;
+    }
+    if (event->kind == MSG_TASK && e->outstanding)
+        e->outstanding--;
+    DL_APPEND(e->events, event);
+    if (!e->is_reserved)
+        queue_add(c, event);
+}
+
+void handle_publish(struct choir *c, struct choir_event **events)
+{
+    struct choir_event *e, *next;
+
+    if (!*events)
+        return;
+    DL_FOREACH_SAFE (*events, e, next) {
+        DL_DELETE(*events, e);
+        event_publish(c, e);
+    }
+    pthread_cond_broadcast(&c->changed);
+}
+
+void handle_control(struct choir *c, uint64_t id, bool is_cancel, int64_t more)
+{
+    struct control *control = calloc(1, sizeof *control);
+
+    if (!control)
+        return;
+    control->id = id;
+    control->is_cancel = is_cancel;
+    control->more = more;
+    DL_APPEND(c->controls, control);
+    handle_wake(c);
+}
+
+/* Room for the broker to send more of a watch. */
+static void taken_note(struct choir *c, struct entry *e,
+                       const struct choir_event *event)
+{
+    if (event->kind != MSG_CHANGE && event->kind != MSG_ENTRY)
+        return;
+    if (++e->taken * 2 < e->window)
+        return;
+    handle_control(c, e->id, false, (int64_t)e->taken);
+    e->taken = 0;
+}
+
+struct choir_event *handle_take(struct choir *c, struct entry *e)
+{
+    struct choir_event *event = e->events;
+
+    DL_DELETE(e->events, event);
+    queue_remove(c, event);
+    taken_note(c, e, event);
+    if (event->last)
+        entry_free(c, e);
+    return event;
+}
+
+/* --- Sending ----------------------------------------------------------------- */
+
+/* What the library fills in for requests that go on. */
+static void defaults(struct choir_request *r)
+{
+    enum message verb = request_verb(r);
+    bool watches = verb == MSG_WATCH || verb == MSG_TAP;
+
+    if (watches)
+        choir_request_uint(r, "watch", 0);
+    if (watches && !request_has(r, FIELD_REVISION))
+        choir_request_uint(r, "revision", 0);
+    if (verb == MSG_WATCH && !request_has(r, FIELD_PREFIX))
+        choir_request_text(r, "prefix", "");
+    if ((watches || verb == MSG_WORK) && !request_has(r, FIELD_CREDIT))
+        choir_request_uint(r, "credit",
+                           verb == MSG_WATCH ? WATCH_CREDIT
+                           : verb == MSG_TAP ? TAP_CREDIT
+                                             : 1);
+}
+
+static uint64_t credit_of(const struct op *op)
+{
+    struct msg m;
+
+    if (op->verb != MSG_WATCH && op->verb != MSG_TAP && op->verb != MSG_WORK)
+        return 0;
+    op_decode(op, &m);
+    return msg_u(&m, FIELD_CREDIT);
+}
+
+static int room_wait(struct choir *c, size_t bytes, int timeout_ms)
+{
+    struct sleep s = handle_sleep_begin(c, timeout_ms);
+
+    while (!c->ended && c->in_flight &&
+           c->in_flight + bytes > c->in_flight_max) {
+        int r = handle_sleep(c, &s);
+
+        if (r == CHOIR_TIMEOUT || r == CHOIR_UNREACHABLE)
+            return error_set(CHOIR_BUSY, 0,
+                             "in_flight_bytes=%zu limit=%zu: fetch events, "
+                             "or wait until the broker has answered",
+                             c->in_flight + bytes, c->in_flight_max);
+        if (r)
+            return r;
+    }
+    return c->ended ? handle_ended(c) : 0;
+}
+
+static int entry_add(struct choir *c, struct op *op, size_t bytes,
+                     bool reserved)
+{
+    struct entry *e = calloc(1, sizeof *e);
+
+    if (!e)
+        return error_set(-ENOMEM, 0, NULL);
+    e->id = op->id = ++c->last_id;
+    e->verb = op->verb;
+    e->bytes = bytes;
+    e->is_reserved = reserved;
+    e->window = e->outstanding = credit_of(op);
+    HASH_ADD(hh, c->entries, id, sizeof e->id, e);
+    c->in_flight += bytes;
+    c->unanswered++;
+    DL_APPEND(c->ops, op);
+    handle_wake(c);
+    return 0;
+}
+
+static int size_check(const struct choir *c, const struct op *op)
+{
+    uint64_t told = handle_limit(c, "bundle_bytes_max");
+    uint64_t limit =
+        told && told < LIMIT_BUNDLE_BYTES ? told : LIMIT_BUNDLE_BYTES;
+    uint64_t size = op_bytes(op) + LIMIT_HEADER_BYTES;
+
+    if (size <= limit)
+        return 0;
+    return error_set(CHOIR_TOO_LARGE, 0,
+                     "verb=%s size=%llu limit=%llu: one operation must fit "
+                     "into a bundle; split it",
+                     message_row(op->verb)->name, (unsigned long long)size,
+                     (unsigned long long)limit);
+}
+
+int handle_send(struct choir *c, struct choir_request **request, int timeout_ms,
+                bool reserved, uint64_t *id)
+{
+    struct op *op;
+    size_t bytes;
+    int r;
+
+    defaults(*request);
+    r = request_encode(*request, c->space, &op);
+    if (r)
+        return r;
+    bytes = op_bytes(op) + REQUEST_BYTES;
+    pthread_mutex_lock(&c->lock);
+    r = size_check(c, op);
+    if (!r)
+        r = room_wait(c, bytes, timeout_ms);
+    if (!r)
+        r = entry_add(c, op, bytes, reserved);
+    if (!r)
+        *id = op->id;
+    pthread_mutex_unlock(&c->lock);
+    if (r)
+        request_restore(*request, op);
+    else
+        choir_request_free(request);
+    return r;
+}
+
+int choir_send(struct choir *c, struct choir_request **r, int timeout_ms,
+               uint64_t *request)
+{
+    int e = handle_check(c);
+
+    return e ? e : handle_send(c, r, timeout_ms, false, request);
+}
+
+void handle_release(struct choir *c, uint64_t request)
+{
+    struct choir_event *event;
+    struct entry *e;
+
+    pthread_mutex_lock(&c->lock);
+    e = handle_entry(c, request);
+    if (e) {
+        e->is_reserved = false;
+        DL_FOREACH (e->events, event)
+            queue_add(c, event);
+    }
+    pthread_mutex_unlock(&c->lock);
+}
+
+void handle_forget(struct choir *c, uint64_t request)
+{
+    struct entry *e;
+
+    pthread_mutex_lock(&c->lock);
+    e = handle_entry(c, request);
+    if (e && (e->verb == MSG_WATCH || e->verb == MSG_TAP ||
+              e->verb == MSG_WORK || e->verb == MSG_AWAIT)) {
+        handle_control(c, request, true, 0);
+        entry_free(c, e);
+    } else if (e && e->events && e->events->last) {
+        entry_free(c, e);
+    } else if (e) {
+        e->is_forgotten = true;
+    }
+    pthread_mutex_unlock(&c->lock);
+}
+
+int handle_unknown(uint64_t request)
+{
+    return error_set(CHOIR_NOT_FOUND, 0,
+                     "request=%llu: there is none by that number, or its "
+                     "last event was taken",
+                     (unsigned long long)request);
+}
+
+int choir_cancel(struct choir *c, uint64_t request)
+{
+    bool there;
+    int r = handle_check(c);
+
+    if (r)
+        return r;
+    pthread_mutex_lock(&c->lock);
+    there = handle_entry(c, request) != NULL;
+    pthread_mutex_unlock(&c->lock);
+    if (!there)
+        return handle_unknown(request);
+    handle_forget(c, request);
+    return 0;
+}
+
+int choir_credit(struct choir *c, uint64_t request, int64_t more)
+{
+    struct entry *e;
+    int r = handle_check(c);
+
+    if (r)
+        return r;
+    pthread_mutex_lock(&c->lock);
+    e = handle_entry(c, request);
+    if (!e || e->verb != MSG_WORK)
+        r = handle_unknown(request);
+    else {
+        e->outstanding = more < 0 ? 0 : e->outstanding + (uint64_t)more;
+        handle_control(c, request, false, more);
+    }
+    pthread_mutex_unlock(&c->lock);
+    return r;
+}

@@ -1,0 +1,137 @@
+/* The handle: what callers and the I/O thread share, under one lock. Callers
+ * put operations in and take events out; everything between is the engine's.
+ */
+#ifndef CHOIR_SDK_HANDLE_H
+#define CHOIR_SDK_HANDLE_H
+
+#include <pthread.h>
+#include <sys/types.h>
+
+#include "event.h"
+#include "find.h"
+#include "leases.h"
+#include "request.h"
+
+/* A request as the caller knows it. */
+struct entry {
+    UT_hash_handle hh;
+    uint64_t id;
+    enum message verb;
+    size_t bytes;               /* it counts for so much in flight */
+    struct choir_event *events; /* not taken yet */
+    bool is_reserved;           /* a blocking call waits: not for choir_next */
+    bool is_forgotten;          /* its events go nowhere */
+    bool has_outcome;           /* the last event, or a standing one's first */
+    uint64_t window, taken;     /* watch and tap: events given back when half
+                                   of them was taken */
+    uint64_t outstanding;       /* work: tasks the broker may still send */
+};
+
+/* choir_work's own request for one queue. */
+struct worker {
+    struct worker *prev, *next;
+    char queue[NAME_BYTES];
+    uint64_t request;
+    unsigned waiting; /* callers */
+};
+
+/* What callers want of the engine besides sending. */
+struct control {
+    struct control *prev, *next;
+    uint64_t id;
+    bool is_cancel;
+    int64_t more;
+};
+
+enum { LIMITS_MAX = 32 };
+struct told_limit {
+    char name[NAME_BYTES];
+    uint64_t value;
+};
+
+struct choir {
+    /* fixed once open */
+    pid_t pid;
+    pthread_t thread;
+    struct identity id;
+    char name[NAME_BYTES], space[NAME_BYTES], path[PATH_BYTES];
+    char agent_hex[HASH_HEX], ledger_hex[HASH_HEX];
+    struct buf labels;
+    unsigned label_count, flags;
+    int timeout_ms;
+    size_t in_flight_max;
+    int wake_fd, ready_fd;
+    struct leases *leases;
+    struct checkpoint first_seen;
+
+    int interrupted; /* atomic: set by choir_interrupt */
+
+    pthread_mutex_t work_lock; /* taken before lock: one worker a queue */
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* an event, room, the end, an interruption */
+    bool stop, is_awake;    /* is_awake: the engine will look here again */
+    uint64_t last_id;
+    struct op *ops;            /* to the engine */
+    struct control *controls;  /* to the engine */
+    struct entry *entries;     /* by id */
+    struct choir_event *queue; /* for choir_next, oldest first */
+    size_t in_flight, unanswered;
+    struct worker *workers;
+    unsigned waiting;       /* callers inside handle_sleep */
+    uint64_t interruptions; /* counted; a waiter compares */
+    bool interrupt_next;    /* nobody waited: the next one */
+    int ended;              /* the code that ended everything, or 0 */
+    char *ended_line;
+    int trouble; /* why nothing happens just now, or 0 */
+    bool is_connected;
+    uint64_t session;
+    struct checkpoint seen;
+    struct told_limit limits[LIMITS_MAX];
+    unsigned limit_count;
+};
+
+/* The engine's thread. */
+void *engine_run(void *handle);
+
+/* Monotonic milliseconds. */
+int64_t sdk_clock_ms(void);
+
+/* Every public call begins with it: 0, or CHOIR_CLOSED in a forked child. */
+int handle_check(const struct choir *c);
+
+/* With the lock held: have the engine look. */
+void handle_wake(struct choir *c);
+/* Publish and free the list; under the lock. */
+void handle_publish(struct choir *c, struct choir_event **events);
+
+/* The following with the lock held. NULL: there is none by that number. */
+struct entry *handle_entry(struct choir *c, uint64_t id);
+/* Take its first event, which there must be; may free the entry. */
+struct choir_event *handle_take(struct choir *c, struct entry *e);
+/* Tell the engine: cancel, or credit as in asks_credit. */
+void handle_control(struct choir *c, uint64_t id, bool is_cancel, int64_t more);
+/* The code that ended everything, with its line. */
+int handle_ended(const struct choir *c);
+/* CHOIR_NOT_FOUND, for a request that is not there. */
+int handle_unknown(uint64_t request);
+uint64_t handle_limit(const struct choir *c, const char *name);
+/* One wait of a caller. handle_sleep: 0: look again; CHOIR_TIMEOUT,
+ * CHOIR_UNREACHABLE, CHOIR_INTERRUPTED with the error line set. */
+struct sleep {
+    int64_t deadline;
+    uint64_t since; /* interruptions counted when it began */
+};
+struct sleep handle_sleep_begin(const struct choir *c, int timeout_ms);
+int handle_sleep(struct choir *c, const struct sleep *s);
+
+/* When a wait that begins now is over. -1: never. */
+int64_t deadline_after(int timeout_ms);
+/* Send; reserved: its events are for choir_wait alone. */
+int handle_send(struct choir *c, struct choir_request **r, int timeout_ms,
+                bool reserved, uint64_t *request);
+/* Its events may come by choir_next from now on. */
+void handle_release(struct choir *c, uint64_t request);
+/* The caller wants nothing more of it. */
+void handle_forget(struct choir *c, uint64_t request);
+
+#endif

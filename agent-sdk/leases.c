@@ -1,0 +1,124 @@
+/* A handful of leases, or thousands: a hash by token. */
+#include "leases.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <uthash.h>
+
+struct held {
+    struct lease lease;
+    UT_hash_handle hh;
+};
+
+struct leases {
+    pthread_mutex_t lock;
+    struct held *all;
+};
+
+struct leases *leases_new(void)
+{
+    struct leases *l = calloc(1, sizeof *l);
+
+    if (l)
+        pthread_mutex_init(&l->lock, NULL);
+    return l;
+}
+
+void leases_destroy(struct leases **self_p)
+{
+    struct leases *l = *self_p;
+    struct held *h, *next;
+
+    if (!l)
+        return;
+    HASH_ITER (hh, l->all, h, next) {
+        HASH_DEL(l->all, h);
+        free(h);
+    }
+    pthread_mutex_destroy(&l->lock);
+    free(l);
+    *self_p = NULL;
+}
+
+static struct held *find(struct leases *l, uint64_t token)
+{
+    struct held *h;
+
+    HASH_FIND(hh, l->all, &token, sizeof token, h);
+    return h;
+}
+
+bool leases_add(struct leases *l, const struct lease *lease)
+{
+    struct held *h = malloc(sizeof *h);
+    bool added = false;
+
+    pthread_mutex_lock(&l->lock);
+    if (h && !find(l, lease->token)) {
+        h->lease = *lease;
+        HASH_ADD(hh, l->all, lease.token, sizeof h->lease.token, h);
+        added = true;
+    }
+    pthread_mutex_unlock(&l->lock);
+    if (!added)
+        free(h);
+    return added;
+}
+
+bool leases_held(struct leases *l, uint64_t token)
+{
+    bool there;
+
+    pthread_mutex_lock(&l->lock);
+    there = find(l, token) != NULL;
+    pthread_mutex_unlock(&l->lock);
+    return there;
+}
+
+bool leases_drop(struct leases *l, uint64_t token, struct lease *lease)
+{
+    struct held *h;
+
+    pthread_mutex_lock(&l->lock);
+    h = find(l, token);
+    if (h)
+        HASH_DEL(l->all, h);
+    pthread_mutex_unlock(&l->lock);
+    if (!h)
+        return false;
+    if (lease)
+        *lease = h->lease;
+    free(h);
+    return true;
+}
+
+int64_t leases_interval_ms(struct leases *l)
+{
+    uint64_t least = UINT64_MAX;
+    int64_t interval;
+
+    pthread_mutex_lock(&l->lock);
+    for (struct held *h = l->all; h; h = h->hh.next)
+        if (h->lease.lease_ms < least)
+            least = h->lease.lease_ms;
+    pthread_mutex_unlock(&l->lock);
+    if (least == UINT64_MAX)
+        return -1;
+    interval = (int64_t)(least / 3);
+    return interval < 10 ? 10 : interval > 10000 ? 10000 : interval;
+}
+
+size_t leases_copy(struct leases *l, size_t from, struct lease *out, size_t max)
+{
+    size_t n = 0;
+
+    pthread_mutex_lock(&l->lock);
+    for (struct held *h = l->all; h && n < max; h = h->hh.next) {
+        if (from > 0)
+            from--;
+        else
+            out[n++] = h->lease;
+    }
+    pthread_mutex_unlock(&l->lock);
+    return n;
+}

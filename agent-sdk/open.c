@@ -1,0 +1,403 @@
+/* Opening, joining and closing a handle. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "enrol.h"
+#include "error.h"
+#include "handle.h"
+#include "proto/pack.h"
+#include "proto/refusal.h"
+
+enum {
+    TIMEOUT_MS = 10000,
+    IN_FLIGHT_BYTES = 64 << 20,
+    CLOSE_MS = 1000, /* for what is not answered yet */
+};
+
+/* A caller compiled against another version passes a struct of another
+ * length: what it does not know has its default. */
+static int options_get(const struct choir_options *given,
+                       struct choir_options *o)
+{
+    *o = (struct choir_options)CHOIR_OPTIONS_INIT;
+    if (!given)
+        return 0;
+    if (given->struct_bytes < sizeof given->struct_bytes ||
+        given->struct_bytes > 4096)
+        return error_set(CHOIR_INVALID, 0,
+                         "field=struct_bytes size=%zu: begin with "
+                         "CHOIR_OPTIONS_INIT",
+                         given->struct_bytes);
+    memcpy(o, given,
+           given->struct_bytes < sizeof *o ? given->struct_bytes : sizeof *o);
+    return 0;
+}
+
+static int timeout_of(const struct choir_options *o)
+{
+    return o->timeout_ms ? o->timeout_ms : TIMEOUT_MS;
+}
+
+/* --- Labels --------------------------------------------------------------------- */
+
+struct label {
+    struct bytes name, text;
+};
+
+static int label_order(const void *a, const void *b)
+{
+    const struct label *x = a, *y = b;
+    size_t n = x->name.n < y->name.n ? x->name.n : y->name.n;
+    int order = n ? memcmp(x->name.p, y->name.p, n) : 0;
+
+    return order ? order : (x->name.n > y->name.n) - (x->name.n < y->name.n);
+}
+
+static int label_split(const char *given, struct label *l)
+{
+    const char *equals = strchr(given, '=');
+
+    if (!equals || equals == given || !bytes_utf8(bytes_text(given)))
+        return error_set(CHOIR_INVALID, 0,
+                         "field=labels value=%s: a label is name=text", given);
+    l->name = bytes_of(given, (size_t)(equals - given));
+    l->text = bytes_text(equals + 1);
+    if (l->name.n > LIMIT_LABEL_BYTES || l->text.n > LIMIT_LABEL_BYTES)
+        return error_set(CHOIR_OVER_LIMIT, 0, "field=labels size=%zu limit=%d",
+                         l->name.n > l->text.n ? l->name.n : l->text.n,
+                         (int)LIMIT_LABEL_BYTES);
+    return 0;
+}
+
+/* Encoded once, ascending by name as the wire wants them. */
+static int labels_put(const char *const *given, struct choir *c)
+{
+    struct label labels[LIMIT_LABELS];
+    unsigned n = 0;
+
+    for (; given && given[n]; n++) {
+        if (n == LIMIT_LABELS)
+            return error_set(CHOIR_OVER_LIMIT, 0, "field=labels limit=%d",
+                             (int)LIMIT_LABELS);
+        if (label_split(given[n], &labels[n]))
+            return choir_error_code();
+    }
+    qsort(labels, n, sizeof labels[0], label_order);
+    for (unsigned i = 0; i < n; i++) {
+        if (i && label_order(&labels[i - 1], &labels[i]) == 0)
+            return error_set(
+                CHOIR_INVALID, 0, "field=labels value=%.*s: is there twice",
+                (int)labels[i].name.n, (const char *)labels[i].name.p);
+        pack_text(&c->labels, labels[i].name);
+        pack_text(&c->labels, labels[i].text);
+    }
+    c->label_count = n;
+    return c->labels.failed ? error_set(-ENOMEM, 0, NULL) : 0;
+}
+
+/* --- The handle ------------------------------------------------------------------- */
+
+static void lists_free(struct choir *c)
+{
+    struct entry *e, *after;
+    struct op *op, *next;
+    struct control *control, *more;
+    struct choir_event *event, *later;
+    struct worker *worker, *other;
+
+    DL_FOREACH_SAFE (c->workers, worker, other)
+        free(worker);
+    DL_FOREACH_SAFE (c->ops, op, next)
+        op_free(op);
+    DL_FOREACH_SAFE (c->controls, control, more)
+        free(control);
+    HASH_ITER (hh, c->entries, e, after) {
+        DL_FOREACH_SAFE (e->events, event, later)
+            choir_event_free(&event);
+        HASH_DEL(c->entries, e);
+        free(e);
+    }
+}
+
+static void handle_free(struct choir *c)
+{
+    if (!c)
+        return;
+    lists_free(c);
+    if (c->wake_fd >= 0)
+        close(c->wake_fd);
+    if (c->ready_fd >= 0)
+        close(c->ready_fd);
+    leases_destroy(&c->leases);
+    pthread_cond_destroy(&c->changed);
+    pthread_mutex_destroy(&c->lock);
+    pthread_mutex_destroy(&c->work_lock);
+    buf_free(&c->labels);
+    free(c->ended_line);
+    identity_wipe(&c->id);
+    free(c);
+}
+
+static struct choir *handle_new(void)
+{
+    struct choir *c = calloc(1, sizeof *c);
+    pthread_condattr_t attributes;
+
+    if (!c)
+        return NULL;
+    c->pid = getpid();
+    c->trouble = CHOIR_UNREACHABLE;
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_mutex_init(&c->work_lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&c->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    c->ready_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    c->leases = leases_new();
+    if (c->wake_fd < 0 || c->ready_fd < 0 || !c->leases) {
+        handle_free(c);
+        return NULL;
+    }
+    return c;
+}
+
+static void handle_fill(struct choir *c, const struct found *f,
+                        const struct choir_options *o)
+{
+    c->id = f->identity;
+    memcpy(c->name, f->name, sizeof c->name);
+    memcpy(c->space, f->space, sizeof c->space);
+    memcpy(c->path, f->path, sizeof c->path);
+    hash_hex(&c->id.agent, c->agent_hex);
+    hash_hex(&c->id.broker.ledger, c->ledger_hex);
+    c->flags = o->flags;
+    c->timeout_ms = timeout_of(o);
+    c->in_flight_max =
+        o->in_flight_bytes ? o->in_flight_bytes : IN_FLIGHT_BYTES;
+    seen_load(&c->first_seen, c->path, &c->id.broker.ledger);
+    c->seen = c->first_seen;
+}
+
+/* The program's signals are none of this thread's business. */
+static int thread_start(struct choir *c)
+{
+    sigset_t all, before;
+    int r;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    r = pthread_create(&c->thread, NULL, engine_run, c);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return r ? error_set(-r, 0, "what=thread") : 0;
+}
+
+static bool passes(int trouble)
+{
+    return !trouble || trouble == CHOIR_UNREACHABLE || trouble == CHOIR_BUSY;
+}
+
+static int not_opened(const struct choir *c)
+{
+    if (c->trouble && c->trouble != CHOIR_UNREACHABLE)
+        return error_set(c->trouble, 0, "what=session url=%s: %s",
+                         c->id.broker.url, refusal_sentence(c->trouble));
+    return error_set(CHOIR_UNREACHABLE, 0,
+                     "url=%s timeout_ms=%d: no broker answers there; is "
+                     "choird running? See: choir doctor",
+                     c->id.broker.url, c->timeout_ms);
+}
+
+static int opened_wait(struct choir *c)
+{
+    int64_t deadline = deadline_after(c->timeout_ms);
+    int r = 0;
+
+    pthread_mutex_lock(&c->lock);
+    while (!r && !c->is_connected) {
+        struct timespec until = {deadline / 1000, deadline % 1000 * 1000000};
+
+        if (c->ended)
+            r = error_line(c->ended, 0, c->ended_line ? c->ended_line : "");
+        else if (!passes(c->trouble))
+            r = not_opened(c);
+        else if (deadline < 0)
+            pthread_cond_wait(&c->changed, &c->lock);
+        else if (pthread_cond_timedwait(&c->changed, &c->lock, &until) ==
+                 ETIMEDOUT)
+            r = not_opened(c);
+    }
+    pthread_mutex_unlock(&c->lock);
+    return r;
+}
+
+static void thread_stop(struct choir *c)
+{
+    pthread_mutex_lock(&c->lock);
+    c->stop = true;
+    handle_wake(c);
+    pthread_mutex_unlock(&c->lock);
+    pthread_join(c->thread, NULL);
+}
+
+static int open_found(const struct choir_options *o, struct found *f,
+                      struct choir **out)
+{
+    struct choir *c = handle_new();
+    int r;
+
+    if (!c)
+        return error_set(-ENOMEM, 0, NULL);
+    handle_fill(c, f, o);
+    r = labels_put(o->labels, c);
+    if (!r)
+        r = thread_start(c);
+    if (r) {
+        handle_free(c);
+        return r;
+    }
+    if (!(o->flags & CHOIR_OPEN_NOWAIT))
+        r = opened_wait(c);
+    if (r) {
+        thread_stop(c);
+        handle_free(c);
+        return r;
+    }
+    *out = c;
+    return 0;
+}
+
+static int no_silent_enrolment(const struct found *f)
+{
+    return error_set(CHOIR_NO_IDENTITY, 0,
+                     "name=%s url=%s: no identity yet, and enrolling was not "
+                     "wanted",
+                     f->name, f->url);
+}
+
+int choir_open(const struct choir_options *options, struct choir **c)
+{
+    struct choir_options o;
+    struct found f;
+    int r;
+
+    *c = NULL;
+    if (crypto_start())
+        return error_set(-EIO, 0, "what=libsodium: does not start");
+    if (options_get(options, &o))
+        return CHOIR_INVALID;
+    r = find_broker(&o, &f);
+    if (!r && !f.has_identity)
+        r = o.flags & CHOIR_OPEN_KNOWN
+                ? no_silent_enrolment(&f)
+                : enrol_agent(&f, &f.local, timeout_of(&o));
+    if (!r)
+        r = open_found(&o, &f, c);
+    found_free(&f);
+    return r;
+}
+
+/* Tasks that came but were never fetched go back at once. */
+static void give_back(struct choir *c)
+{
+    struct entry *e;
+    struct choir_event *event;
+    struct op *op;
+    struct msg m;
+
+    for (e = c->entries; e; e = e->hh.next) {
+        DL_FOREACH (e->events, event) {
+            const struct msg *task = event_message(event);
+
+            if (event->kind != MSG_TASK || !task ||
+                !leases_held(c->leases, msg_u(task, FIELD_TOKEN)))
+                continue;
+            msg_init(&m, MSG_NAK);
+            msg_set_u(&m, FIELD_TASK, msg_u(task, FIELD_TASK));
+            msg_set_u(&m, FIELD_TOKEN, msg_u(task, FIELD_TOKEN));
+            msg_set_text(&m, FIELD_REASON, "the worker closed");
+            op = op_new(0, &m);
+            if (op)
+                DL_APPEND(c->ops, op);
+        }
+    }
+    handle_wake(c);
+}
+
+void choir_close(struct choir **self_p)
+{
+    struct choir *c = self_p ? *self_p : NULL;
+
+    if (!c)
+        return;
+    *self_p = NULL;
+    if (c->pid != getpid())
+        return; /* its thread is not here, its locks may be held */
+    pthread_mutex_lock(&c->lock);
+    give_back(c);
+    pthread_mutex_unlock(&c->lock);
+    if (choir_connected(c))
+        (void)!choir_flush(c, CLOSE_MS);
+    thread_stop(c);
+    handle_free(c);
+}
+
+int choir_join(const char *invitation, const struct choir_options *options,
+               char **path)
+{
+    struct invitation i;
+    struct choir_options o;
+    struct found f;
+    int r;
+
+    if (path)
+        *path = NULL;
+    if (crypto_start())
+        return error_set(-EIO, 0, "what=libsodium: does not start");
+    if (options_get(options, &o))
+        return CHOIR_INVALID;
+    r = invitation_parse(&i, invitation);
+    if (r)
+        return r;
+    /* not finding an identity is what joining is for */
+    r = find_broker(&o, &f);
+    if (r == 0 || r == CHOIR_NO_IDENTITY)
+        r = enrol_agent(&f, &i, timeout_of(&o));
+    if (!r && path && !(*path = strdup(f.path)))
+        r = error_set(-ENOMEM, 0, NULL);
+    found_free(&f);
+    secret_wipe(&i, sizeof i);
+    return r;
+}
+
+int choir_discover(const struct choir_options *options, char **text)
+{
+    struct choir_options o;
+    struct found f;
+    int r;
+
+    *text = NULL;
+    if (crypto_start())
+        return error_set(-EIO, 0, "what=libsodium: does not start");
+    if (options_get(options, &o))
+        return CHOIR_INVALID;
+    r = find_broker(&o, &f);
+    buf_put(&f.steps, "", 1);
+    if (f.steps.failed)
+        r = error_set(-ENOMEM, 0, NULL);
+    else
+        *text = strdup((const char *)f.steps.p);
+    found_free(&f);
+    return r;
+}
+
+void choir_free(void *p)
+{
+    free(p);
+}

@@ -1,0 +1,402 @@
+/* Fields are copied into one arena and referred to by offset, because the
+ * arena moves while it grows. */
+#include "request.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "error.h"
+#include "proto/bundle.h"
+#include "proto/refusal.h"
+
+/* A list field is named by at most four messages' rows. */
+enum { LISTS_MAX = 4 };
+
+struct list_field {
+    unsigned field;
+    uint64_t count;
+    struct buf elements;
+};
+
+struct choir_request {
+    struct msg m, element;
+    size_t at[FIELD_END], element_at[FIELD_END]; /* offsets of bytes */
+    struct buf arena, rows, payload;
+    struct list_field lists[LISTS_MAX], *open;
+    int error;
+    char *line; /* owned: what the first failed setter said */
+};
+
+static int fail(struct choir_request *r, int code)
+{
+    if (!r->error) {
+        r->error = code;
+        r->line = strdup(choir_error_text());
+    }
+    return code;
+}
+
+static bool is_ours(unsigned verb)
+{
+    switch (verb) {
+    case MSG_SESSION_OPEN:
+    case MSG_SESSION_CLOSE:
+    case MSG_ENROL:
+    case MSG_CREDIT:
+    case MSG_UNWATCH: return true;
+    default: return false;
+    }
+}
+
+struct choir_request *choir_request_new(struct choir *c, const char *verb)
+{
+    unsigned v = message_verb(bytes_text(verb));
+    const struct message_row *row = message_row(v);
+    struct choir_request *r;
+
+    (void)c;
+    if (!row || !(row->class & (CLASS_OPERATION | CLASS_ASK)) || is_ours(v)) {
+        error_set(CHOIR_UNSUPPORTED, 0,
+                  "verb=%s: there is no such request, or the library makes "
+                  "it by itself",
+                  verb);
+        return NULL;
+    }
+    r = malloc(sizeof *r);
+    if (!r) {
+        error_set(-ENOMEM, 0, NULL);
+        return NULL;
+    }
+    msg_init(&r->m, v);
+    r->arena = r->rows = r->payload = (struct buf){0};
+    memset(r->lists, 0, sizeof r->lists);
+    r->open = NULL;
+    r->error = 0;
+    r->line = NULL;
+    return r;
+}
+
+enum message request_verb(const struct choir_request *r)
+{
+    return r->m.verb;
+}
+
+bool request_has(const struct choir_request *r, enum field f)
+{
+    return msg_has(&r->m, f);
+}
+
+/* The field's number in the message that is being set, or 0. */
+static unsigned field_of(struct choir_request *r, const char *name,
+                         const struct field_row **row)
+{
+    const struct msg *m = r->open ? &r->element : &r->m;
+    const struct message_row *message = message_row(m->verb);
+    unsigned f = field_number(bytes_text(name));
+
+    if (f > FIELD_VERB && f != FIELD_SLOTS &&
+        ((message->need | message->may) >> f & 1)) {
+        *row = field_row(f);
+        return f;
+    }
+    fail(r, error_set(CHOIR_UNSUPPORTED, 0,
+                      "verb=%s field=%s: %s has no such field",
+                      message_row(r->m.verb)->name, name, message->name));
+    return 0;
+}
+
+static int wrong_kind(struct choir_request *r, const char *field,
+                      const char *wanted)
+{
+    return fail(r, error_set(CHOIR_INVALID, 0, "verb=%s field=%s: %s",
+                             message_row(r->m.verb)->name, field, wanted));
+}
+
+static int too_much(struct choir_request *r, const char *field, uint64_t size,
+                    uint64_t limit)
+{
+    return fail(r,
+                error_set(CHOIR_OVER_LIMIT, 0,
+                          "verb=%s field=%s size=%llu limit=%llu",
+                          message_row(r->m.verb)->name, field,
+                          (unsigned long long)size, (unsigned long long)limit));
+}
+
+int choir_request_uint(struct choir_request *r, const char *field,
+                       uint64_t value)
+{
+    const struct field_row *row;
+    unsigned f = field_of(r, field, &row);
+
+    if (!f)
+        return CHOIR_UNSUPPORTED;
+    if (row->kind != KIND_UINT)
+        return wrong_kind(r, field, "does not take a number");
+    if (value > row->max)
+        return too_much(r, field, value, row->max);
+    msg_set_u(r->open ? &r->element : &r->m, f, value);
+    return 0;
+}
+
+static int set_bytes(struct choir_request *r, unsigned f, const void *p,
+                     size_t n)
+{
+    size_t at = r->arena.n;
+
+    buf_put(&r->arena, p, n);
+    if (r->arena.failed)
+        return fail(r, error_set(-ENOMEM, 0, NULL));
+    if (r->open) {
+        msg_set_b(&r->element, f, bytes_of(NULL, n));
+        r->element_at[f] = at;
+    } else {
+        msg_set_b(&r->m, f, bytes_of(NULL, n));
+        r->at[f] = at;
+    }
+    return 0;
+}
+
+static int set_hex(struct choir_request *r, unsigned f, const char *field,
+                   const char *text)
+{
+    struct hash h;
+
+    if (hash_parse_hex(&h, bytes_text(text)))
+        return wrong_kind(r, field, "takes 64 hex digits");
+    return set_bytes(r, f, h.b, HASH_BYTES);
+}
+
+int choir_request_text(struct choir_request *r, const char *field,
+                       const char *text)
+{
+    const struct field_row *row;
+    unsigned f = field_of(r, field, &row);
+
+    if (!f)
+        return CHOIR_UNSUPPORTED;
+    if (row->kind == KIND_HASH)
+        return set_hex(r, f, field, text);
+    if (row->kind != KIND_TEXT)
+        return wrong_kind(r, field, "does not take a text");
+    if (strlen(text) > row->max)
+        return too_much(r, field, strlen(text), row->max);
+    if (!bytes_utf8(bytes_text(text)))
+        return wrong_kind(r, field, "is not UTF-8");
+    return set_bytes(r, f, text, strlen(text));
+}
+
+int choir_request_bytes(struct choir_request *r, const char *field,
+                        const void *p, size_t bytes)
+{
+    const struct field_row *row;
+    unsigned f = field_of(r, field, &row);
+
+    if (!f)
+        return CHOIR_UNSUPPORTED;
+    if (row->kind == KIND_HASH && bytes != HASH_BYTES)
+        return wrong_kind(r, field, "takes 32 bytes");
+    if (row->kind != KIND_BYTES && row->kind != KIND_HASH)
+        return wrong_kind(r, field, "does not take bytes");
+    if (row->kind == KIND_BYTES && bytes > row->max)
+        return too_much(r, field, bytes, row->max);
+    return set_bytes(r, f, p, bytes);
+}
+
+int choir_request_slot(struct choir_request *r, const void *p, size_t bytes,
+                       unsigned *slot)
+{
+    const struct message_row *row = message_row(r->m.verb);
+    size_t n = r->rows.n / SLOT_ROW_BYTES;
+    uint8_t salt[SLOT_SALT_BYTES];
+
+    if (!((row->need | row->may) >> FIELD_SLOTS & 1))
+        return fail(r, error_set(CHOIR_UNSUPPORTED, 0,
+                                 "verb=%s: carries no payload", row->name));
+    if (n == LIMIT_SLOTS)
+        return too_much(r, "slots", n + 1, LIMIT_SLOTS);
+    if (bytes > LIMIT_BUNDLE_BYTES - LIMIT_HEAD_BYTES)
+        return too_much(r, "value", bytes,
+                        LIMIT_BUNDLE_BYTES - LIMIT_HEAD_BYTES);
+    random_bytes(salt, sizeof salt);
+    slot_row(&r->rows, salt, bytes_of(p, bytes));
+    buf_put(&r->payload, salt, sizeof salt);
+    buf_put(&r->payload, p, bytes);
+    if (r->rows.failed || r->payload.failed)
+        return fail(r, error_set(-ENOMEM, 0, NULL));
+    if (slot)
+        *slot = (unsigned)n;
+    return 0;
+}
+
+int choir_request_begin(struct choir_request *r, const char *list)
+{
+    const struct field_row *row;
+    unsigned f = field_of(r, list, &row), i = 0;
+
+    if (!f)
+        return CHOIR_UNSUPPORTED;
+    if (row->kind != KIND_LIST || r->open)
+        return wrong_kind(r, list, "is not a list that can begin here");
+    while (r->lists[i].field && r->lists[i].field != f)
+        if (++i == LISTS_MAX)
+            return wrong_kind(r, list, "is one list too many");
+    if (r->lists[i].count == LIMIT_LIST_ITEMS)
+        return too_much(r, list, LIMIT_LIST_ITEMS + 1, LIMIT_LIST_ITEMS);
+    r->lists[i].field = f;
+    r->open = &r->lists[i];
+    msg_init(&r->element, (enum message)row->max);
+    return 0;
+}
+
+/* Offsets become pointers once nothing moves any more. */
+static void settle(struct msg *m, const size_t *at, const struct buf *arena)
+{
+    for (unsigned f = 0; f < FIELD_END; f++) {
+        enum field_kind kind;
+
+        if (!(m->has >> f & 1))
+            continue;
+        kind = field_row(f)->kind;
+        if (kind == KIND_TEXT || kind == KIND_BYTES || kind == KIND_HASH)
+            m->v[f].bytes.p = arena->p + at[f];
+    }
+}
+
+static int needs_check(struct choir_request *r, const struct msg *m)
+{
+    const struct message_row *row = message_row(m->verb);
+    field_mask missing = row->need & ~m->has;
+
+    for (unsigned f = 0; f < FIELD_END; f++) {
+        if (missing >> f & 1)
+            return fail(r, error_set(CHOIR_INVALID, 0,
+                                     "verb=%s field=%s: %s needs it",
+                                     message_row(r->m.verb)->name,
+                                     field_row(f)->name, row->name));
+    }
+    return 0;
+}
+
+int choir_request_end(struct choir_request *r)
+{
+    int e;
+
+    if (!r->open)
+        return fail(r, error_set(CHOIR_INVALID, 0, "verb=%s: no list has begun",
+                                 message_row(r->m.verb)->name));
+    e = needs_check(r, &r->element);
+    if (!e) {
+        settle(&r->element, r->element_at, &r->arena);
+        msg_encode(&r->element, &r->open->elements);
+        r->open->count++;
+        if (r->open->elements.failed)
+            e = fail(r, error_set(-ENOMEM, 0, NULL));
+    }
+    r->open = NULL;
+    return e;
+}
+
+void choir_request_free(struct choir_request **self_p)
+{
+    struct choir_request *r = self_p ? *self_p : NULL;
+
+    if (!r)
+        return;
+    for (int i = 0; i < LISTS_MAX; i++)
+        buf_free(&r->lists[i].elements);
+    buf_free(&r->arena);
+    buf_free(&r->rows);
+    buf_free(&r->payload);
+    free(r->line);
+    free(r);
+    *self_p = NULL;
+}
+
+void op_decode(const struct op *op, struct msg *m)
+{
+    unsigned field;
+
+    if (msg_decode(buf_bytes(&op->head), CLASS_OPERATION | CLASS_ASK, m,
+                   &field))
+        msg_init(m, op->verb);
+}
+
+struct op *op_new(uint64_t id, const struct msg *m)
+{
+    struct op *op = calloc(1, sizeof *op);
+
+    if (!op)
+        return NULL;
+    op->id = id;
+    op->verb = m->verb;
+    op->token = msg_u(m, FIELD_TOKEN);
+    op->has_id = msg_has(m, FIELD_ID);
+    msg_encode(m, &op->head);
+    if (op->head.failed) {
+        op_free(op);
+        return NULL;
+    }
+    return op;
+}
+
+void op_free(struct op *op)
+{
+    if (!op)
+        return;
+    buf_free(&op->head);
+    buf_free(&op->payload);
+    free(op);
+}
+
+static void put_together(struct choir_request *r, const char *space,
+                         struct msg *m)
+{
+    const struct message_row *row = message_row(r->m.verb);
+    bool has_slots = (row->need | row->may) >> FIELD_SLOTS & 1;
+
+    *m = r->m;
+    settle(m, r->at, &r->arena);
+    for (int i = 0; i < LISTS_MAX && r->lists[i].field; i++)
+        msg_set_list(m, r->lists[i].field, r->lists[i].count,
+                     buf_bytes(&r->lists[i].elements));
+    if (r->rows.n || (has_slots && row->need >> FIELD_SLOTS & 1))
+        msg_set_b(m, FIELD_SLOTS, buf_bytes(&r->rows));
+    if (((row->need | row->may) >> FIELD_SPACE & 1) && !msg_has(m, FIELD_SPACE))
+        msg_set_text(m, FIELD_SPACE, space);
+}
+
+int request_encode(struct choir_request *r, const char *space, struct op **out)
+{
+    struct msg m;
+    struct op *op;
+
+    if (r->open)
+        return error_set(CHOIR_INVALID, 0, "verb=%s field=%s: has not ended",
+                         message_row(r->m.verb)->name,
+                         field_row(r->open->field)->name);
+    if (r->error)
+        return error_line(r->error, 0, r->line ? r->line : "ENOMEM");
+    put_together(r, space, &m);
+    if (needs_check(r, &m))
+        return CHOIR_INVALID;
+    op = op_new(0, &m);
+    if (!op)
+        return error_set(-ENOMEM, 0, NULL);
+    if (op->head.n > LIMIT_HEAD_BYTES) {
+        size_t n = op->head.n;
+
+        op_free(op);
+        return too_much(r, "head", n, LIMIT_HEAD_BYTES);
+    }
+    op->payload = r->payload;
+    r->payload = (struct buf){0};
+    *out = op;
+    return 0;
+}
+
+void request_restore(struct choir_request *r, struct op *op)
+{
+    r->payload = op->payload;
+    op->payload = (struct buf){0};
+    op_free(op);
+}

@@ -1,0 +1,47 @@
+/* Requests while the caller builds them, and what they become: an encoded
+ * operation on its way. A request belongs to one thread at a time. */
+#ifndef CHOIR_SDK_REQUEST_H
+#define CHOIR_SDK_REQUEST_H
+
+#include <uthash.h>
+
+#include "choir.h"
+#include "proto/schema.h"
+
+/* One encoded operation or ask. It moves from list to list, always owned by
+ * exactly one. */
+struct op {
+    struct op *prev, *next;
+    UT_hash_handle hh; /* asks: by number */
+    uint64_t id;       /* the request; 0: the library's own */
+    enum message verb;
+    struct buf head, payload;
+    uint64_t token;      /* the lease it speaks for; 0: none */
+    bool has_id;         /* carries an operation id: may be said twice */
+    bool again;          /* was said in an earlier session already */
+    uint64_t number;     /* as it was last sent: of the ask */
+    struct batch *batch; /* asks: what it was last sent with */
+    uint64_t standing;   /* asks: the standing request it opens; 0: none */
+};
+
+/* Its msg, decoded again; borrowed from op->head. */
+void op_decode(const struct op *op, struct msg *m);
+/* The library's own op for that message. NULL: no memory. */
+struct op *op_new(uint64_t id, const struct msg *m);
+static inline size_t op_bytes(const struct op *op)
+{
+    return op->head.n + op->payload.n;
+}
+void op_free(struct op *op);
+
+/* Check, fill in space, encode. The request stays the caller's. Sets the
+ * error line. 0; CHOIR_INVALID; CHOIR_OVER_LIMIT; -ENOMEM; what a setter said
+ * earlier. */
+int request_encode(struct choir_request *r, const char *space, struct op **op);
+/* The op was not sent after all: the request is as before. Frees op. */
+void request_restore(struct choir_request *r, struct op *op);
+enum message request_verb(const struct choir_request *r);
+/* Has that field been set? */
+bool request_has(const struct choir_request *r, enum field f);
+
+#endif

@@ -1,0 +1,158 @@
+/* Waiting for the engine, and taking what it published. */
+#include <errno.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "handle.h"
+#include "proto/refusal.h"
+
+int64_t sdk_clock_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+int64_t deadline_after(int timeout_ms)
+{
+    return timeout_ms < 0 ? -1 : sdk_clock_ms() + timeout_ms;
+}
+
+static int timed_out(const struct choir *c)
+{
+    if (c->trouble && c->trouble != CHOIR_UNREACHABLE)
+        return error_set(CHOIR_TIMEOUT, 0,
+                         "why=%s url=%s: %s; what was sent goes on and may "
+                         "still happen",
+                         refusal_name(c->trouble), c->id.broker.url,
+                         refusal_sentence(c->trouble));
+    if (!c->is_connected)
+        return error_set(CHOIR_UNREACHABLE, 0,
+                         "url=%s: no broker answers there; is choird "
+                         "running? See: choir doctor",
+                         c->id.broker.url);
+    return error_set(CHOIR_TIMEOUT, 0,
+                     "url=%s: no answer in time; what was sent goes on and "
+                     "may still happen",
+                     c->id.broker.url);
+}
+
+int handle_ended(const struct choir *c)
+{
+    return error_line(c->ended, 0, c->ended_line ? c->ended_line : "");
+}
+
+static int interrupted(void)
+{
+    return error_set(CHOIR_INTERRUPTED, 0, NULL);
+}
+
+int handle_sleep(struct choir *c, const struct sleep *s)
+{
+    int64_t left = s->deadline < 0 ? 3600000 : s->deadline - sdk_clock_ms();
+    struct timespec until;
+
+    if (c->interruptions != s->since)
+        return interrupted();
+    if (c->interrupt_next) {
+        c->interrupt_next = false;
+        return interrupted();
+    }
+    if (left <= 0)
+        return timed_out(c);
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += left / 1000;
+    until.tv_nsec += left % 1000 * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    c->waiting++;
+    pthread_cond_timedwait(&c->changed, &c->lock, &until);
+    c->waiting--;
+    return 0;
+}
+
+struct sleep handle_sleep_begin(const struct choir *c, int timeout_ms)
+{
+    return (struct sleep){deadline_after(timeout_ms), c->interruptions};
+}
+
+int choir_fd(struct choir *c)
+{
+    return handle_check(c) ? -1 : c->ready_fd;
+}
+
+int choir_next(struct choir *c, int timeout_ms, struct choir_event **event)
+{
+    struct sleep s;
+    int r = handle_check(c);
+
+    *event = NULL;
+    if (r)
+        return r;
+    pthread_mutex_lock(&c->lock);
+    s = handle_sleep_begin(c, timeout_ms);
+    while (!r && !c->queue)
+        r = c->ended ? handle_ended(c) : handle_sleep(c, &s);
+    if (!r)
+        *event = handle_take(c, handle_entry(c, c->queue->request));
+    pthread_mutex_unlock(&c->lock);
+    return r;
+}
+
+int choir_wait(struct choir *c, uint64_t request, int timeout_ms,
+               struct choir_event **event)
+{
+    struct entry *e = NULL;
+    struct sleep s;
+    int r = handle_check(c);
+
+    *event = NULL;
+    if (r)
+        return r;
+    pthread_mutex_lock(&c->lock);
+    s = handle_sleep_begin(c, timeout_ms);
+    while (!r) {
+        e = handle_entry(c, request);
+        if (!e || e->is_forgotten)
+            r = handle_unknown(request);
+        else if (e->events)
+            break;
+        else
+            r = c->ended && e->has_outcome ? handle_ended(c)
+                                           : handle_sleep(c, &s);
+    }
+    if (!r)
+        *event = handle_take(c, e);
+    pthread_mutex_unlock(&c->lock);
+    return r;
+}
+
+int choir_flush(struct choir *c, int timeout_ms)
+{
+    struct sleep s;
+    int r = handle_check(c);
+
+    if (r)
+        return r;
+    pthread_mutex_lock(&c->lock);
+    s = handle_sleep_begin(c, timeout_ms);
+    while (!r && c->unanswered)
+        r = handle_sleep(c, &s);
+    pthread_mutex_unlock(&c->lock);
+    return r;
+}
+
+void choir_interrupt(struct choir *c)
+{
+    uint64_t one = 1;
+    int saved = errno;
+
+    __atomic_store_n(&c->interrupted, 1, __ATOMIC_SEQ_CST);
+    if (write(c->wake_fd, &one, sizeof one) < 0)
+        errno = saved;
+    errno = saved;
+}

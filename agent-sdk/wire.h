@@ -1,0 +1,61 @@
+/* What the two halves of a session, records and asks, have in common: who we
+ * are, how a bundle is signed and sent, and where outcomes go. I/O thread
+ * only. */
+#ifndef CHOIR_SDK_WIRE_H
+#define CHOIR_SDK_WIRE_H
+
+#include "connection.h"
+#include "event.h"
+#include "identity.h"
+#include "leases.h"
+#include "proto/bundle.h"
+#include "request.h"
+
+/* A bundle is sent while others are under way only if it is worth its
+ * signature; otherwise it collects what comes until they are answered. */
+enum {
+    BUNDLES_UNDER_WAY = 16,
+    BUNDLE_OPS_WORTH = 16,
+    BUNDLE_BYTES_WORTH = 65536,
+    BUNDLE_BYTES_USUAL = 1048576,
+    SILENCE_MS = 10000, /* unanswered for so long: say it again */
+};
+
+struct wire {
+    const struct identity *id;
+    struct connection *connection; /* shared with the engine */
+    struct verifier verifier;
+    struct leases *leases; /* shared with the handle */
+    struct hash challenge; /* of the present connection */
+    struct buf labels;     /* encoded pairs */
+    unsigned label_count;
+    uint64_t ops_max, bytes_max; /* of a bundle, as the broker said */
+    struct bundle_writer writer;
+    int64_t now_ms;
+    struct choir_event *events; /* to be published, oldest first */
+    struct op *records;         /* the library's own, to be recorded */
+    bool reconnect;             /* somebody found the connection dead */
+};
+
+void wire_free(struct wire *w);
+
+/* How many ops of the queue go into one bundle, 1 or more. */
+size_t wire_share(const struct wire *w, const struct op *queue);
+
+/* Sign ops as one bundle and append its frame. ops: the first of `count` in a
+ * list. 0 or -ENOMEM. */
+int wire_sign(struct wire *w, struct bundle_facts *facts, const struct op *ops,
+              size_t count, struct buf *frame, struct hash *hash);
+
+/* Bookkeeping for one outcome, and its event unless the op is our own. Takes
+ * op. item: the message it came in, kept if it says more than code and
+ * revision; or NULL. line: why, if the library itself says it; or NULL. */
+void wire_outcome(struct wire *w, struct op *op, enum message kind, int code,
+                  uint64_t revision, const struct msg *item, const char *line);
+/* An event of a standing request. */
+void wire_event(struct wire *w, uint64_t request, enum message verb,
+                const struct msg *item, int code, bool last);
+/* Give a task back. */
+void wire_nak(struct wire *w, uint64_t task, uint64_t token);
+
+#endif
