@@ -449,13 +449,13 @@ static int decide_enrol(struct decision *d)
     invite = invite_by_index(d->s->agents, d->f->invite);
     if (!d->f->invite || !invite || invite->expires <= d->f->time)
         return CHOIR_EXPIRED;
+    msg_set_u(d->effect, FIELD_REVISION, invite->index);
     if (msg_b(op, FIELD_NAME).n == 0 ||
         agent_by_curve(d->s->agents, msg_b(op, FIELD_CURVE_KEY).p) ||
         invite_by_curve(d->s->agents, msg_b(op, FIELD_CURVE_KEY).p))
         return CHOIR_INVALID;
     if (agent_by_name(d->s->agents, msg_b(op, FIELD_NAME)))
         return CHOIR_NAME_TAKEN;
-    msg_set_u(d->effect, FIELD_REVISION, invite->index);
     return CHOIR_OK;
 }
 

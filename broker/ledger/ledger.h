@@ -39,6 +39,9 @@ struct ledger_options {
                                open; of a larger one the last segment and the
                                chain of segment headers */
     bool preallocate;       /* write zeros ahead, besides allocating */
+    bool read_only;         /* look, and change nothing: no lock is taken, a
+                               torn tail stays where it is and is not read;
+                               append, room and seal must not be called */
 };
 
 /* What open found. */

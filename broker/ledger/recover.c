@@ -390,10 +390,11 @@ static int recover(struct ledger *l, struct ledger_head *head, struct scan *s)
     r = headers_read(l, files, l->sealed, &first, &last);
     if (r)
         return r;
-    l->current.fd = segment_open(l->dir, l->count, O_RDWR);
+    l->current.fd =
+        segment_open(l->dir, l->count, l->read_only ? O_RDONLY : O_RDWR);
     if (l->current.fd < 0)
         return l->current.fd;
-    if (!l->sealed)
+    if (!l->sealed && !l->read_only)
         r = refresh(l->current.fd);
     if (r)
         return r;

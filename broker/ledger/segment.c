@@ -88,6 +88,7 @@ static struct ledger *ledger_new(const struct ledger_options *o)
         o->reserve_bytes ? o->reserve_bytes : LEDGER_RESERVE_DEFAULT;
     l->check_bytes = o->check_bytes ? o->check_bytes : LEDGER_CHECK_DEFAULT;
     l->preallocate = o->preallocate;
+    l->read_only = o->read_only;
     l->locating.ahead = SEGMENT_SAMPLE_BYTES + 4096;
     l->dir = strdup(o->dir);
     if (!l->dir)
@@ -112,7 +113,7 @@ static int lock_take(struct ledger *l)
 
 static int open_locked(struct ledger *l, struct ledger_head *head)
 {
-    int r = lock_take(l);
+    int r = l->read_only ? 0 : lock_take(l);
 
     if (!r)
         r = ledger_recover(l, head);

@@ -57,7 +57,7 @@ struct ledger {
     int lock;
     pid_t owner;
     uint64_t segment_bytes, reserve_bytes, check_bytes;
-    bool preallocate;
+    bool preallocate, read_only;
     struct hash id;
     struct segment *segments; /* owned; number i + 1 */
     size_t count, cap;

@@ -133,6 +133,8 @@ int tail_settle(struct ledger *l, struct scan *s)
         return r;
     if (synced > s->at.size)
         return tail_damaged(l, s, synced);
+    if (l->read_only)
+        return 0;
     r = cut_keep(l, s, last);
     return r ? r : wipe(s->fd, s->at.offset, last);
 }

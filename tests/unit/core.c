@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "broker/verify.h"
 #include "proto/refusal.h"
 #include "tests/check.h"
 #include "tests/support/rig.h"
@@ -278,6 +279,26 @@ TEST(a_snapshot_beyond_the_record_stops_the_start)
                        rig.trouble),
              -EUCLEAN);
     CHECK(strstr(rig.trouble, "lost") != NULL);
+    end();
+}
+
+TEST(deciding_again_gives_every_recorded_outcome)
+{
+    struct verify_result result;
+    struct actor eve = {0};
+
+    begin();
+    do_some_work();
+    CHECK_EQ(actor_put_if(&rig, &ada, "team", "key/1", "v", 1, NULL),
+             CHOIR_CONFLICT);
+    actor_join(&rig, &eve, "eve", "elsewhere", ALL);
+    CHECK_EQ(actor_put(&rig, &eve, "team", "key/1", "v", NULL), CHOIR_DENIED);
+    CHECK_OK(rig_reopen(&rig, true));
+    CHECK_OK(verify_record(rig.dir, rig.env, &result));
+    CHECK_EQ(result.entries, core_size(rig.core));
+    CHECK_EQ(result.checkpoints, 1);
+    CHECK_EQ(result.decided, result.entries - 2);
+    actor_free(&eve);
     end();
 }
 

@@ -1,0 +1,130 @@
+/* An entry is decided again from the state before it and the facts that its
+ * group and its effect keep. */
+#include "verify.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "decide.h"
+#include "evolve.h"
+#include "ledger/ledger.h"
+#include "proto/refusal.h"
+
+struct verification {
+    struct state *state;
+    struct verify_result *out;
+    struct buf scratch, effect;
+};
+
+static int wrong(struct verification *v, uint64_t index, const char *what)
+{
+    snprintf(v->out->trouble, sizeof v->out->trouble, "entry %llu: %s",
+             (unsigned long long)index, what);
+    return -EUCLEAN;
+}
+
+static int decide_again(struct verification *v, const struct entry *e,
+                        const struct agent *a)
+{
+    struct decide_facts facts = {
+        .index = e->index,
+        .time = e->time,
+        .agent = a ? a->number : AGENT_NONE,
+        .session = e->session,
+        .public_key = msg_b(&e->bundle, FIELD_PUBLIC_KEY).p,
+    };
+    struct msg op, recorded, effect;
+    unsigned field;
+    int r;
+
+    if (e->outcome == CHOIR_UNSUPPORTED)
+        return 0; /* a later release may well support it */
+    if (msg_decode(e->head, CLASS_OPERATION | CLASS_BROKER, &op, &field))
+        return wrong(v, e->index, "its head cannot be read");
+    msg_init(&recorded, MSG_EFFECT);
+    if (e->effect.n && part_decode(MSG_EFFECT, e->effect, &recorded, &field))
+        return wrong(v, e->index, "its effect cannot be read");
+    if (op.verb == MSG_ENROL && e->outcome != CHOIR_REPEATED)
+        facts.invite = msg_u(&recorded, FIELD_REVISION);
+    r = decide(v->state, &op, &facts, &effect, &v->scratch);
+    if (r < 0)
+        return r;
+    buf_clear(&v->effect);
+    if (effect.has)
+        msg_encode(&effect, &v->effect);
+    if (r != e->outcome)
+        return wrong(v, e->index, "it would be decided otherwise");
+    if (!bytes_equal(buf_bytes(&v->effect), e->effect))
+        return wrong(v, e->index, "its effect would be another");
+    v->out->decided++;
+    if (op.verb == MSG_CHECKPOINT)
+        v->out->checkpoints++;
+    return 0;
+}
+
+static int entry_verify(struct verification *v, const struct entry *e)
+{
+    struct hash id = msg_hash(&e->bundle, FIELD_AGENT);
+    const struct agent *a = agent_by_id(v->state->agents, &id);
+    int r = 0;
+
+    if (e->index > 1) /* genesis decides who may say anything at all */
+        r = decide_again(v, e, a);
+    if (r)
+        return r;
+    r = evolve(v->state, e);
+    if (r == -EUCLEAN)
+        return wrong(v, e->index,
+                     "it does not follow from the state before it, or states "
+                     "another digest than replay gives");
+    v->out->entries++;
+    return r;
+}
+
+static int replay(struct verification *v, struct ledger *l)
+{
+    struct ledger_reader *reader;
+    const struct entry *e;
+    int r = ledger_reader_open(l, 0, &reader);
+
+    if (r)
+        return r;
+    while ((r = ledger_reader_next(reader, &e)) == 0) {
+        r = entry_verify(v, e);
+        if (r)
+            break;
+    }
+    ledger_reader_close(&reader);
+    if (r == -EUCLEAN && !v->out->trouble[0])
+        snprintf(v->out->trouble, sizeof v->out->trouble, "%s",
+                 ledger_trouble(l));
+    return r == CHOIR_NOT_FOUND ? 0 : r;
+}
+
+int verify_record(const char *dir, struct env *env, struct verify_result *out)
+{
+    struct ledger_options o = {.dir = dir, .env = env, .read_only = true};
+    struct verification v = {.out = out, .state = state_new()};
+    struct ledger_head head;
+    struct ledger *l = NULL;
+    int r = v.state ? 0 : -ENOMEM;
+
+    *out = (struct verify_result){0};
+    if (!r) {
+        r = ledger_open(&l, &o, &head);
+        if (r)
+            snprintf(out->trouble, sizeof out->trouble, "%s", head.trouble);
+    }
+    if (!r)
+        r = replay(&v, l);
+    if (!r) {
+        out->ledger = v.state->ledger;
+        out->digest = state_digest(v.state);
+        out->root = frontier_root(&v.state->tree);
+    }
+    ledger_close(&l);
+    state_destroy(&v.state);
+    buf_free(&v.scratch);
+    buf_free(&v.effect);
+    return r > 0 ? -EUCLEAN : r;
+}

@@ -1,0 +1,22 @@
+/* The whole record once more: `choird --verify`.
+ *
+ * Replays every entry from genesis, decides each operation again and compares
+ * outcome and effect with what is recorded, and the state's digest with what
+ * each checkpoint entry states. Reads only. Signatures and proofs are
+ * `choir verify`'s to check, which needs nothing of the broker. */
+#ifndef CHOIR_BROKER_VERIFY_H
+#define CHOIR_BROKER_VERIFY_H
+
+#include "base/env.h"
+#include "proto/hash.h"
+
+struct verify_result {
+    uint64_t entries, decided, checkpoints;
+    struct hash ledger, digest, root;
+    char trouble[512]; /* the first failure */
+};
+
+/* 0; -EUCLEAN with trouble; another negative errno, with trouble. */
+int verify_record(const char *dir, struct env *env, struct verify_result *out);
+
+#endif
