@@ -1,0 +1,152 @@
+/* What broker/state costs: ns a change, its digest included; bytes a thing,
+ * malloc included; and how long a snapshot's records take both ways. */
+#include "broker/state/state.h"
+
+#include <inttypes.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { KEYS = 1000000, TASKS = 100000, SESSIONS = 100000 };
+
+static double now_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
+}
+
+static void must(int r)
+{
+    if (r)
+        abort();
+}
+
+static struct bytes key_text(char text[32], uint64_t i)
+{
+    uint64_t z = (i + 1) * UINT64_C(0x9e3779b97f4a7c15);
+
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    snprintf(text, 32, "docs/key/%016" PRIx64, z ^ (z >> 31));
+    return bytes_text(text);
+}
+
+static void measure_keys(struct state *s)
+{
+    char text[32];
+    size_t heap = mallinfo2().uordblks;
+    double start = now_ns(), filled, again;
+
+    for (uint64_t i = 0; i < KEYS; i++)
+        must(context_put(s->context, bytes_text("default"), key_text(text, i),
+                         i + 1, 1, 0, 256));
+    filled = now_ns();
+    heap = mallinfo2().uordblks - heap;
+    for (uint64_t i = 0; i < KEYS; i++)
+        must(context_put(s->context, bytes_text("default"), key_text(text, i),
+                         KEYS + i, 1, 0, 256));
+    again = now_ns();
+    printf("key      %4.0f ns new, %4.0f ns again, %5.1f bytes"
+           " (its 25-byte name included)\n",
+           (filled - start) / KEYS, (again - filled) / KEYS,
+           (double)heap / KEYS);
+}
+
+static void measure_tasks(struct state *s)
+{
+    struct task as = {.submitter = 1, .state = TASK_QUEUED};
+    struct bytes space = bytes_text("default"), queue = bytes_text("jobs");
+    size_t heap = mallinfo2().uordblks;
+    double start = now_ns(), filled, done;
+    uint64_t wake;
+
+    for (as.id = 1; as.id <= TASKS; as.id++)
+        must(task_add(s->tasks, space, queue, &as));
+    filled = now_ns();
+    heap = mallinfo2().uordblks - heap;
+    for (uint64_t i = 0; i < TASKS; i += 2) {
+        struct task *t =
+            queue_first(queue_find(s->tasks, space, queue), 0, &wake);
+
+        task_claim(s->tasks, t, TASKS + i, 1, 1, 1);
+        task_finish(s->tasks, t, TASKS + i + 1, TASK_COMPLETED);
+    }
+    done = now_ns();
+    printf("task     %4.0f ns submit, %4.0f ns claim and complete,"
+           " %5.1f bytes\n",
+           (filled - start) / TASKS, (done - filled) / (TASKS / 2),
+           (double)heap / TASKS);
+}
+
+static void measure_sessions(struct state *s)
+{
+    struct hash h = {{1}};
+    size_t heap = mallinfo2().uordblks;
+    double start, done;
+
+    for (uint64_t id = 1; id <= SESSIONS; id++)
+        must(session_start(s->sessions, id, 1, &h));
+    for (uint64_t id = 1; id <= SESSIONS; id++)
+        must(session_accept(s->sessions, session_by_id(s->sessions, id), 1, 64,
+                            0, &h, id));
+    heap = mallinfo2().uordblks - heap;
+    start = now_ns();
+    for (uint64_t id = 1; id <= SESSIONS; id++)
+        must(session_accept(s->sessions, session_by_id(s->sessions, id), 65, 64,
+                            64, &h, id));
+    done = now_ns();
+    printf("session  %4.0f ns a bundle, %5.1f bytes with one unanswered\n",
+           (done - start) / SESSIONS, (double)heap / SESSIONS);
+}
+
+static int keep(void *to, struct bytes record)
+{
+    struct buf *b = to;
+
+    buf_put_u32(b, (uint32_t)record.n);
+    buf_put(b, record.p, record.n);
+    return b->failed;
+}
+
+static void measure_snapshot(struct state *s)
+{
+    struct buf all = {0};
+    struct state *again = state_new();
+    struct hash a = state_digest(s), b;
+    double start = now_ns(), saved, loaded;
+    struct cursor c;
+
+    must(state_save(s, keep, &all));
+    saved = now_ns();
+    for (c = cursor_of(buf_bytes(&all)); cursor_left(&c);) {
+        uint32_t n = cursor_u32(&c);
+
+        must(state_load(again, cursor_take(&c, n)));
+    }
+    loaded = now_ns();
+    b = state_digest(again);
+    must(!hash_equal(&a, &b));
+    printf("snapshot %4.0f ms save, %4.0f ms load, %.1f MB\n",
+           (saved - start) / 1e6, (loaded - saved) / 1e6, (double)all.n / 1e6);
+    buf_free(&all);
+    state_destroy(&again);
+}
+
+int main(void)
+{
+    uint8_t key[32] = {1};
+    struct state *s;
+
+    must(crypto_start());
+    s = state_new();
+    must(!s || agent_enrol(s->agents, 0, bytes_text("broker"), key, key));
+    s->size = 1;
+    measure_keys(s);
+    measure_tasks(s);
+    measure_sessions(s);
+    measure_snapshot(s);
+    state_destroy(&s);
+    return 0;
+}
