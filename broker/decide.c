@@ -222,7 +222,8 @@ static int writes_fit(struct decision *d, struct bytes space)
     return 0;
 }
 
-/* One element per write, in order: where its key's story goes on. */
+/* One element per write, in order: where its key's story goes on. A delete
+ * without one found nothing and changes nothing. */
 static void note_prevs(struct decision *d, struct bytes space)
 {
     struct list writes = msg_list(d->op, FIELD_WRITES);
@@ -234,7 +235,7 @@ static void note_prevs(struct decision *d, struct bytes space)
             context_find(d->s->context, space, msg_b(&w, FIELD_KEY));
 
         msg_init(&item, MSG_ITEM);
-        if (k)
+        if (k && (msg_has(&w, FIELD_SLOT) || !k->deleted))
             msg_set_u(&item, FIELD_PREV, k->revision);
         msg_encode(&item, d->scratch);
     }
