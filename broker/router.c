@@ -1,0 +1,217 @@
+/* Two bounds keep a peer that reads slowly or not at all from costing memory:
+ * beyond STREAM_MAX it gets nothing that can wait, beyond PEER_MAX it is cut
+ * off and finds everything again when it comes back. */
+#include "router.h"
+
+#include <stdlib.h>
+#include <utlist.h>
+
+enum { STREAM_MAX = 4 << 20, PEER_MAX = 64 << 20 };
+
+struct router {
+    struct outbox *outbox; /* borrowed */
+    struct transport transport;
+    struct connection *connections;
+    struct presence *presences;
+    struct presence *away; /* longest first */
+    uint64_t last_id, cut;
+};
+
+struct router *router_new(struct outbox *outbox,
+                          const struct transport *transport)
+{
+    struct router *r = calloc(1, sizeof *r);
+
+    if (!r)
+        return NULL;
+    r->outbox = outbox;
+    r->transport = *transport;
+    return r;
+}
+
+void router_destroy(struct router **self_p)
+{
+    struct router *r = *self_p;
+    struct connection *c, *next_c;
+    struct presence *p, *next_p;
+
+    if (!r)
+        return;
+    HASH_ITER (hh, r->presences, p, next_p) {
+        HASH_DEL(r->presences, p);
+        free(p);
+    }
+    HASH_ITER (hh, r->connections, c, next_c) {
+        HASH_DEL(r->connections, c);
+        free(c);
+    }
+    free(r);
+    *self_p = NULL;
+}
+
+struct connection *connection_new(struct router *r, uint32_t agent,
+                                  uint64_t invite, const struct hash *challenge)
+{
+    struct connection *c = calloc(1, sizeof *c);
+
+    if (!c)
+        return NULL;
+    c->id = ++r->last_id;
+    c->agent = agent;
+    c->invite = invite;
+    c->challenge = *challenge;
+    HASH_ADD(hh, r->connections, id, sizeof c->id, c);
+    return c;
+}
+
+void connection_free(struct router *r, struct connection *c)
+{
+    HASH_DEL(r->connections, c);
+    free(c);
+}
+
+struct connection *connection_find(const struct router *r, uint64_t id)
+{
+    struct connection *c;
+
+    HASH_FIND(hh, r->connections, &id, sizeof id, c);
+    return c;
+}
+
+struct connection *connections_next(const struct router *r,
+                                    const struct connection *after)
+{
+    return after ? after->hh.next : r->connections;
+}
+
+size_t connections_count(const struct router *r)
+{
+    return HASH_COUNT(r->connections);
+}
+
+void connection_cut(struct router *r, struct connection *c, const char *why)
+{
+    r->cut++;
+    r->transport.cut(r->transport.arg, c, why);
+}
+
+/* --- Presences ----------------------------------------------------------- */
+
+static void away_add(struct router *r, struct presence *p, uint64_t now)
+{
+    p->connection = NULL;
+    p->away_since = now;
+    DL_APPEND2(r->away, p, away_prev, away_next);
+}
+
+struct presence *presence_find(const struct router *r, uint64_t session)
+{
+    struct presence *p;
+
+    HASH_FIND(hh, r->presences, &session, sizeof session, p);
+    return p;
+}
+
+struct presence *presence_of(struct router *r, const struct session *s,
+                             const struct hash *agent_id, uint64_t now)
+{
+    struct presence *p = presence_find(r, s->id);
+
+    if (p)
+        return p;
+    p = calloc(1, sizeof *p);
+    if (!p)
+        return NULL;
+    p->session = s->id;
+    p->agent = s->agent;
+    p->agent_id = *agent_id;
+    HASH_ADD(hh, r->presences, session, sizeof p->session, p);
+    away_add(r, p, now);
+    return p;
+}
+
+void presence_bind(struct router *r, struct presence *p, struct connection *c)
+{
+    DL_DELETE2(r->away, p, away_prev, away_next);
+    p->connection = c;
+    DL_APPEND(c->presences, p);
+}
+
+void presence_unbind(struct router *r, struct presence *p, uint64_t now)
+{
+    if (!p->connection)
+        return;
+    DL_DELETE(p->connection->presences, p);
+    away_add(r, p, now);
+}
+
+void presence_free(struct router *r, struct presence *p)
+{
+    if (p->connection)
+        DL_DELETE(p->connection->presences, p);
+    else
+        DL_DELETE2(r->away, p, away_prev, away_next);
+    HASH_DEL(r->presences, p);
+    free(p);
+}
+
+struct presence *presence_longest_away(const struct router *r)
+{
+    return r->away;
+}
+
+struct presence *presences_next(const struct router *r,
+                                const struct presence *after)
+{
+    return after ? after->hh.next : r->presences;
+}
+
+/* --- Sending ------------------------------------------------------------- */
+
+void router_say(struct router *r, struct connection *c, uint64_t session,
+                const struct hash *agent, const struct msg *item)
+{
+    size_t n = outbox_add(r->outbox, c->id, session, agent, item);
+
+    if (n == 0) /* it must not go on as if it had been told */
+        connection_cut(r, c, "out of memory for its answers");
+    c->queued += n;
+}
+
+void presence_say(struct router *r, struct presence *p, const struct msg *item)
+{
+    if (p->connection)
+        router_say(r, p->connection, p->session, &p->agent_id, item);
+}
+
+bool connection_has_room(const struct router *r, struct connection *c)
+{
+    return c->queued < STREAM_MAX &&
+           c->queued + r->transport.backlog(r->transport.arg, c) < STREAM_MAX;
+}
+
+static void send_one(void *arg, uint64_t id, struct bytes frame)
+{
+    struct router *r = arg;
+    struct connection *c = connection_find(r, id);
+
+    if (!c)
+        return;
+    c->queued = 0;
+    if (r->transport.backlog(r->transport.arg, c) > PEER_MAX) {
+        connection_cut(r, c, "it does not read what it is sent");
+        return;
+    }
+    r->transport.send(r->transport.arg, c, frame);
+}
+
+int router_release(struct router *r, const struct answer_facts *facts,
+                   const struct key_pair *key)
+{
+    return outbox_release(r->outbox, facts, key, send_one, r);
+}
+
+uint64_t router_cut_count(const struct router *r)
+{
+    return r->cut;
+}

@@ -1,0 +1,104 @@
+/* Who is there: connections, the sessions that speak through each, and what
+ * may still be sent to them.
+ *
+ * A session outlives its connections; while it is bound to one, its answers
+ * and events go there. The socket itself is the edge's: it hands in a
+ * transport and calls connection_new and connection_gone.
+ * Thread: state thread only. */
+#ifndef CHOIR_BROKER_ROUTER_H
+#define CHOIR_BROKER_ROUTER_H
+
+#include <uthash.h>
+
+#include "outbox.h"
+#include "state/state.h"
+
+struct connection {
+    uint64_t id; /* never reused; 0 is nobody */
+    uint32_t agent;
+    uint64_t invite; /* if agent is AGENT_NONE; 0: neither */
+    struct hash challenge;
+    uint64_t queued; /* bytes in the outbox */
+    uint32_t asks;   /* bundles of asks that wait to be answered */
+    struct presence *presences;
+    void *peer; /* the edge's own */
+    UT_hash_handle hh;
+};
+
+/* A session as far as it is not in the record. The lists belong to the
+ * modules named; all but leases are emptied when the connection goes. */
+struct presence {
+    uint64_t session;
+    uint32_t agent;
+    struct hash agent_id;
+    struct connection *connection; /* NULL: away */
+    uint64_t away_since;           /* steady time, while away */
+    struct watch *watches;         /* cursor */
+    struct offer *offers;          /* lease */
+    struct lease *leases;          /* lease */
+    struct await *awaits;          /* await */
+    struct presence *prev, *next;  /* on its connection */
+    struct presence *away_prev, *away_next;
+    UT_hash_handle hh;
+};
+
+struct transport {
+    void *arg;
+    /* frame: borrowed for the call. Lost when the peer is gone. */
+    void (*send)(void *arg, struct connection *c, struct bytes frame);
+    /* Bytes that were sent and that the peer's host has not acknowledged. */
+    uint64_t (*backlog)(void *arg, struct connection *c);
+    /* Cut the peer off; connection_gone follows later. */
+    void (*cut)(void *arg, struct connection *c, const char *why);
+};
+
+struct router;
+
+/* transport: copied. NULL when out of memory. */
+struct router *router_new(struct outbox *outbox,
+                          const struct transport *transport);
+void router_destroy(struct router **self_p);
+
+/* A peer that the wire has authenticated. Borrowed until it is gone. NULL when
+ * out of memory. */
+struct connection *connection_new(struct router *r, uint32_t agent,
+                                  uint64_t invite,
+                                  const struct hash *challenge);
+/* Its presences must have been unbound. */
+void connection_free(struct router *r, struct connection *c);
+struct connection *connection_find(const struct router *r, uint64_t id);
+struct connection *connections_next(const struct router *r,
+                                    const struct connection *after);
+size_t connections_count(const struct router *r);
+void connection_cut(struct router *r, struct connection *c, const char *why);
+
+/* The session's presence, made if missing (away since `now`). NULL when out of
+ * memory. */
+struct presence *presence_of(struct router *r, const struct session *s,
+                             const struct hash *agent_id, uint64_t now);
+struct presence *presence_find(const struct router *r, uint64_t session);
+void presence_bind(struct router *r, struct presence *p, struct connection *c);
+void presence_unbind(struct router *r, struct presence *p, uint64_t now);
+/* The session has ended. The lists must be empty. */
+void presence_free(struct router *r, struct presence *p);
+/* The one that has been away longest, or NULL. */
+struct presence *presence_longest_away(const struct router *r);
+struct presence *presences_next(const struct router *r,
+                                const struct presence *after);
+
+/* An item for a session, or, with session 0, for a connection. */
+void router_say(struct router *r, struct connection *c, uint64_t session,
+                const struct hash *agent, const struct msg *item);
+/* The same to whoever the session is bound to; nothing if it is away. */
+void presence_say(struct router *r, struct presence *p, const struct msg *item);
+
+/* May it be sent more of what can wait: events, tasks, values? */
+bool connection_has_room(const struct router *r, struct connection *c);
+
+/* Outbox to transport; see outbox_release. */
+int router_release(struct router *r, const struct answer_facts *facts,
+                   const struct key_pair *key);
+/* Peers cut because they took nothing in. */
+uint64_t router_cut_count(const struct router *r);
+
+#endif
