@@ -1,0 +1,138 @@
+/* Heads and effects are in the record as they were signed and decided; what
+ * they mean for keys is said here once. */
+#include "changes.h"
+
+#include <errno.h>
+
+#include "proto/refusal.h"
+
+unsigned head_verb(struct bytes head)
+{
+    /* A map's first pair is the verb; fixmap and map 16 are all that fit. */
+    size_t at = head.n && (head.p[0] & 0xf0) == 0x80 ? 2 : 4;
+
+    if (head.n <= at || head.p[at - 1] != FIELD_VERB)
+        return 0;
+    if (head.p[at] != 0xcc)
+        return head.p[at];
+    return head.n > at + 1 ? head.p[at + 1] : 0;
+}
+
+static bool changes_keys(unsigned verb)
+{
+    return verb == MSG_PUT || verb == MSG_DELETE || verb == MSG_TXN ||
+           verb == MSG_COMPLETE;
+}
+
+int changes_begin(struct changes *c, const struct entry *e)
+{
+    unsigned field;
+
+    if (e->outcome != CHOIR_OK || !changes_keys(head_verb(e->head)))
+        return CHOIR_NOT_FOUND;
+    if (msg_decode(e->head, CLASS_OPERATION, &c->head, &field))
+        return -EUCLEAN;
+    msg_init(&c->effect, MSG_EFFECT);
+    if (e->effect.n && part_decode(MSG_EFFECT, e->effect, &c->effect, &field))
+        return -EUCLEAN;
+    c->writes = msg_list(&c->head, FIELD_WRITES);
+    c->prevs = msg_list(&c->effect, FIELD_ITEMS);
+    c->left = c->head.verb == MSG_PUT || c->head.verb == MSG_DELETE;
+    return c->left || c->writes.left ? 0 : CHOIR_NOT_FOUND;
+}
+
+static bool next_write(struct changes *c, struct change *out)
+{
+    struct msg write, prev;
+
+    while (list_next(&c->writes, &write)) {
+        if (!list_next(&c->prevs, &prev))
+            return false;
+        *out = (struct change){
+            .key = msg_b(&write, FIELD_KEY),
+            .type = msg_b(&write, FIELD_TYPE),
+            .deleted = !msg_has(&write, FIELD_SLOT),
+            .slot = (size_t)msg_u(&write, FIELD_SLOT),
+            .prev = msg_u(&prev, FIELD_PREV),
+        };
+        if (!out->deleted || out->prev)
+            return true; /* deleting what is absent changes nothing */
+    }
+    return false;
+}
+
+bool changes_next(struct changes *c, struct change *out)
+{
+    if (!c->left)
+        return next_write(c, out);
+    c->left = 0;
+    *out = (struct change){
+        .key = msg_b(&c->head, FIELD_KEY),
+        .type = msg_b(&c->head, FIELD_TYPE),
+        .deleted = c->head.verb == MSG_DELETE,
+        .prev = msg_u(&c->effect, FIELD_PREV),
+    };
+    return true;
+}
+
+int changes_find(const struct entry *e, struct bytes key, struct change *out,
+                 struct changes *walk)
+{
+    int r = changes_begin(walk, e);
+
+    if (r)
+        return r;
+    while (changes_next(walk, out)) {
+        if (bytes_equal(out->key, key))
+            return 0;
+    }
+    return CHOIR_NOT_FOUND;
+}
+
+int change_value(const struct entry *e, const struct change *change,
+                 struct bytes *value)
+{
+    struct bytes salt;
+
+    return slot_at(e->rows, e->payload, change->slot, &salt, value);
+}
+
+static void name_copy(char out[LIMIT_NAME_BYTES + 1], struct bytes name)
+{
+    size_t n = name.n < LIMIT_NAME_BYTES ? name.n : LIMIT_NAME_BYTES;
+
+    if (n)
+        memcpy(out, name.p, n);
+    out[n] = 0;
+}
+
+int task_place(const struct state *s, struct ledger *l, uint64_t task,
+               struct place *out)
+{
+    const struct task *t = task_by_id(s->tasks, task);
+
+    if (t) {
+        name_copy(out->space, bytes_text(t->queue->space));
+        name_copy(out->queue, bytes_text(t->queue->name));
+        return 0;
+    }
+    for (;;) { /* each requeue names an earlier task */
+        const struct entry *e;
+        struct msg head;
+        unsigned field;
+        int r = ledger_entry(l, task, &e);
+
+        if (r)
+            return r;
+        if (msg_decode(e->head, CLASS_OPERATION, &head, &field))
+            return CHOIR_NOT_FOUND;
+        if (head.verb == MSG_SUBMIT) {
+            name_copy(out->space, msg_b(&head, FIELD_SPACE));
+            name_copy(out->queue, msg_b(&head, FIELD_QUEUE));
+            return 0;
+        }
+        if (head.verb != MSG_REQUEUE || msg_u(&head, FIELD_TASK) >= task)
+            return CHOIR_NOT_FOUND;
+        task = msg_u(&head, FIELD_TASK);
+    }
+}

@@ -1,0 +1,709 @@
+/* A watch is LEVEL (told as things happen), BEHIND (reads on from the record)
+ * or PARKED (without credit: nothing happens until it gets some). It leaves
+ * LEVEL at the very revision it could not be told, so nothing is lost between
+ * the two, and comes back only when it has read all that is recorded. */
+#include "cursor.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <utlist.h>
+
+#include "proto/refusal.h"
+#include "tap.h"
+
+enum {
+    PUMP_ENTRIES = 4096, /* read per cycle, over all */
+    SLICE_ENTRIES = 512, /* and per watch before the next one's turn */
+    SPOT_KEY_MAX = LIMIT_NAME_BYTES + 1 + LIMIT_KEY_BYTES,
+};
+
+enum stand { PARKED, LEVEL, BEHIND };
+
+/* A prefix of a space that level watches wait at. */
+struct spot {
+    struct watch *watches;
+    size_t prefix_bytes;
+    uint64_t seen;     /* the last revision that came by, plus one */
+    struct spot *also; /* the next one concerned by the same revision */
+    UT_hash_handle hh;
+    char key[]; /* space, NUL, prefix */
+};
+
+struct watch {
+    struct presence *p;
+    uint64_t number, next, credit, opened_at;
+    bool caught_up, tap, values;
+    enum stand stand;
+    struct spot *spot;             /* while LEVEL, unless a tap */
+    struct watch *prev, *next_in;  /* of its spot, of taps or of those behind */
+    struct watch *p_prev, *p_next; /* of its presence */
+    size_t space_bytes, prefix_bytes;
+    char key[]; /* space, NUL, prefix */
+};
+
+struct cursors {
+    const struct state *state;
+    struct ledger *ledger;
+    struct router *router;
+    struct ledger_reader *reader;
+    struct tap *tap;
+    struct spot *spots;
+    struct watch *taps, *behind;
+    uint32_t lengths[LIMIT_KEY_BYTES + 1]; /* spots by length of prefix */
+    uint16_t used[LIMIT_KEY_BYTES + 1];    /* the lengths in use */
+    size_t used_count;
+    uint32_t *per_agent; /* watches by agent number */
+    size_t per_agent_cap;
+    bool ready;
+    struct change list[LIMIT_TXN_WRITES]; /* of the entry in hand */
+    size_t count;
+    struct buf items;
+    struct cursor_counters counters;
+};
+
+struct cursors *cursors_new(const struct state *state, struct ledger *ledger,
+                            struct router *router)
+{
+    struct cursors *c = calloc(1, sizeof *c);
+
+    if (!c)
+        return NULL;
+    c->state = state;
+    c->ledger = ledger;
+    c->router = router;
+    c->tap = tap_new(state, ledger);
+    if (!c->tap)
+        cursors_destroy(&c);
+    return c;
+}
+
+void cursors_destroy(struct cursors **self_p)
+{
+    struct cursors *c = *self_p;
+
+    if (!c)
+        return;
+    ledger_reader_close(&c->reader);
+    tap_destroy(&c->tap);
+    free(c->per_agent);
+    buf_free(&c->items);
+    free(c);
+    *self_p = NULL;
+}
+
+static struct bytes watch_space(const struct watch *w)
+{
+    return bytes_of(w->key, w->space_bytes);
+}
+
+static struct bytes watch_prefix(const struct watch *w)
+{
+    return bytes_of(w->key + w->space_bytes + 1, w->prefix_bytes);
+}
+
+static const struct agent *watch_agent(const struct cursors *c,
+                                       const struct watch *w)
+{
+    return agent_by_number(c->state->agents, w->p->agent);
+}
+
+/* --- Where watches wait -------------------------------------------------- */
+
+static void lengths_changed(struct cursors *c)
+{
+    c->used_count = 0;
+    for (uint16_t i = 0; i <= LIMIT_KEY_BYTES; i++) {
+        if (c->lengths[i])
+            c->used[c->used_count++] = i;
+    }
+}
+
+static struct spot *spot_find(const struct cursors *c, const char *key,
+                              size_t n)
+{
+    struct spot *s;
+
+    HASH_FIND(hh, c->spots, key, n, s);
+    return s;
+}
+
+static struct spot *spot_of(struct cursors *c, const struct watch *w)
+{
+    size_t n = w->space_bytes + 1 + w->prefix_bytes;
+    struct spot *s = spot_find(c, w->key, n);
+
+    if (s)
+        return s;
+    s = calloc(1, sizeof *s + n);
+    if (!s)
+        return NULL;
+    memcpy(s->key, w->key, n);
+    s->prefix_bytes = w->prefix_bytes;
+    HASH_ADD_KEYPTR(hh, c->spots, s->key, n, s);
+    if (c->lengths[s->prefix_bytes]++ == 0)
+        lengths_changed(c);
+    return s;
+}
+
+static void spot_leave(struct cursors *c, struct watch *w)
+{
+    struct spot *s = w->spot;
+
+    DL_DELETE2(s->watches, w, prev, next_in);
+    w->spot = NULL;
+    c->counters.live--;
+    if (s->watches)
+        return;
+    HASH_DEL(c->spots, s);
+    if (--c->lengths[s->prefix_bytes] == 0)
+        lengths_changed(c);
+    free(s);
+}
+
+static void stand_nowhere(struct cursors *c, struct watch *w)
+{
+    if (w->spot)
+        spot_leave(c, w);
+    else if (w->stand == LEVEL)
+        DL_DELETE2(c->taps, w, prev, next_in);
+    else if (w->stand == BEHIND)
+        DL_DELETE2(c->behind, w, prev, next_in);
+    w->stand = PARKED;
+}
+
+static void stand_behind(struct cursors *c, struct watch *w)
+{
+    stand_nowhere(c, w);
+    if (w->credit == 0)
+        return;
+    w->stand = BEHIND;
+    DL_APPEND2(c->behind, w, prev, next_in);
+    c->ready = true;
+}
+
+static int stand_level(struct cursors *c, struct watch *w)
+{
+    struct spot *s = w->tap ? NULL : spot_of(c, w);
+
+    if (!w->tap && !s)
+        return -ENOMEM;
+    stand_nowhere(c, w);
+    w->stand = LEVEL;
+    if (w->tap) {
+        DL_APPEND2(c->taps, w, prev, next_in);
+        return 0;
+    }
+    w->spot = s;
+    DL_APPEND2(s->watches, w, prev, next_in);
+    c->counters.live++;
+    return 0;
+}
+
+/* --- Telling ------------------------------------------------------------- */
+
+static void say_caught_up(struct cursors *c, struct watch *w)
+{
+    struct msg m;
+
+    w->caught_up = true;
+    msg_init(&m, MSG_CAUGHT_UP);
+    msg_set_u(&m, FIELD_WATCH, w->number);
+    msg_set_u(&m, FIELD_REVISION, w->opened_at);
+    presence_say(c->router, w->p, &m);
+}
+
+static void item_put(struct buf *out, const struct entry *e,
+                     const struct change *change)
+{
+    struct bytes value;
+    struct msg item;
+
+    msg_init(&item, MSG_ITEM);
+    msg_set_b(&item, FIELD_KEY, change->key);
+    msg_set_u(&item, FIELD_KIND, change->deleted);
+    if (change->prev)
+        msg_set_u(&item, FIELD_PREV, change->prev);
+    if (change->type.n)
+        msg_set_b(&item, FIELD_TYPE, change->type);
+    if (!change->deleted && change_value(e, change, &value) == 0)
+        msg_set_b(&item, FIELD_VALUE, value);
+    msg_encode(&item, out);
+}
+
+/* The changes in hand that this watch is about and may see, encoded. Grants
+ * are looked at here, at delivery. Returns how many. */
+static uint64_t items_put(struct cursors *c, const struct watch *w,
+                          const struct entry *e)
+{
+    const struct agent *a = watch_agent(c, w);
+    uint64_t n = 0;
+
+    buf_clear(&c->items);
+    for (size_t i = 0; a && i < c->count; i++) {
+        const struct change *change = &c->list[i];
+
+        if (!bytes_start_with(change->key, watch_prefix(w)) ||
+            !agent_may(a, RIGHT_READ, watch_space(w), change->key,
+                       (struct bytes){0}))
+            continue;
+        item_put(&c->items, e, change);
+        n++;
+    }
+    return n;
+}
+
+/* -EAGAIN: no credit, or its peer is full; it stands at this revision. */
+static int change_tell(struct cursors *c, struct watch *w,
+                       const struct entry *e, const struct hash *author,
+                       uint64_t task)
+{
+    uint64_t n = items_put(c, w, e);
+    struct msg m;
+
+    if (n == 0)
+        return 0;
+    if (c->items.failed)
+        return -ENOMEM;
+    if (w->credit == 0 || !connection_has_room(c->router, w->p->connection))
+        return -EAGAIN;
+    w->credit--;
+    c->counters.changes++;
+    msg_init(&m, MSG_CHANGE);
+    msg_set_u(&m, FIELD_WATCH, w->number);
+    msg_set_u(&m, FIELD_REVISION, e->index);
+    msg_set_u(&m, FIELD_TIME, e->time);
+    msg_set_hash(&m, FIELD_AGENT, author);
+    if (task)
+        msg_set_u(&m, FIELD_TASK, task);
+    msg_set_list(&m, FIELD_ITEMS, n, buf_bytes(&c->items));
+    presence_say(c->router, w->p, &m);
+    return 0;
+}
+
+static void say_over(struct cursors *c, struct watch *w, int outcome)
+{
+    struct msg m;
+
+    msg_init(&m, MSG_WATCH_OVER);
+    msg_set_u(&m, FIELD_WATCH, w->number);
+    msg_set_u(&m, FIELD_OUTCOME, (uint64_t)outcome);
+    presence_say(c->router, w->p, &m);
+}
+
+/* Head and changes of an entry into c->list; *task, *space: whose. 0;
+ * CHOIR_NOT_FOUND: nothing changed; negative errno. */
+static int entry_take(struct cursors *c, const struct entry *e,
+                      struct place *space, uint64_t *task)
+{
+    struct changes walk;
+    struct bytes name;
+    int r = changes_begin(&walk, e);
+
+    if (r)
+        return r;
+    *task = msg_u(&walk.head, FIELD_TASK);
+    if (walk.head.verb == MSG_COMPLETE) {
+        r = task_place(c->state, c->ledger, *task, space);
+        if (r)
+            return r;
+    } else {
+        name = msg_b(&walk.head, FIELD_SPACE);
+        memcpy(space->space, name.p, name.n);
+        space->space[name.n] = 0;
+    }
+    c->count = 0;
+    while (c->count < LIMIT_TXN_WRITES &&
+           changes_next(&walk, &c->list[c->count]))
+        c->count++;
+    return 0;
+}
+
+/* --- As it happens ------------------------------------------------------- */
+
+/* The spots that a key is under, each once per revision. */
+static struct spot *spots_of_key(struct cursors *c, const struct place *space,
+                                 struct bytes name, uint64_t revision,
+                                 struct spot *found)
+{
+    char key[SPOT_KEY_MAX];
+    size_t at = strlen(space->space) + 1;
+
+    memcpy(key, space->space, at);
+    memcpy(key + at, name.p, name.n);
+    for (size_t i = 0; i < c->used_count && c->used[i] <= name.n; i++) {
+        struct spot *s = spot_find(c, key, at + c->used[i]);
+
+        if (!s || s->seen == revision + 1)
+            continue;
+        s->seen = revision + 1;
+        s->also = found;
+        found = s;
+    }
+    return found;
+}
+
+static int spot_tell(struct cursors *c, struct spot *s, const struct entry *e,
+                     const struct hash *author, uint64_t task)
+{
+    struct watch *w, *next;
+
+    DL_FOREACH_SAFE2(s->watches, w, next, next_in)
+    {
+        int r = change_tell(c, w, e, author, task);
+
+        if (r == -EAGAIN) {
+            w->next = e->index;
+            stand_behind(c, w);
+        } else if (r) {
+            return r;
+        }
+    }
+    return 0;
+}
+
+int cursors_live(struct cursors *c, const struct entry *e,
+                 const struct hash *author)
+{
+    struct spot *found = NULL, *also;
+    struct place space;
+    uint64_t task;
+    int r;
+
+    if (c->used_count == 0)
+        return 0;
+    r = entry_take(c, e, &space, &task);
+    if (r)
+        return r < 0 ? r : 0;
+    for (size_t i = 0; i < c->count; i++)
+        found = spots_of_key(c, &space, c->list[i].key, e->index, found);
+    for (; !r && found; found = also) {
+        also = found->also;
+        r = spot_tell(c, found, e, author, task);
+    }
+    return r;
+}
+
+/* --- From the record ----------------------------------------------------- */
+
+static int entry_show(struct cursors *c, struct watch *w, const struct entry *e)
+{
+    const struct agent *a = watch_agent(c, w);
+    struct msg m;
+    int r = a ? tap_entry(c->tap, e, a, w->values, &m) : CHOIR_NOT_FOUND;
+
+    if (r)
+        return r < 0 ? r : 0;
+    if (w->credit == 0)
+        return -EAGAIN;
+    w->credit--;
+    msg_set_u(&m, FIELD_WATCH, w->number);
+    presence_say(c->router, w->p, &m);
+    return 0;
+}
+
+static int entry_pass(struct cursors *c, struct watch *w, const struct entry *e)
+{
+    struct hash author = msg_hash(&e->bundle, FIELD_AGENT);
+    struct place space;
+    uint64_t task;
+    int r;
+
+    if (w->tap)
+        return entry_show(c, w, e);
+    r = entry_take(c, e, &space, &task);
+    if (r)
+        return r < 0 ? r : 0;
+    if (!bytes_equal(bytes_text(space.space), watch_space(w)))
+        return 0;
+    return change_tell(c, w, e, &author, task);
+}
+
+static int reader_at(struct cursors *c, uint64_t index)
+{
+    if (!c->reader)
+        return ledger_reader_open(c->ledger, index, &c->reader);
+    if (ledger_reader_index(c->reader) == index)
+        return 0;
+    return ledger_reader_seek(c->reader, index);
+}
+
+/* One watch's turn. *left: entries that may still be read. */
+static int slice(struct cursors *c, struct watch *w, unsigned *left)
+{
+    uint64_t size = ledger_size(c->ledger);
+    const struct entry *e;
+    int r = w->next < size ? reader_at(c, w->next) : 0;
+
+    for (unsigned n = SLICE_ENTRIES; !r && n && *left; n--) {
+        if (!w->caught_up && w->next > w->opened_at)
+            say_caught_up(c, w);
+        if (w->next >= size)
+            return stand_level(c, w);
+        if (!connection_has_room(c->router, w->p->connection))
+            break;
+        r = ledger_reader_next(c->reader, &e);
+        if (!r)
+            r = entry_pass(c, w, e);
+        if (r)
+            break;
+        w->next++;
+        --*left;
+        c->counters.entries_read++;
+    }
+    if (r == -EAGAIN || (!r && w->stand == BEHIND)) { /* or parked */
+        stand_behind(c, w);
+        return 0;
+    }
+    return r > 0 ? -EUCLEAN : r;
+}
+
+static void wake_taps(struct cursors *c)
+{
+    struct watch *w, *next;
+
+    DL_FOREACH_SAFE2(c->taps, w, next, next_in)
+    {
+        if (w->next < ledger_size(c->ledger))
+            stand_behind(c, w);
+    }
+}
+
+int cursors_pump(struct cursors *c)
+{
+    unsigned left = PUMP_ENTRIES, turns = 0, before;
+    struct watch *w;
+    bool moved = false;
+    int r = 0;
+
+    wake_taps(c);
+    DL_COUNT2(c->behind, w, turns, next_in);
+    while (!r && turns-- && left && (w = c->behind)) {
+        before = left;
+        r = slice(c, w, &left);
+        moved |= left != before;
+    }
+    c->ready = moved && c->behind;
+    return r;
+}
+
+bool cursors_ready(const struct cursors *c)
+{
+    return c->ready;
+}
+
+bool cursors_wait(const struct cursors *c)
+{
+    return c->behind != NULL;
+}
+
+/* --- Opening and closing ------------------------------------------------- */
+
+static struct watch *watch_find(const struct presence *p, uint64_t number)
+{
+    struct watch *w;
+
+    DL_FOREACH2(p->watches, w, p_next)
+    {
+        if (w->number == number)
+            return w;
+    }
+    return NULL;
+}
+
+static void watch_free(struct cursors *c, struct watch *w)
+{
+    stand_nowhere(c, w);
+    DL_DELETE2(w->p->watches, w, p_prev, p_next);
+    c->per_agent[w->p->agent]--;
+    if (w->tap)
+        c->counters.taps--;
+    else
+        c->counters.watches--;
+    free(w);
+}
+
+static bool overlaps(const struct grant *g, struct bytes space,
+                     struct bytes prefix)
+{
+    struct bytes scope = bytes_text(g->scope);
+
+    if (g->queue || (strcmp(g->space, "*") != 0 &&
+                     !bytes_equal(bytes_text(g->space), space)))
+        return false;
+    return !g->prefix || bytes_start_with(scope, prefix) ||
+           bytes_start_with(prefix, scope);
+}
+
+/* Could it ever be told anything? The answer at delivery is agent_may's. */
+static bool may_open(const struct agent *a, bool tap, struct bytes space,
+                     struct bytes prefix)
+{
+    if (!a || a->revoked)
+        return false;
+    if (tap)
+        return agent_may_somewhere(a, RIGHT_TAP);
+    for (size_t i = 0; i < a->grant_count; i++) {
+        if (a->grants[i].rights & RIGHT_READ &&
+            overlaps(&a->grants[i], space, prefix))
+            return true;
+    }
+    return false;
+}
+
+static int count_in(struct cursors *c, uint32_t agent, uint64_t limit_max)
+{
+    if (agent >= c->per_agent_cap) {
+        size_t cap = agent + 64;
+        uint32_t *per = realloc(c->per_agent, cap * sizeof *per);
+
+        if (!per)
+            return -ENOMEM;
+        memset(per + c->per_agent_cap, 0,
+               (cap - c->per_agent_cap) * sizeof *per);
+        c->per_agent = per;
+        c->per_agent_cap = cap;
+    }
+    if (c->per_agent[agent] >= limit_max)
+        return CHOIR_OVER_LIMIT;
+    c->per_agent[agent]++;
+    return 0;
+}
+
+static struct watch *watch_new(struct presence *p,
+                               const struct watch_request *q)
+{
+    size_t n = q->space.n + 1 + q->prefix.n;
+    struct watch *w = calloc(1, sizeof *w + n);
+
+    if (!w)
+        return NULL;
+    w->p = p;
+    w->number = q->number;
+    w->next = q->revision;
+    w->credit = q->credit;
+    w->tap = q->tap;
+    w->values = q->values;
+    w->space_bytes = q->space.n;
+    w->prefix_bytes = q->prefix.n;
+    if (q->space.n)
+        memcpy(w->key, q->space.p, q->space.n);
+    if (q->prefix.n)
+        memcpy(w->key + q->space.n + 1, q->prefix.p, q->prefix.n);
+    return w;
+}
+
+int watch_open(struct cursors *c, struct presence *p,
+               const struct watch_request *q, uint64_t limit_max)
+{
+    const struct agent *a = agent_by_number(c->state->agents, p->agent);
+    uint64_t size = ledger_size(c->ledger);
+    struct watch *w;
+    int r;
+
+    if (!may_open(a, q->tap, q->space, q->prefix))
+        return CHOIR_DENIED;
+    if (q->revision > size)
+        return CHOIR_FUTURE;
+    watch_close(c, p, q->number);
+    r = count_in(c, p->agent, limit_max);
+    if (r)
+        return r;
+    w = watch_new(p, q);
+    if (!w) {
+        c->per_agent[p->agent]--;
+        return -ENOMEM;
+    }
+    w->opened_at = size - 1;
+    if (w->tap)
+        c->counters.taps++;
+    else
+        c->counters.watches++;
+    DL_APPEND2(p->watches, w, p_prev, p_next);
+    if (w->next < size) {
+        stand_behind(c, w);
+        return 0;
+    }
+    say_caught_up(c, w);
+    return stand_level(c, w);
+}
+
+int watch_credit(struct cursors *c, struct presence *p, uint64_t number,
+                 uint64_t credit)
+{
+    struct watch *w = watch_find(p, number);
+
+    if (!w)
+        return CHOIR_NOT_FOUND;
+    w->credit = credit > LIMIT_UINT_MAX_WIRE - w->credit ? LIMIT_UINT_MAX_WIRE
+                                                         : w->credit + credit;
+    if (w->stand == PARKED)
+        stand_behind(c, w);
+    return 0;
+}
+
+int watch_close(struct cursors *c, struct presence *p, uint64_t number)
+{
+    struct watch *w = watch_find(p, number);
+
+    if (!w)
+        return CHOIR_NOT_FOUND;
+    watch_free(c, w);
+    return 0;
+}
+
+void watches_drop(struct cursors *c, struct presence *p)
+{
+    while (p->watches)
+        watch_free(c, p->watches);
+}
+
+void watches_recheck(struct cursors *c, struct presence *p)
+{
+    struct watch *w, *next;
+
+    DL_FOREACH_SAFE2(p->watches, w, next, p_next)
+    {
+        if (may_open(watch_agent(c, w), w->tap, watch_space(w),
+                     watch_prefix(w)))
+            continue;
+        say_over(c, w, CHOIR_DENIED);
+        watch_free(c, w);
+    }
+}
+
+static void notice_to(struct cursors *c, struct watch *w, struct msg *m)
+{
+    if (!w->p->connection || !connection_has_room(c->router, w->p->connection))
+        return;
+    msg_set_u(m, FIELD_WATCH, w->number);
+    presence_say(c->router, w->p, m);
+}
+
+void cursors_notice(struct cursors *c, uint64_t time, const char *text,
+                    const struct hash *agent, uint64_t count, int outcome)
+{
+    struct watch *w;
+    struct msg m;
+
+    msg_init(&m, MSG_NOTICE);
+    msg_set_u(&m, FIELD_TIME, time);
+    msg_set_text(&m, FIELD_TEXT, text);
+    if (agent)
+        msg_set_hash(&m, FIELD_AGENT, agent);
+    if (count)
+        msg_set_u(&m, FIELD_COUNT, count);
+    if (outcome)
+        msg_set_u(&m, FIELD_OUTCOME, (uint64_t)outcome);
+    DL_FOREACH2(c->taps, w, next_in)
+    notice_to(c, w, &m);
+    DL_FOREACH2(c->behind, w, next_in)
+    {
+        if (w->tap)
+            notice_to(c, w, &m);
+    }
+}
+
+const struct cursor_counters *cursor_counters(const struct cursors *c)
+{
+    return &c->counters;
+}

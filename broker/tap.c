@@ -1,0 +1,168 @@
+/* The evidence for one entry is its bundle's header and signature and the path
+ * of its operation to the root in that header. The record keeps no paths: the
+ * tree is rebuilt from the bundle's other heads, once per bundle. */
+#include "tap.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "proto/refusal.h"
+
+struct tap {
+    const struct state *state;
+    struct ledger *ledger;
+    struct ledger_reader *reader; /* of the bundle's other entries */
+    uint64_t first;               /* index of the bundle in `tree` */
+    bool have;
+    struct merkle tree;
+    struct hash leaves[LIMIT_BUNDLE_OPS];
+    uint8_t path[MERKLE_PATH_MAX * HASH_BYTES];
+};
+
+struct tap *tap_new(const struct state *state, struct ledger *ledger)
+{
+    struct tap *t = calloc(1, sizeof *t);
+
+    if (!t)
+        return NULL;
+    t->state = state;
+    t->ledger = ledger;
+    return t;
+}
+
+void tap_destroy(struct tap **self_p)
+{
+    struct tap *t = *self_p;
+
+    if (!t)
+        return;
+    ledger_reader_close(&t->reader);
+    merkle_free(&t->tree);
+    free(t);
+    *self_p = NULL;
+}
+
+static int verdict(bool may)
+{
+    return may ? 0 : CHOIR_NOT_FOUND;
+}
+
+/* Every key of it: an entry is shown whole or not at all. */
+static int may_writes(const struct agent *a, enum right right,
+                      struct bytes space, const struct msg *head)
+{
+    struct list writes = msg_list(head, FIELD_WRITES);
+    struct msg w;
+
+    while (list_next(&writes, &w)) {
+        if (!agent_may(a, right, space, msg_b(&w, FIELD_KEY),
+                       (struct bytes){0}))
+            return CHOIR_NOT_FOUND;
+    }
+    return 0;
+}
+
+static int may_task(struct tap *t, const struct agent *a, enum right right,
+                    const struct msg *head)
+{
+    struct place place;
+    int r = task_place(t->state, t->ledger, msg_u(head, FIELD_TASK), &place);
+
+    if (r) /* it names a task that never was: nobody's secret */
+        return r < 0 ? r : verdict(agent_may_somewhere(a, right));
+    if (!agent_may(a, right, bytes_text(place.space), (struct bytes){0},
+                   bytes_text(place.queue)))
+        return CHOIR_NOT_FOUND;
+    return may_writes(a, right, bytes_text(place.space), head);
+}
+
+int tap_may(struct tap *t, const struct entry *e, const struct agent *a,
+            enum right right)
+{
+    struct bytes none = {0}, space;
+    struct msg head;
+    unsigned field;
+
+    if (msg_decode(e->head, CLASS_OPERATION | CLASS_BROKER, &head, &field))
+        return verdict(agent_may(a, right, none, none, none));
+    space = msg_b(&head, FIELD_SPACE);
+    switch (head.verb) {
+    case MSG_PUT:
+    case MSG_DELETE:
+        return verdict(
+            agent_may(a, right, space, msg_b(&head, FIELD_KEY), none));
+    case MSG_TXN: return may_writes(a, right, space, &head);
+    case MSG_SUBMIT:
+        return verdict(
+            agent_may(a, right, space, none, msg_b(&head, FIELD_QUEUE)));
+    default:
+        return msg_has(&head, FIELD_TASK)
+                   ? may_task(t, a, right, &head)
+                   : verdict(agent_may_somewhere(a, right));
+    }
+}
+
+static int tree_build(struct tap *t, const struct entry *e)
+{
+    uint64_t first = e->index - e->position;
+    uint32_t count = e->count, position = e->position;
+    struct hash own = op_hash(e->head);
+    int r;
+
+    if (t->have && t->first == first)
+        return 0;
+    t->have = false;
+    if (count > LIMIT_BUNDLE_OPS)
+        return -EUCLEAN;
+    r = t->reader || count == 1
+            ? 0
+            : ledger_reader_open(t->ledger, first, &t->reader);
+    if (!r && count > 1)
+        r = ledger_reader_seek(t->reader, first);
+    for (uint32_t i = 0; !r && i < count; i++) {
+        const struct entry *other = e;
+
+        if (count > 1)
+            r = ledger_reader_next(t->reader, &other);
+        if (!r)
+            t->leaves[i] = i == position ? own : op_hash(other->head);
+    }
+    if (!r)
+        r = merkle_build(&t->tree, t->leaves, count);
+    if (r)
+        return r < 0 ? r : -EUCLEAN;
+    t->first = first;
+    t->have = true;
+    return 0;
+}
+
+int tap_entry(struct tap *t, const struct entry *e, const struct agent *agent,
+              bool values, struct msg *m)
+{
+    struct hash path[MERKLE_PATH_MAX];
+    size_t n;
+    int r = tap_may(t, e, agent, RIGHT_TAP);
+
+    if (!r)
+        r = tree_build(t, e);
+    if (r)
+        return r;
+    n = merkle_path(&t->tree, e->position, path);
+    memcpy(t->path, path, n * HASH_BYTES);
+    msg_init(m, MSG_ENTRY);
+    msg_set_u(m, FIELD_REVISION, e->index);
+    msg_set_u(m, FIELD_OUTCOME, (uint64_t)e->outcome);
+    msg_set_u(m, FIELD_TIME, e->time);
+    msg_set_b(m, FIELD_HEADER, e->header);
+    msg_set_b(m, FIELD_SIGNATURE, bytes_of(e->signature, KEY_SIGNATURE_BYTES));
+    msg_set_b(m, FIELD_PATH, bytes_of(t->path, n * HASH_BYTES));
+    msg_set_u(m, FIELD_POSITION, e->position);
+    msg_set_b(m, FIELD_HEAD, e->head);
+    msg_set_b(m, FIELD_EFFECT, e->effect);
+    if (!values || e->payload.n == 0)
+        return 0;
+    r = tap_may(t, e, agent, RIGHT_READ);
+    if (!r)
+        msg_set_b(m, FIELD_PAYLOAD, e->payload);
+    return r < 0 ? r : 0;
+}
