@@ -1,0 +1,288 @@
+/* A task somebody waits for has a place in a table; when it changes it is
+ * queued once and told after the commit, in whatever state it then has. */
+#include "await.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <utlist.h>
+
+#include "proto/refusal.h"
+
+struct awaited {
+    uint64_t task;
+    struct await *waiters;
+    bool touched;
+    struct awaited *prev, *next; /* touched ones */
+    UT_hash_handle hh;
+};
+
+struct await {
+    struct presence *p;
+    struct awaited *task;
+    struct await *prev, *next;     /* for the same task */
+    struct await *p_prev, *p_next; /* of its presence */
+};
+
+struct awaits {
+    const struct state *state;
+    struct ledger *ledger;
+    struct router *router;
+    struct awaited *tasks, *touched;
+    struct buf bytes;
+};
+
+struct awaits *awaits_new(const struct state *state, struct ledger *ledger,
+                          struct router *router)
+{
+    struct awaits *a = calloc(1, sizeof *a);
+
+    if (!a)
+        return NULL;
+    a->state = state;
+    a->ledger = ledger;
+    a->router = router;
+    return a;
+}
+
+static void untouch(struct awaits *a, struct awaited *t)
+{
+    if (t->touched)
+        DL_DELETE(a->touched, t);
+    t->touched = false;
+}
+
+static void await_free(struct awaits *a, struct await *w)
+{
+    struct awaited *t = w->task;
+
+    DL_DELETE(t->waiters, w);
+    DL_DELETE2(w->p->awaits, w, p_prev, p_next);
+    free(w);
+    if (t->waiters)
+        return;
+    untouch(a, t);
+    HASH_DEL(a->tasks, t);
+    free(t);
+}
+
+void awaits_destroy(struct awaits **self_p)
+{
+    struct awaits *a = *self_p;
+    struct awaited *t, *next;
+    struct await *w, *next_w;
+
+    if (!a)
+        return;
+    HASH_ITER (hh, a->tasks, t, next) {
+        DL_FOREACH_SAFE (t->waiters, w, next_w)
+            free(w);
+        HASH_DEL(a->tasks, t);
+        free(t);
+    }
+    buf_free(&a->bytes);
+    free(a);
+    *self_p = NULL;
+}
+
+bool task_visible(const struct agent *a, const struct task *t)
+{
+    struct bytes space = bytes_text(t->queue->space), none = {0};
+    struct bytes queue = bytes_text(t->queue->name);
+
+    if (a->revoked)
+        return false;
+    return a->number == t->submitter || a->number == t->holder ||
+           agent_may(a, RIGHT_WORK, space, none, queue) ||
+           agent_may(a, RIGHT_ADMIN, space, none, queue);
+}
+
+static struct awaited *awaited_find(const struct awaits *a, uint64_t task)
+{
+    struct awaited *t;
+
+    HASH_FIND(hh, a->tasks, &task, sizeof task, t);
+    return t;
+}
+
+static struct awaited *awaited_of(struct awaits *a, uint64_t task)
+{
+    struct awaited *t = awaited_find(a, task);
+
+    if (t)
+        return t;
+    t = calloc(1, sizeof *t);
+    if (!t)
+        return NULL;
+    t->task = task;
+    HASH_ADD(hh, a->tasks, task, sizeof t->task, t);
+    return t;
+}
+
+/* --- Describing ---------------------------------------------------------- */
+
+struct part {
+    size_t at, n;
+    bool have;
+};
+
+static struct part keep(struct buf *b, struct bytes what)
+{
+    struct part p = {b->n, what.n, true};
+
+    buf_put(b, what.p, what.n);
+    return p;
+}
+
+static struct bytes part_of(const struct buf *b, struct part p)
+{
+    return bytes_of(b->p + p.at, p.n);
+}
+
+/* Slot 0, media type and reason of an entry, as far as it has them. */
+static int entry_parts(struct ledger *l, uint64_t index, struct buf *b,
+                       struct part *value, struct part *type,
+                       struct part *reason)
+{
+    const struct entry *e;
+    struct bytes salt, v;
+    struct msg head;
+    unsigned field;
+    int r = ledger_entry(l, index, &e);
+
+    if (r)
+        return r < 0 ? r : -EUCLEAN;
+    if (slot_at(e->rows, e->payload, 0, &salt, &v) == 0)
+        *value = keep(b, v);
+    if (msg_decode(e->head, CLASS_OPERATION | CLASS_BROKER, &head, &field))
+        return 0;
+    if (msg_has(&head, FIELD_TYPE))
+        *type = keep(b, msg_b(&head, FIELD_TYPE));
+    if (msg_has(&head, FIELD_REASON))
+        *reason = keep(b, msg_b(&head, FIELD_REASON));
+    return 0;
+}
+
+int task_describe(const struct state *s, struct ledger *l, const struct task *t,
+                  struct buf *b, struct msg *m)
+{
+    const struct agent *who = agent_by_number(s->agents, t->holder);
+    struct part value = {0}, type = {0}, reason = {0}, progress = {0};
+    struct part unused_type = {0}, unused_reason = {0};
+    bool ended = task_state_final(t->state) || t->attempt;
+    int r = ended && t->state != TASK_WORKING
+                ? entry_parts(l, t->changed, b, &value, &type, &reason)
+                : 0;
+
+    if (!r && t->progress)
+        r = entry_parts(l, t->progress, b, &progress, &unused_type,
+                        &unused_reason);
+    if (r)
+        return r;
+    if (b->failed)
+        return -ENOMEM;
+    msg_set_u(m, FIELD_TASK, t->id);
+    msg_set_u(m, FIELD_STATE, t->state);
+    msg_set_u(m, FIELD_ATTEMPT, t->attempt);
+    msg_set_u(m, FIELD_REVISION, t->changed);
+    if (who)
+        msg_set_hash(m, FIELD_AGENT, &who->id);
+    if (value.have && t->state == TASK_COMPLETED)
+        msg_set_b(m, FIELD_VALUE, part_of(b, value));
+    if (type.have && t->state == TASK_COMPLETED)
+        msg_set_b(m, FIELD_TYPE, part_of(b, type));
+    if (reason.have)
+        msg_set_b(m, FIELD_REASON, part_of(b, reason));
+    if (progress.have)
+        msg_set_b(m, FIELD_PROGRESS, part_of(b, progress));
+    return 0;
+}
+
+/* --- Telling ------------------------------------------------------------- */
+
+static int tell(struct awaits *a, struct presence *p, const struct task *t)
+{
+    struct msg m;
+    int r;
+
+    buf_clear(&a->bytes);
+    msg_init(&m, MSG_TASK_STATE);
+    r = task_describe(a->state, a->ledger, t, &a->bytes, &m);
+    if (!r)
+        presence_say(a->router, p, &m);
+    return r;
+}
+
+int await_task(struct awaits *a, struct presence *p, uint64_t task)
+{
+    const struct agent *agent = agent_by_number(a->state->agents, p->agent);
+    const struct task *t = task_by_id(a->state->tasks, task);
+    struct awaited *at;
+    struct await *w;
+
+    if (!t || !agent || !task_visible(agent, t))
+        return CHOIR_NOT_FOUND;
+    if (task_state_final(t->state))
+        return tell(a, p, t);
+    at = awaited_of(a, task);
+    if (!at)
+        return -ENOMEM;
+    DL_FOREACH (at->waiters, w) {
+        if (w->p == p)
+            return 0;
+    }
+    w = calloc(1, sizeof *w);
+    if (!w) {
+        if (!at->waiters) {
+            HASH_DEL(a->tasks, at);
+            free(at);
+        }
+        return -ENOMEM;
+    }
+    w->p = p;
+    w->task = at;
+    DL_APPEND(at->waiters, w);
+    DL_APPEND2(p->awaits, w, p_prev, p_next);
+    return t->progress ? tell(a, p, t) : 0;
+}
+
+void awaits_drop(struct awaits *a, struct presence *p)
+{
+    while (p->awaits)
+        await_free(a, p->awaits);
+}
+
+void await_touch(struct awaits *a, uint64_t task)
+{
+    struct awaited *t = a->tasks ? awaited_find(a, task) : NULL;
+
+    if (!t || t->touched)
+        return;
+    t->touched = true;
+    DL_APPEND(a->touched, t);
+}
+
+static int tell_all(struct awaits *a, struct awaited *at)
+{
+    const struct task *t = task_by_id(a->state->tasks, at->task);
+    bool final = !t || task_state_final(t->state);
+    struct await *w, *next;
+    int r = 0;
+
+    untouch(a, at);
+    DL_FOREACH_SAFE (at->waiters, w, next) {
+        if (t && !r)
+            r = tell(a, w->p, t);
+        if (final)
+            await_free(a, w); /* the last one frees `at` too */
+    }
+    return r;
+}
+
+int awaits_tell(struct awaits *a)
+{
+    int r = 0;
+
+    while (!r && a->touched)
+        r = tell_all(a, a->touched);
+    return r;
+}

@@ -1,0 +1,57 @@
+/* The volatile side of tasks: who waits for work, whose lease ends when, and
+ * telling holders what they got and lost. What lasts are the broker's own
+ * entries (claim, expire) and those of the agents; this module decides when to
+ * make the first and follows the others.
+ *
+ * Credit and deadlines are not in the record: after a restart workers offer
+ * themselves again, and every live lease has its full length.
+ * Thread: state thread only. */
+#ifndef CHOIR_BROKER_LEASE_H
+#define CHOIR_BROKER_LEASE_H
+
+#include "await.h"
+#include "core.h"
+#include "router.h"
+
+struct leases;
+
+struct lease_counters {
+    uint64_t live, offers, claims, expired, delivered;
+};
+
+/* Picks up the working tasks of the state; the router must know its sessions
+ * by then. Borrowed until destroyed. NULL when
+ * out of memory. */
+struct leases *leases_new(struct core *core, struct env *env,
+                          struct router *router, struct awaits *awaits);
+void leases_destroy(struct leases **self_p);
+
+/* Ask `work`: credit tasks of that queue are wanted, no more; what the session
+ * holds of it and does not list in FIELD_ITEMS is delivered again. 0,
+ * CHOIR_DENIED, CHOIR_INVALID, -ENOMEM. */
+int lease_offer(struct leases *l, struct presence *p, const struct msg *work);
+/* Ask `heartbeat`: extends, appends an item for each lease that is lost to
+ * `lost` and counts them. */
+void lease_heartbeat(struct leases *l, struct presence *p,
+                     const struct msg *heartbeat, struct buf *lost,
+                     uint64_t *lost_count);
+/* The session is away: nothing more is given to it. */
+void leases_drop(struct leases *l, struct presence *p);
+/* It is over: its leases run on, and the agent's next session may take them up
+ * by a heartbeat. */
+void leases_orphan(struct leases *l, struct presence *p);
+
+/* An operation on a task was just applied with outcome OK. 0 or -ENOMEM. */
+int lease_applied(struct leases *l, const struct msg *op, uint64_t index);
+
+/* Before the commit: end what is due, hand out what waits (not while
+ * draining), both by entries. 0 or negative errno. */
+int leases_match(struct leases *l, bool draining);
+/* After the commit: tell holders what they got. 0 or negative errno. */
+int leases_deliver(struct leases *l);
+/* Steady time at which match has something to do; UINT64_MAX: none known. */
+uint64_t leases_next(const struct leases *l);
+
+const struct lease_counters *lease_counters(const struct leases *l);
+
+#endif
