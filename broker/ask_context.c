@@ -1,0 +1,243 @@
+/* The context, now and at any revision; and opening watches and taps on it.
+ * The state knows the newest version of each key; older ones are found by
+ * following each version's `prev` through the record. */
+#include <errno.h>
+
+#include "ask_private.h"
+#include "proto/refusal.h"
+
+static bool may_read(const struct ask *q, struct bytes space, struct bytes key)
+{
+    return agent_may(q->agent, RIGHT_READ, space, key, (struct bytes){0});
+}
+
+struct version {
+    const struct entry *e; /* borrowed until the next ledger_entry */
+    struct change change;
+    struct changes walk;
+};
+
+static int version_read(struct ask *q, uint64_t revision, struct bytes key,
+                        struct version *v)
+{
+    int r = ledger_entry(q->a->ledger, revision, &v->e);
+
+    if (!r)
+        r = changes_find(v->e, key, &v->change, &v->walk);
+    return r > 0 ? -EUCLEAN : r; /* the state said it is there */
+}
+
+/* The newest version at or below `at`. 0; CHOIR_NOT_FOUND; negative errno. */
+static int version_at(struct ask *q, const struct key *k, uint64_t at,
+                      struct version *v)
+{
+    uint64_t revision = k ? k->revision : 0;
+
+    while (revision) {
+        int r = version_read(q, revision, key_name(k), v);
+
+        if (r || revision <= at)
+            return r;
+        revision = v->change.prev;
+    }
+    return CHOIR_NOT_FOUND;
+}
+
+/* The revision asked about: FUTURE if it is not there yet. */
+static int asked_at(const struct ask *q, uint64_t *at)
+{
+    uint64_t head = ledger_size(q->a->ledger) - 1;
+
+    *at = msg_has(q->op, FIELD_REVISION) ? msg_u(q->op, FIELD_REVISION) : head;
+    return *at > head ? CHOIR_FUTURE : 0;
+}
+
+static void reply_version(struct ask *q, const struct version *v)
+{
+    struct msg *m = q->reply;
+
+    msg_set_u(m, FIELD_REVISION, v->e->index);
+    msg_set_u(m, FIELD_TIME, v->e->time);
+    msg_set_b(m, FIELD_AGENT, msg_b(&v->e->bundle, FIELD_AGENT));
+    if (v->change.type.n)
+        msg_set_b(m, FIELD_TYPE, v->change.type);
+    if (v->change.prev)
+        msg_set_u(m, FIELD_PREV, v->change.prev);
+    if (msg_has(&v->walk.head, FIELD_TASK))
+        msg_set_u(m, FIELD_TASK, msg_u(&v->walk.head, FIELD_TASK));
+}
+
+int ask_get(struct ask *q)
+{
+    struct bytes space = msg_b(q->op, FIELD_SPACE), value;
+    struct bytes name = msg_b(q->op, FIELD_KEY);
+    const struct key *k = context_find(q->a->state->context, space, name);
+    struct version v;
+    uint64_t at;
+    int r;
+
+    if (!may_read(q, space, name))
+        return CHOIR_NOT_FOUND;
+    r = asked_at(q, &at);
+    if (!r)
+        r = version_at(q, k, at, &v);
+    if (r)
+        return r;
+    if (v.change.deleted || change_value(v.e, &v.change, &value))
+        return CHOIR_NOT_FOUND;
+    reply_version(q, &v);
+    msg_set_b(q->reply, FIELD_VALUE, value);
+    if (k->revision == v.e->index)
+        msg_set_u(q->reply, FIELD_CREATED, k->created);
+    return 0;
+}
+
+/* 0: appended; CHOIR_NOT_FOUND: it was not there then; negative errno. */
+static int list_one(struct ask *q, const struct key *k, uint64_t at, bool now)
+{
+    struct version v;
+    struct msg item;
+    int r;
+
+    if (now && k->deleted)
+        return CHOIR_NOT_FOUND;
+    r = version_at(q, k, at, &v);
+    if (r || v.change.deleted)
+        return r ? r : CHOIR_NOT_FOUND;
+    msg_init(&item, MSG_ITEM);
+    msg_set_b(&item, FIELD_KEY, key_name(k));
+    msg_set_u(&item, FIELD_REVISION, v.e->index);
+    msg_set_u(&item, FIELD_SIZE,
+              get_u32(v.e->rows.p + v.change.slot * SLOT_ROW_BYTES));
+    msg_set_b(&item, FIELD_AGENT, msg_b(&v.e->bundle, FIELD_AGENT));
+    if (v.change.type.n)
+        msg_set_b(&item, FIELD_TYPE, v.change.type);
+    if (k->revision == v.e->index)
+        msg_set_u(&item, FIELD_CREATED, k->created);
+    msg_encode(&item, &q->a->items);
+    return 0;
+}
+
+int ask_list(struct ask *q)
+{
+    const struct context *context = q->a->state->context;
+    struct bytes space = msg_b(q->op, FIELD_SPACE);
+    struct bytes prefix = msg_b(q->op, FIELD_PREFIX);
+    struct bytes after = msg_b(q->op, FIELD_AFTER);
+    bool now = !msg_has(q->op, FIELD_REVISION);
+    uint64_t at, n = 0, page = ask_page(q), scanned = 0;
+    const struct key *k, *last = NULL;
+    int r = asked_at(q, &at);
+
+    if (r)
+        return r;
+    k = context_next(context, space, prefix, after.n ? after : prefix,
+                     after.n != 0);
+    for (; k && n < page && scanned < SCAN_MAX; scanned++) {
+        r = may_read(q, space, key_name(k)) ? list_one(q, k, at, now)
+                                            : CHOIR_NOT_FOUND;
+        if (r < 0)
+            return r;
+        n += r == 0;
+        last = k;
+        k = context_next(context, space, prefix, key_name(k), true);
+    }
+    if (k && last)
+        msg_set_b(q->reply, FIELD_AFTER, key_name(last));
+    msg_set_list(q->reply, FIELD_ITEMS, n, buf_bytes(&q->a->items));
+    return 0;
+}
+
+static void log_item(struct ask *q, const struct version *v)
+{
+    struct msg item;
+
+    msg_init(&item, MSG_ITEM);
+    msg_set_u(&item, FIELD_REVISION, v->e->index);
+    msg_set_u(&item, FIELD_KIND, v->change.deleted);
+    msg_set_b(&item, FIELD_AGENT, msg_b(&v->e->bundle, FIELD_AGENT));
+    msg_set_u(&item, FIELD_TIME, v->e->time);
+    if (v->change.type.n)
+        msg_set_b(&item, FIELD_TYPE, v->change.type);
+    if (v->change.prev)
+        msg_set_u(&item, FIELD_PREV, v->change.prev);
+    if (msg_has(&v->walk.head, FIELD_TASK))
+        msg_set_u(&item, FIELD_TASK, msg_u(&v->walk.head, FIELD_TASK));
+    if (!v->change.deleted)
+        msg_set_u(&item, FIELD_SIZE,
+                  get_u32(v->e->rows.p + v->change.slot * SLOT_ROW_BYTES));
+    msg_encode(&item, &q->a->items);
+}
+
+int ask_log(struct ask *q)
+{
+    struct bytes space = msg_b(q->op, FIELD_SPACE);
+    struct bytes name = msg_b(q->op, FIELD_KEY);
+    const struct key *k = context_find(q->a->state->context, space, name);
+    uint64_t at, n = 0, page = ask_page(q);
+    struct version v;
+    int r;
+
+    if (!k || !may_read(q, space, name))
+        return CHOIR_NOT_FOUND;
+    r = asked_at(q, &at);
+    if (!r)
+        r = version_at(q, k, at, &v);
+    while (!r) {
+        uint64_t prev = v.change.prev;
+
+        log_item(q, &v);
+        if (++n == page || !prev) {
+            if (prev)
+                msg_set_u(q->reply, FIELD_PREV, prev);
+            break;
+        }
+        r = version_read(q, prev, name, &v);
+    }
+    if (r)
+        return r;
+    msg_set_list(q->reply, FIELD_ITEMS, n, buf_bytes(&q->a->items));
+    return 0;
+}
+
+/* --- Watches ------------------------------------------------------------- */
+
+static int open_cursor(struct ask *q, bool tap)
+{
+    uint64_t limit = q->a->with.config->watches_per_agent_max;
+    struct watch_request request = {
+        .number = msg_u(q->op, FIELD_WATCH),
+        .space = msg_b(q->op, FIELD_SPACE),
+        .prefix = msg_b(q->op, FIELD_PREFIX),
+        .revision = msg_u(q->op, FIELD_REVISION),
+        .credit = msg_u(q->op, FIELD_CREDIT),
+        .tap = tap,
+        .values = msg_u(q->op, FIELD_KIND) == 1,
+    };
+    int r = watch_open(q->a->with.cursors, q->p, &request, limit);
+
+    return r == CHOIR_OVER_LIMIT
+               ? ask_over(q, "watches_per_agent_max", limit, limit)
+               : r;
+}
+
+int ask_watch(struct ask *q)
+{
+    return open_cursor(q, false);
+}
+
+int ask_tap(struct ask *q)
+{
+    return open_cursor(q, true);
+}
+
+int ask_credit(struct ask *q)
+{
+    return watch_credit(q->a->with.cursors, q->p, msg_u(q->op, FIELD_WATCH),
+                        msg_u(q->op, FIELD_CREDIT));
+}
+
+int ask_unwatch(struct ask *q)
+{
+    return watch_close(q->a->with.cursors, q->p, msg_u(q->op, FIELD_WATCH));
+}

@@ -1,0 +1,62 @@
+/* What the files of ask share: one ask being answered. */
+#ifndef CHOIR_BROKER_ASK_PRIVATE_H
+#define CHOIR_BROKER_ASK_PRIVATE_H
+
+#include <sys/types.h>
+
+#include "ask.h"
+
+enum {
+    PAGE_DEFAULT = 256,
+    PAGE_MAX = 1000,
+    SCAN_MAX = 20000,     /* looked at for one page, granted or not */
+    ASK_LATER = -1000000, /* the reply follows; no errno */
+};
+
+struct backup {
+    pid_t pid; /* 0: none runs */
+    int pipe;  /* the child's trouble, then end of file */
+    uint64_t session, ask;
+};
+
+struct asks {
+    struct ask_parts with;
+    const struct state *state;
+    struct ledger *ledger;
+    struct buf items, text;
+    struct backup backup;
+};
+
+struct ask {
+    struct asks *a;
+    struct presence *p;
+    const struct agent *agent;
+    uint64_t number;
+    const struct msg *op;
+    struct msg *reply; /* borrows from the record, the state and a's buffers */
+};
+
+/* Each fills in the reply. Its outcome, ASK_LATER, or negative errno. */
+int ask_get(struct ask *q);
+int ask_list(struct ask *q);
+int ask_log(struct ask *q);
+int ask_watch(struct ask *q);
+int ask_credit(struct ask *q);
+int ask_unwatch(struct ask *q);
+int ask_tap(struct ask *q);
+int ask_work(struct ask *q);
+int ask_heartbeat(struct ask *q);
+int ask_task_get(struct ask *q);
+int ask_task_list(struct ask *q);
+int ask_await(struct ask *q);
+int ask_status(struct ask *q);
+int ask_agent_list(struct ask *q);
+int ask_ping(struct ask *q);
+int ask_backup(struct ask *q);
+
+/* Elements a page may have. */
+uint64_t ask_page(const struct ask *q);
+/* OVER_LIMIT with name, value and limit. */
+int ask_over(struct ask *q, const char *field, uint64_t limit, uint64_t size);
+
+#endif
