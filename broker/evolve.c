@@ -183,6 +183,8 @@ static int on_submit(struct state *s, const struct evolve_op *o)
         .state = TASK_QUEUED,
     };
 
+    if (!author(s, o))
+        return -EUCLEAN;
     author(s, o)->open_tasks++;
     return must(task_add(s->tasks, msg_b(o->op, FIELD_SPACE),
                          msg_b(o->op, FIELD_QUEUE), &t));
@@ -193,7 +195,7 @@ static int on_requeue(struct state *s, const struct evolve_op *o)
     struct task *old = task_by_id(s->tasks, msg_u(o->op, FIELD_TASK));
     struct task t;
 
-    if (!old)
+    if (!old || !author(s, o))
         return -EUCLEAN;
     t = (struct task){
         .id = o->index,
