@@ -145,6 +145,20 @@ struct op *standing_op(struct standing *s, struct wire *w)
 
 /* --- Items ------------------------------------------------------------------ */
 
+/* The reply may come behind the first items; to the caller it comes first. */
+static void told(struct standing *s, struct wire *w)
+{
+    struct msg reply;
+
+    if (s->opened)
+        return;
+    s->opened = true;
+    msg_init(&reply, MSG_REPLY);
+    msg_set_u(&reply, FIELD_ASK, 0);
+    msg_set_u(&reply, FIELD_OUTCOME, CHOIR_OK);
+    wire_event(w, s->id, s->verb, &reply, 0, false);
+}
+
 static void credit_use(struct standing *s)
 {
     if (s->credit)
@@ -171,6 +185,7 @@ static void watch_item(struct standings *all, struct wire *w,
 
     if (!s)
         return;
+    told(s, w);
     switch (item->verb) {
     case MSG_CHANGE:
     case MSG_ENTRY: revision_item(s, w, item); return;
@@ -203,6 +218,7 @@ static void task_item(struct standings *all, struct wire *w,
     if (!leases_add(w->leases, &lease))
         return;
     credit_use(s);
+    told(s, w);
     wire_event(w, s->id, s->verb, item, 0, false);
 }
 
@@ -218,6 +234,7 @@ static void state_item(struct standings *all, struct wire *w,
             (revision < s->next && !final))
             continue;
         s->next = revision + 1;
+        told(s, w);
         wire_event(w, s->id, s->verb, item, 0, final);
         if (final)
             standing_remove(all, s);

@@ -1,0 +1,67 @@
+/* A broker to play tricks with: it keeps no record, but speaks the protocol
+ * over a real CURVE socket in a thread of its own, counts what it is told, and
+ * misbehaves on request. For tests of the SDK only. */
+#ifndef CHOIR_TESTS_SUPPORT_STANDIN_H
+#define CHOIR_TESTS_SUPPORT_STANDIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct standin;
+
+/* What it does to the next answer it sends. */
+enum standin_trick {
+    TRICK_NONE,
+    TRICK_BAD_SIGNATURE,
+    TRICK_OTHER_LEDGER,
+    TRICK_OTHER_RECIPIENT,
+    TRICK_GARBAGE,
+    TRICK_SHRUNK,    /* its ledger is smaller than it was */
+    TRICK_FORKED,    /* as large as before, with another root */
+    TRICK_TWO_PARTS, /* a message of two frames */
+};
+
+/* In directory dir: listens there, writes local.invite. Aborts on failure. */
+struct standin *standin_start(const char *dir);
+void standin_stop(struct standin **s);
+
+/* Each takes effect before it returns. */
+void standin_trick(struct standin *s, enum standin_trick trick);
+/* Turn away the next n recorded bundles (-1: until told otherwise). */
+void standin_turn_away(struct standin *s, int code, int n);
+/* The same for bundles of asks. */
+void standin_turn_asks_away(struct standin *s, int code, int n);
+/* Accept, but swallow the answers of the next n bundles. */
+void standin_swallow(struct standin *s, int n);
+/* Say nothing at all, to anything. */
+void standin_mute(struct standin *s, bool mute);
+/* Answer every recorded bundle twice. */
+void standin_repeat(struct standin *s, bool repeat);
+/* Forget every session, as after a long time. */
+void standin_end_sessions(struct standin *s);
+/* Break all connections and listen again, as a restart would; down_ms between.
+ */
+void standin_restart(struct standin *s, int down_ms);
+/* Refuse everybody's CURVE key (ZAP 400). */
+void standin_refuse_keys(struct standin *s, bool refuse);
+/* A restore: new epoch, `size` entries kept. */
+void standin_restore(struct standin *s, uint64_t size);
+/* Hand out a task in that queue to whoever has credit. Its number. */
+uint64_t standin_task(struct standin *s, const char *queue);
+/* Tell heartbeats that this lease is gone. */
+void standin_lose_lease(struct standin *s, uint64_t task);
+
+/* What has been counted so far. */
+struct standin_counts {
+    unsigned hellos, sessions, enrolments;
+    unsigned bundles;    /* of kind RECORD, copies included */
+    unsigned operations; /* applied, each once */
+    unsigned duplicates; /* bundles that came again after being accepted */
+    unsigned equivocations;
+    unsigned asks, heartbeats, naks, completes;
+    unsigned bad; /* bundles that fail a check no honest client fails */
+    uint64_t size;
+};
+struct standin_counts standin_counts(struct standin *s);
+
+#endif
