@@ -82,6 +82,8 @@ struct standin {
     int away_code, away_left, asks_code, asks_left, swallow;
     bool mute, repeat, refuse;
     struct standin_counts counts;
+    struct standin_counts told; /* a copy for the test's thread */
+    uint64_t told_task;
     /* one answer being made */
     uint8_t route[256];
     size_t route_bytes;
@@ -971,14 +973,14 @@ static void do_task(struct standin *s, long a, const char *b)
     (void)a;
     snprintf(s->tasks[s->task_count].queue, 64, "%s", b);
     s->tasks[s->task_count].session = 0;
-    s->tasks[s->task_count++].task = s->size++;
+    s->told_task = s->tasks[s->task_count++].task = s->size++;
     tasks_hand_out(s);
 }
 
 uint64_t standin_task(struct standin *s, const char *queue)
 {
     tell(s, do_task, 0, queue);
-    return s->tasks[s->task_count - 1].task;
+    return s->told_task;
 }
 
 static void do_counts(struct standin *s, long a, const char *b)
@@ -986,10 +988,11 @@ static void do_counts(struct standin *s, long a, const char *b)
     (void)a;
     (void)b;
     s->counts.size = s->size;
+    s->told = s->counts;
 }
 
 struct standin_counts standin_counts(struct standin *s)
 {
     tell(s, do_counts, 0, NULL);
-    return s->counts;
+    return s->told;
 }
