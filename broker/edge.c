@@ -1,0 +1,524 @@
+/* One ROUTER socket for everybody. A message belongs to whom its own metadata
+ * names: the CURVE key that ZAP admitted, put there by libzmq, on a body frame
+ * (on the first frame of a polled message it can be missing, libzmq 4.3.4).
+ * The routing id is an address and nothing more. */
+#include "edge.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <zmq.h>
+
+#include "base/log.h"
+#include "edge_private.h"
+#include "proto/refusal.h"
+
+enum {
+    RCVHWM = 256,
+    BACKLOG = 1024,
+    HANDSHAKE_MS = 5000,
+    HEARTBEAT_MS = 5000,
+    HEARTBEAT_TIMEOUT_MS = 15000,
+    FRAME_SLACK = 64 * 1024,   /* headers around a bundle's contents */
+    MESSAGE_OVERHEAD = 64,     /* CURVE and ZMTP around a frame */
+    ASK_KERNEL_BYTES = 262144, /* unknown so far: then the kernel is asked */
+    BAD_FRAMES_MAX = 64,
+    FDS_KEPT = 64,
+};
+
+/* --- Peers --------------------------------------------------------------- */
+
+static struct peer *peer_find(const struct edge *e, const void *id, size_t n)
+{
+    struct peer *p;
+
+    HASH_FIND(hh, e->peers, id, n, p);
+    return p;
+}
+
+void peer_gone(struct edge *e, struct peer *p)
+{
+    struct line_in *line = line_at(e, p->fd);
+
+    if (line && line->peer == p)
+        line->peer = NULL;
+    cycle_disconnect(e->cycle, p->connection);
+    HASH_DEL(e->peers, p);
+    free(p);
+}
+
+/* Whom the key belongs to now. A peer whose invitation has been used up by
+ * another may stay connected; nothing it sends will be accepted. */
+static struct connection *connect_key(struct edge *e, struct peer *p)
+{
+    const struct agents *agents = core_state(e->core)->agents;
+    const struct agent *a = agent_by_curve(agents, p->curve_key);
+    const struct invite *i = invite_by_curve(agents, p->curve_key);
+    struct hash challenge = hash_parts(
+        HASH_CHALLENGE, bytes_of(e->challenge_key, sizeof e->challenge_key),
+        bytes_of(p->id, p->id_bytes), bytes_of(p->curve_key, KEY_CURVE_BYTES));
+    struct connection *c = cycle_connect(e->cycle, a ? a->number : AGENT_NONE,
+                                         !a && i ? i->index : 0, &challenge);
+
+    if (c)
+        c->peer = p;
+    return c;
+}
+
+static struct peer *peer_new(struct edge *e, const void *id, size_t n, int fd,
+                             const uint8_t *key)
+{
+    struct line_in *line = line_at(e, fd);
+    struct peer *p;
+
+    if (!line || n > ROUTING_ID_MAX)
+        return NULL; /* it is gone already */
+    if (line->peer)
+        peer_gone(e, line->peer);
+    p = calloc(1, sizeof *p);
+    if (!p)
+        return NULL;
+    p->fd = fd;
+    p->id_bytes = (uint8_t)n;
+    memcpy(p->id, id, n);
+    memcpy(p->curve_key, key, KEY_CURVE_BYTES);
+    p->connection = connect_key(e, p);
+    if (!p->connection) {
+        free(p);
+        return NULL;
+    }
+    line->peer = p;
+    HASH_ADD(hh, e->peers, id, n, p);
+    return p;
+}
+
+/* The peer that sent this message, known or new. */
+static struct peer *peer_of(struct edge *e, zmq_msg_t *id, zmq_msg_t *body)
+{
+    const char *user = zmq_msg_gets(body, "User-Id");
+    int fd = zmq_msg_get(body, ZMQ_SRCFD);
+    size_t n = zmq_msg_size(id);
+    uint8_t key[KEY_CURVE_BYTES];
+    struct peer *p;
+
+    if (!curve_key_parse(key, user))
+        return NULL;
+    p = peer_find(e, zmq_msg_data(id), n);
+    if (p && p->fd == fd && memcmp(p->curve_key, key, sizeof key) == 0)
+        return p;
+    monitor_serve(e); /* who came and went before this message */
+    p = peer_find(e, zmq_msg_data(id), n);
+    if (p)
+        peer_gone(e, p);
+    return peer_new(e, zmq_msg_data(id), n, fd, key);
+}
+
+/* --- Transport ----------------------------------------------------------- */
+
+static void transport_send(void *arg, struct connection *c, struct bytes frame)
+{
+    struct edge *e = arg;
+    struct peer *p = c->peer;
+    zmq_msg_t m;
+
+    if (p->cut || zmq_msg_init_size(&m, frame.n))
+        return;
+    memcpy(zmq_msg_data(&m), frame.p, frame.n);
+    if (zmq_send(e->router, p->id, p->id_bytes, ZMQ_SNDMORE | ZMQ_DONTWAIT) <
+            0 ||
+        zmq_msg_send(&m, e->router, ZMQ_DONTWAIT) < 0) {
+        zmq_msg_close(&m); /* gone; the monitor says so too */
+        return;
+    }
+    p->given += frame.n + MESSAGE_OVERHEAD;
+    e->counters.bytes_out += frame.n;
+}
+
+static uint64_t transport_backlog(void *arg, struct connection *c)
+{
+    struct peer *p = c->peer;
+
+    (void)arg;
+    if (p->given - p->acked < ASK_KERNEL_BYTES)
+        return p->given - p->acked;
+    p->acked = line_acked(p->fd);
+    if (p->acked == UINT64_MAX) /* not TCP any more: it is going away */
+        p->acked = p->given;
+    if (p->given < p->acked)
+        p->given = p->acked; /* our overhead is an estimate */
+    return p->given - p->acked;
+}
+
+static void transport_cut(void *arg, struct connection *c, const char *why)
+{
+    struct edge *e = arg;
+    struct peer *p = c->peer;
+
+    if (p->cut)
+        return;
+    p->cut = true;
+    log_warn_limited("peer_cut", "reason=%s", why);
+    line_cut(e, p->fd);
+}
+
+/* --- Receiving ----------------------------------------------------------- */
+
+static void count_bad(struct edge *e, struct peer *p, int code)
+{
+    e->counters.bad_frames++;
+    p->bad++;
+    log_warn_limited("bad_frame", "code=%s", refusal_name(code));
+    if (p->bad == 1)
+        cycle_notice(e->cycle, refusal_sentence(code), NULL,
+                     e->counters.bad_frames, code);
+    if (p->bad >= BAD_FRAMES_MAX)
+        transport_cut(e, p->connection, "too many bad frames");
+}
+
+/* Parts are read and forgotten; whoever sends them does not speak Choir. */
+static void refuse_parts(struct edge *e, struct peer *p)
+{
+    zmq_msg_t m;
+    int more = 1;
+
+    zmq_msg_init(&m);
+    while (more && zmq_msg_recv(&m, e->router, ZMQ_DONTWAIT) >= 0)
+        more = zmq_msg_more(&m);
+    zmq_msg_close(&m);
+    e->counters.multiparts++;
+    if (p)
+        transport_cut(e, p->connection, "it sent a message of several parts");
+}
+
+static int take(struct edge *e, zmq_msg_t *id, zmq_msg_t *body)
+{
+    struct peer *p = peer_of(e, id, body);
+    struct bytes frame = {zmq_msg_data(body), zmq_msg_size(body)};
+    struct line_in *line = p ? line_at(e, p->fd) : NULL;
+    int r;
+
+    if (line)
+        line->messages++;
+    if (zmq_msg_more(body)) {
+        refuse_parts(e, p);
+        return 0;
+    }
+    if (!p || p->cut)
+        return 0;
+    e->counters.frames++;
+    e->counters.bytes_in += frame.n;
+    r = cycle_take(e->cycle, p->connection, frame);
+    if (r > 0)
+        count_bad(e, p, r);
+    return r < 0 ? r : 0;
+}
+
+/* 0; -EAGAIN: nothing is left; another negative errno: exit. */
+static int receive_one(struct edge *e)
+{
+    zmq_msg_t id, body;
+    int r;
+
+    zmq_msg_init(&id);
+    if (zmq_msg_recv(&id, e->router, ZMQ_DONTWAIT) < 0) {
+        r = errno;
+        zmq_msg_close(&id);
+        return r == EINTR ? 0 : -r;
+    }
+    zmq_msg_init(&body);
+    r = zmq_msg_more(&id) && zmq_msg_recv(&body, e->router, 0) >= 0
+            ? take(e, &id, &body)
+            : 0;
+    zmq_msg_close(&body);
+    zmq_msg_close(&id);
+    return r;
+}
+
+static int receive(struct edge *e)
+{
+    int r = 0;
+
+    e->busy = false;
+    while (!r && !cycle_full(e->cycle)) {
+        r = receive_one(e);
+        if (!r)
+            e->busy = true;
+    }
+    return r == -EAGAIN ? 0 : r;
+}
+
+/* --- The turn ------------------------------------------------------------ */
+
+static long wait_ms(const struct edge *e, int most_ms)
+{
+    uint64_t now = env_steady_us(e->env), next = cycle_next(e->cycle);
+    long ms;
+
+    if (e->open_count && e->look_at < next)
+        next = e->look_at;
+    if (next == UINT64_MAX)
+        return most_ms;
+    if (next <= now)
+        return 0;
+    ms = (long)((next - now + 999) / 1000);
+    if (ms > 60000)
+        ms = 60000;
+    return most_ms >= 0 && ms > most_ms ? most_ms : ms;
+}
+
+int edge_turn(struct edge *e, int also, int most_ms, bool *also_ready)
+{
+    zmq_pollitem_t items[] = {
+        {.socket = e->router, .events = ZMQ_POLLIN},
+        {.socket = e->monitor, .events = ZMQ_POLLIN},
+        {.socket = e->zap, .events = ZMQ_POLLIN},
+        {.fd = also, .events = ZMQ_POLLIN},
+    };
+    int r = zmq_poll(items, also >= 0 ? 4 : 3, wait_ms(e, most_ms));
+
+    if (r < 0 && errno != EINTR)
+        return -errno;
+    *also_ready = r > 0 && also >= 0 && items[3].revents;
+    monitor_serve(e);
+    zap_serve(e);
+    floods_look(e);
+    cycle_begin(e->cycle);
+    r = receive(e);
+    return r ? r : cycle_end(e->cycle);
+}
+
+void edge_drain(struct edge *e)
+{
+    cycle_drain(e->cycle);
+}
+
+bool edge_was_busy(const struct edge *e)
+{
+    return e->busy;
+}
+
+/* --- Opening ------------------------------------------------------------- */
+
+static int option(void *socket, int name, int value)
+{
+    return zmq_setsockopt(socket, name, &value, sizeof value) ? -errno : 0;
+}
+
+static int router_options(struct edge *e)
+{
+    int64_t frame_max = (int64_t)e->config->bundle_bytes_max + FRAME_SLACK;
+    const struct {
+        int name, value;
+    } options[] = {
+        {ZMQ_CURVE_SERVER, 1},
+        {ZMQ_ROUTER_MANDATORY, 1},
+        {ZMQ_ROUTER_HANDOVER, 0},
+        {ZMQ_RCVHWM, RCVHWM},
+        {ZMQ_SNDHWM, 0}, /* bytes bound it, see router.c, not messages */
+        {ZMQ_BACKLOG, BACKLOG},
+        {ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS},
+        {ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS},
+        {ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS},
+        {ZMQ_LINGER, 0},
+    };
+    int r = 0;
+
+    for (size_t i = 0; !r && i < sizeof options / sizeof *options; i++)
+        r = option(e->router, options[i].name, options[i].value);
+    if (!r &&
+        (zmq_setsockopt(e->router, ZMQ_MAXMSGSIZE, &frame_max,
+                        sizeof frame_max) ||
+         zmq_setsockopt(e->router, ZMQ_ZAP_DOMAIN, "choir", 5) ||
+         zmq_setsockopt(e->router, ZMQ_CURVE_SECRETKEY,
+                        core_curve(e->core)->secret_key, KEY_CURVE_BYTES)))
+        r = -errno;
+    return r;
+}
+
+/* The name under which this host reaches the endpoint. */
+static void url_local(char url[EDGE_URL_BYTES])
+{
+    static const struct {
+        const char *any, *local;
+    } hosts[] = {{"tcp://0.0.0.0:", "tcp://127.0.0.1:"},
+                 {"tcp://[::]:", "tcp://[::1]:"}};
+
+    for (size_t i = 0; i < 2; i++) {
+        size_t n = strlen(hosts[i].any);
+        char port[16];
+
+        if (strncmp(url, hosts[i].any, n) != 0)
+            continue;
+        snprintf(port, sizeof port, "%.8s", url + n);
+        snprintf(url, EDGE_URL_BYTES, "%s%s", hosts[i].local, port);
+    }
+}
+
+static int bind_one(struct edge *e, const char *endpoint,
+                    char trouble[EDGE_TROUBLE_BYTES])
+{
+    char *url = e->urls[e->url_count];
+    size_t n = EDGE_URL_BYTES;
+
+    if (strncmp(endpoint, "tcp://", 6) != 0) {
+        snprintf(trouble, EDGE_TROUBLE_BYTES,
+                 "cannot listen on %.200s: only tcp://ADDRESS:PORT is known",
+                 endpoint);
+        return -EINVAL;
+    }
+    if (option(e->router, ZMQ_IPV6, strchr(endpoint, '[') != NULL) ||
+        zmq_bind(e->router, endpoint) ||
+        zmq_getsockopt(e->router, ZMQ_LAST_ENDPOINT, url, &n)) {
+        int r = -errno;
+
+        snprintf(trouble, EDGE_TROUBLE_BYTES, "cannot listen on %.200s: %s",
+                 endpoint, zmq_strerror(errno));
+        return r;
+    }
+    log_info("listening", "url=%s", url);
+    url_local(url);
+    e->url_count++;
+    return 0;
+}
+
+/* As many descriptors as allowed; some are kept for the record. */
+static void limit_open(struct edge *e)
+{
+    struct rlimit limit;
+    uint64_t room;
+
+    e->open_max = (size_t)e->config->connections_max;
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur == RLIM_INFINITY)
+        return;
+    room = limit.rlim_cur > 2 * FDS_KEPT ? limit.rlim_cur - FDS_KEPT : FDS_KEPT;
+    if (room >= e->open_max)
+        return;
+    log_warn("connections_max", "wanted=%zu value=%llu reason=%s", e->open_max,
+             (unsigned long long)room,
+             "the limit of open files; raise it with ulimit -n");
+    e->open_max = (size_t)room;
+}
+
+static void status_more(void *arg, struct status_list *s)
+{
+    const struct edge *e = arg;
+    const struct edge_counters *c = &e->counters;
+
+    status_number(s, "connections_open", e->open_count);
+    status_number(s, "connections_max", e->open_max);
+    status_number(s, "connections_accepted", c->accepted);
+    status_number(s, "connections_over_limit", c->over_limit);
+    status_number(s, "frames_in", c->frames);
+    status_number(s, "bytes_in", c->bytes_in);
+    status_number(s, "bytes_out", c->bytes_out);
+    status_number(s, "bad_frames", c->bad_frames);
+    status_number(s, "multipart_refused", c->multiparts);
+    status_number(s, "strangers_refused", c->refused);
+    status_number(s, "handshakes_failed", c->handshakes_failed);
+    status_number(s, "floods_cut", c->floods);
+}
+
+static int cycle_make(struct edge *e)
+{
+    struct cycle_options options = {
+        .core = e->core,
+        .env = e->env,
+        .config = e->config,
+        .transport = {e, transport_send, transport_backlog, transport_cut},
+        .more = status_more,
+        .more_arg = e,
+    };
+
+    e->cycle = cycle_new(&options);
+    return e->cycle ? 0 : -ENOMEM;
+}
+
+static int sockets_make(struct edge *e, char trouble[EDGE_TROUBLE_BYTES])
+{
+    int r;
+
+    e->context = zmq_ctx_new();
+    e->router = e->context ? zmq_socket(e->context, ZMQ_ROUTER) : NULL;
+    if (!e->router)
+        return -ENOMEM;
+    r = zap_open(e);
+    if (!r)
+        r = monitor_open(e);
+    if (!r)
+        r = router_options(e);
+    for (size_t i = 0; !r && i < e->config->listen.n; i++)
+        r = bind_one(e, e->config->listen.items[i], trouble);
+    return r;
+}
+
+int edge_open(struct edge **out, const struct edge_options *o,
+              char trouble[EDGE_TROUBLE_BYTES])
+{
+    struct edge *e = calloc(1, sizeof *e);
+    int r;
+
+    if (!e)
+        return -ENOMEM;
+    trouble[0] = 0;
+    e->core = o->core;
+    e->env = o->env;
+    e->config = o->config;
+    limit_open(e);
+    r = env_random(e->env, e->challenge_key, sizeof e->challenge_key);
+    if (!r)
+        r = cycle_make(e);
+    if (!r)
+        r = sockets_make(e, trouble);
+    if (r) {
+        if (!trouble[0])
+            snprintf(trouble, EDGE_TROUBLE_BYTES, "cannot make the socket: %s",
+                     zmq_strerror(-r));
+        edge_close(&e, 0);
+        return r;
+    }
+    *out = e;
+    return 0;
+}
+
+void edge_close(struct edge **self_p, unsigned linger_ms)
+{
+    struct edge *e = *self_p;
+    struct peer *p, *next;
+
+    if (!e)
+        return;
+    HASH_ITER (hh, e->peers, p, next)
+        peer_gone(e, p);
+    if (e->monitor) {
+        zmq_socket_monitor(e->router, NULL, 0);
+        zmq_close(e->monitor);
+    }
+    if (e->router) {
+        option(e->router, ZMQ_LINGER, (int)linger_ms);
+        zmq_close(e->router);
+    }
+    if (e->zap)
+        zmq_close(e->zap);
+    if (e->context)
+        zmq_ctx_term(e->context);
+    cycle_destroy(&e->cycle);
+    secret_wipe(e->challenge_key, sizeof e->challenge_key);
+    free(e->lines);
+    free(e);
+    *self_p = NULL;
+}
+
+size_t edge_url_count(const struct edge *e)
+{
+    return e->url_count;
+}
+
+const char *edge_url(const struct edge *e, size_t i)
+{
+    return e->urls[i];
+}

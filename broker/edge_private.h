@@ -1,0 +1,84 @@
+/* What the files of the edge share. */
+#ifndef CHOIR_BROKER_EDGE_PRIVATE_H
+#define CHOIR_BROKER_EDGE_PRIVATE_H
+
+#include "cycle.h"
+#include "edge.h"
+
+enum { ROUTING_ID_MAX = 255, KEY_HEX = 2 * KEY_CURVE_BYTES + 1 };
+
+/* A peer that has sent at least one message. */
+struct peer {
+    struct connection *connection;
+    int fd;
+    uint8_t curve_key[KEY_CURVE_BYTES];
+    uint64_t given; /* bytes handed to the socket for it */
+    uint64_t acked; /* of those, acknowledged by its host when last asked */
+    unsigned bad;   /* frames that were none */
+    bool cut;
+    UT_hash_handle hh;
+    uint8_t id_bytes;
+    uint8_t id[ROUTING_ID_MAX];
+};
+
+/* An accepted connection, by file descriptor. */
+struct line_in {
+    bool open;
+    struct peer *peer;
+    uint64_t messages, messages_before; /* delivered: ever, at the last look */
+    uint64_t received; /* bytes, when something was last delivered */
+};
+
+struct edge_counters {
+    uint64_t frames, bytes_in, bytes_out, bad_frames, refused,
+        handshakes_failed, multiparts, floods, over_limit, accepted;
+};
+
+struct edge {
+    struct core *core;
+    struct env *env;
+    const struct config *config;
+    void *context, *router, *zap, *monitor;
+    struct cycle *cycle;
+    struct peer *peers; /* by routing id */
+    struct line_in *lines;
+    size_t line_count; /* room in `lines` */
+    size_t open_count, open_max;
+    uint64_t look_at;    /* steady time of the next look at floods */
+    uint64_t looked_all; /* steady time, and resident pages, of the last */
+    uint64_t pages;
+    uint8_t challenge_key[32];
+    char urls[CONFIG_LISTEN_MAX][EDGE_URL_BYTES];
+    size_t url_count;
+    bool busy;
+    struct edge_counters counters;
+};
+
+/* --- edge_zap.c: who is let in ------------------------------------------- */
+
+/* Bind the handler; before the socket that needs it. 0 or negative errno. */
+int zap_open(struct edge *e);
+/* Answer what has been asked. */
+void zap_serve(struct edge *e);
+/* From hex to key; false if it is none. */
+bool curve_key_parse(uint8_t key[KEY_CURVE_BYTES], const char *hex);
+
+/* --- edge_flood.c: what a peer may cost ---------------------------------- */
+
+int monitor_open(struct edge *e);
+/* Connections that came and went. */
+void monitor_serve(struct edge *e);
+/* The line, or NULL if there is none with that descriptor. */
+struct line_in *line_at(struct edge *e, int fd);
+/* Cut off whoever sends without ever finishing a message; when it is time. */
+void floods_look(struct edge *e);
+/* Shut the connection down; its end is reported by the monitor. */
+void line_cut(struct edge *e, int fd);
+/* Bytes the peer's host has acknowledged. */
+uint64_t line_acked(int fd);
+
+/* --- edge.c -------------------------------------------------------------- */
+
+void peer_gone(struct edge *e, struct peer *p);
+
+#endif
