@@ -5,6 +5,8 @@
 
 #include "refusal.h"
 
+enum { MESSAGE_MAX = 2048 }; /* of both parts, all fields at their limit */
+
 static const char *word_of(unsigned part)
 {
     return part == MSG_IDENTITY ? "choir-identity-1:" : "choir-invite-1:";
@@ -16,10 +18,14 @@ int armour_put(struct buf *out, const struct msg *m)
     struct bytes word = bytes_text(word_of(m->verb));
     int r;
 
+    /* at once, so that no copy of a secret is left behind by growing */
+    if (buf_grow(&raw, MESSAGE_MAX))
+        buf_clear(&raw);
     msg_encode(m, &raw);
     buf_put(out, word.p, word.n);
     r = raw.failed ? -ENOMEM : base64_put(out, buf_bytes(&raw), true);
-    secret_wipe(raw.p, raw.n);
+    if (raw.p)
+        secret_wipe(raw.p, raw.n);
     buf_free(&raw);
     return r;
 }

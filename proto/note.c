@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "limits.h"
 #include "refusal.h"
 
 enum {
@@ -92,7 +93,7 @@ static int number_get(struct bytes text, uint64_t *v)
             return CHOIR_MALFORMED;
         *v = 10 * *v + (text.p[i] - '0');
     }
-    return 0;
+    return *v > LIMIT_UINT_MAX_WIRE ? CHOIR_MALFORMED : 0;
 }
 
 static int body_get(struct note *n, struct cursor *c)
@@ -119,6 +120,18 @@ static int body_get(struct note *n, struct cursor *c)
     return number_get(bytes_of(line.p + word.n, line.n - word.n), &n->epoch);
 }
 
+/* There is one form of a tree head: the one we would write. */
+static int only_form(const struct note *n, struct bytes text)
+{
+    struct buf form = {0};
+    int r = text_put(&form, n);
+
+    if (!r && !bytes_equal(buf_bytes(&form), text))
+        r = CHOIR_MALFORMED;
+    buf_free(&form);
+    return r;
+}
+
 int note_get(struct note *n, struct bytes text,
              const uint8_t broker_key[KEY_PUBLIC_BYTES])
 {
@@ -132,6 +145,9 @@ int note_get(struct note *n, struct bytes text,
     if (body_get(n, &c))
         return CHOIR_MALFORMED;
     signed_text = bytes_of(text.p, (size_t)(c.p - text.p));
+    r = only_form(n, signed_text);
+    if (r)
+        return r;
     if (line_get(&c, &line) || line.n != 0 || line_get(&c, &line) ||
         cursor_left(&c))
         return CHOIR_MALFORMED;

@@ -20,7 +20,7 @@ struct note {
 
 /* Append the signed note. 0 or -ENOMEM. */
 int note_put(struct buf *out, const struct note *n, const struct key_pair *key);
-/* Read and verify. 0; CHOIR_MALFORMED; CHOIR_BAD_SIGNATURE. */
+/* Read and verify. 0; CHOIR_MALFORMED; CHOIR_BAD_SIGNATURE; -ENOMEM. */
 int note_get(struct note *n, struct bytes text,
              const uint8_t broker_key[KEY_PUBLIC_BYTES]);
 

@@ -1,0 +1,60 @@
+/* Tagged hashes; known values stand in proto/vectors. */
+#include "tests/check.h"
+
+#include <errno.h>
+
+#include "tests/support/wire.h"
+
+TEST(hash_of_one_purpose_never_stands_for_another)
+{
+    struct bytes data = bytes_text("the same bytes");
+
+    for (int a = 0; a < HASH_TAG_COUNT; a++) {
+        for (int b = 0; b < a; b++) {
+            struct hash x = hash_of((enum hash_tag)a, data);
+            struct hash y = hash_of((enum hash_tag)b, data);
+
+            CHECK_NOT(hash_equal(&x, &y));
+        }
+    }
+}
+
+TEST(hash_of_parts_is_the_hash_of_them_joined)
+{
+    struct hash x =
+        hash_parts(HASH_OP, bytes_text("ab"), bytes_text(""), bytes_text("c"));
+    struct hash y = hash_of(HASH_OP, bytes_text("abc"));
+
+    CHECK(hash_equal(&x, &y));
+}
+
+TEST(hash_of_a_leaf_is_never_that_of_a_node)
+{
+    struct hash l = wire_hash(1), r = wire_hash(2), node, leaf;
+    struct buf both = {0};
+
+    buf_put(&both, l.b, 32);
+    buf_put(&both, r.b, 32);
+    node = tree_node(&l, &r);
+    leaf = tree_leaf(buf_bytes(&both));
+    CHECK_NOT(hash_equal(&node, &leaf));
+    buf_free(&both);
+}
+
+TEST(hash_is_read_from_exactly_64_hex_digits)
+{
+    struct hash h = wire_hash(0xa7), got;
+    char hex[HASH_HEX];
+
+    hash_hex(&h, hex);
+    CHECK_EQ(strlen(hex), 64);
+    CHECK_OK(hash_parse_hex(&got, bytes_text(hex)));
+    CHECK(hash_equal(&h, &got));
+    CHECK_EQ(hash_parse_hex(&got, bytes_of(hex, 63)), -EINVAL);
+    CHECK_EQ(hash_parse_hex(&got, bytes_of(hex, 65)), -EINVAL);
+    hex[10] = 'g';
+    CHECK_EQ(hash_parse_hex(&got, bytes_text(hex)), -EINVAL);
+    CHECK_EQ(hash_parse_hex(&got, bytes_text("")), -EINVAL);
+}
+
+CHECK_MAIN

@@ -1,0 +1,124 @@
+/* Trees of every small size, their paths, and the growing tree. */
+#include "tests/check.h"
+
+#include "proto/merkle.h"
+#include "proto/refusal.h"
+#include "tests/support/wire.h"
+
+enum { MOST = 70 };
+
+static void leaves_of(struct hash leaves[MOST])
+{
+    for (unsigned i = 0; i < MOST; i++)
+        leaves[i] = hash_of(HASH_OP, bytes_of(&i, sizeof i));
+}
+
+/* The definition of RFC 6962, 2.1. */
+static struct hash defined(merkle_node node, const struct hash *l, size_t n)
+{
+    size_t k = 1;
+    struct hash a, b;
+
+    if (n == 1)
+        return *l;
+    while (2 * k < n)
+        k *= 2;
+    a = defined(node, l, k);
+    b = defined(node, l + k, n - k);
+    return node(&a, &b);
+}
+
+TEST(merkle_root_is_that_of_rfc_6962)
+{
+    struct hash leaves[MOST], root, wanted;
+    struct merkle m = {0};
+
+    leaves_of(leaves);
+    for (size_t n = 1; n <= MOST; n++) {
+        CHECK_OK(merkle_build(&m, leaves, n));
+        root = merkle_root(&m);
+        wanted = defined(merkle_blake, leaves, n);
+        CHECK(hash_equal(&root, &wanted));
+    }
+    merkle_free(&m);
+}
+
+TEST(merkle_path_leads_every_leaf_to_the_root_and_no_other_place)
+{
+    struct hash leaves[MOST], path[MERKLE_PATH_MAX], root, got;
+    struct merkle m = {0};
+
+    leaves_of(leaves);
+    for (size_t n = 1; n <= 33; n++) {
+        CHECK_OK(merkle_build(&m, leaves, n));
+        root = merkle_root(&m);
+        for (size_t i = 0; i < n; i++) {
+            size_t length = merkle_path(&m, i, path);
+
+            for (size_t at = 0; at <= n; at++) {
+                int r = merkle_climb(merkle_blake, leaves[i], at, n, path[0].b,
+                                     length, &got);
+
+                CHECK_EQ(!r && hash_equal(&got, &root), at == i);
+            }
+        }
+    }
+    merkle_free(&m);
+}
+
+TEST(merkle_climb_refuses_a_path_too_short_or_too_long)
+{
+    struct hash leaves[MOST], path[MERKLE_PATH_MAX + 1] = {0}, got;
+    struct merkle m = {0};
+
+    leaves_of(leaves);
+    for (size_t n = 1; n <= 33; n++) {
+        CHECK_OK(merkle_build(&m, leaves, n));
+        for (size_t i = 0; i < n; i++) {
+            size_t length = merkle_path(&m, i, path);
+
+            CHECK_REFUSED(merkle_climb(merkle_blake, leaves[i], i, n, path[0].b,
+                                       length + 1, &got),
+                          CHOIR_MALFORMED);
+            if (length)
+                CHECK_REFUSED(merkle_climb(merkle_blake, leaves[i], i, n,
+                                           path[0].b, length - 1, &got),
+                              CHOIR_MALFORMED);
+        }
+    }
+    merkle_free(&m);
+}
+
+TEST(merkle_climb_ends_for_the_largest_count)
+{
+    struct hash leaf = wire_hash(1), got;
+    uint8_t path[32 * 64] = {0};
+
+    CHECK_OK(merkle_climb(merkle_blake, leaf, 0, UINT64_MAX, path, 64, &got));
+    CHECK_REFUSED(
+        merkle_climb(merkle_blake, leaf, 0, UINT64_MAX, path, 32, &got),
+        CHOIR_MALFORMED);
+    CHECK_REFUSED(merkle_climb(merkle_blake, leaf, 0, 0, path, 0, &got),
+                  CHOIR_MALFORMED);
+}
+
+TEST(frontier_grows_to_the_root_of_rfc_6962)
+{
+    struct hash leaves[MOST], root, wanted;
+    struct frontier f;
+
+    leaves_of(leaves);
+    frontier_init(&f);
+    root = frontier_root(&f);
+    wanted = tree_empty();
+    CHECK(hash_equal(&root, &wanted));
+    for (size_t n = 1; n <= MOST; n++) {
+        frontier_add(&f, leaves[n - 1]);
+        root = frontier_root(&f);
+        wanted = defined(tree_node, leaves, n);
+        CHECK(hash_equal(&root, &wanted));
+        CHECK_EQ(f.size, n);
+    }
+}
+
+CHECK_MAIN
