@@ -126,19 +126,6 @@ static struct op *simple_op(enum message verb, uint64_t watch, bool credits,
     return op_new(0, &m);
 }
 
-/* Sets the broker's count for a queue; what is held is not told, so it sends
- * nothing anew. */
-static struct op *work_op(const struct standing *s)
-{
-    struct op original = {.verb = s->verb, .head = s->head};
-    struct msg m;
-
-    op_decode(&original, &m);
-    m.has &= ~FIELD_BIT(ITEMS);
-    msg_set_u(&m, FIELD_CREDIT, s->credit);
-    return op_new(0, &m);
-}
-
 /* What would open it need not be sent any more. */
 static void unqueue(struct asks *a, uint64_t id)
 {
@@ -153,7 +140,7 @@ static void unqueue(struct asks *a, uint64_t id)
     }
 }
 
-void asks_cancel(struct asks *a, uint64_t id)
+void asks_cancel(struct asks *a, struct wire *w, uint64_t id)
 {
     struct standing *s = standing_find(&a->standing, id);
 
@@ -162,13 +149,13 @@ void asks_cancel(struct asks *a, uint64_t id)
     unqueue(a, id);
     s->credit = 0;
     if (s->verb == MSG_WORK)
-        enqueue(a, work_op(s));
+        enqueue(a, standing_op(s, w));
     else if (s->verb != MSG_AWAIT)
         enqueue(a, simple_op(MSG_UNWATCH, id, false, 0));
     standing_remove(&a->standing, s);
 }
 
-void asks_credit(struct asks *a, uint64_t id, int64_t more)
+void asks_credit(struct asks *a, struct wire *w, uint64_t id, int64_t more)
 {
     struct standing *s = standing_find(&a->standing, id);
 
@@ -176,7 +163,7 @@ void asks_credit(struct asks *a, uint64_t id, int64_t more)
         return;
     s->credit = more < 0 ? 0 : s->credit + (uint64_t)more;
     if (s->verb == MSG_WORK)
-        enqueue(a, work_op(s));
+        enqueue(a, standing_op(s, w));
     else
         enqueue(a, simple_op(MSG_CREDIT, id, true, (uint64_t)more));
 }
@@ -286,8 +273,10 @@ static struct batch *batch_at(struct asks *a, uint64_t first)
     return NULL;
 }
 
-static void refuse(struct asks *a, struct wire *w, struct batch *b, int code)
+static void refuse(struct asks *a, struct wire *w, struct batch *b,
+                   const struct msg *item)
 {
+    int code = (int)msg_u(item, FIELD_OUTCOME);
     struct standing *s;
     struct op *op, *next;
 
@@ -298,7 +287,7 @@ static void refuse(struct asks *a, struct wire *w, struct batch *b, int code)
         s = op->standing ? standing_find(&a->standing, op->standing) : NULL;
         if (s)
             standing_end(&a->standing, s, w, code, NULL);
-        wire_outcome(w, op, MSG_REPLY, code, 0, NULL, NULL);
+        wire_outcome(w, op, MSG_REPLY, code, 0, item, NULL);
     }
     DL_DELETE(a->batches, b);
     a->under_way--;
@@ -327,7 +316,7 @@ static int turned_away(struct asks *a, struct wire *w, const struct msg *item)
     case CHOIR_BAD_SIGNATURE:
     case CHOIR_WRONG_LEDGER:
         return error_set(code, 0, "what=ask: %s", refusal_sentence(code));
-    default: refuse(a, w, b, code); return 0;
+    default: refuse(a, w, b, item); return 0;
     }
 }
 

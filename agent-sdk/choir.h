@@ -460,8 +460,8 @@ CHOIR_API CHOIR_MUST_CHECK int choir_send(struct choir *c,
 /* Let `more` further tasks come to a "work" request, on top of those its
  * "credit" field allowed, so that a worker decides how many it has in hand:
  * begin with as many as it runs at once, and add one when one is finished.
- * more < 0: no further ones. Kept across reconnects. A task that crosses with
- * this call on its way may come on top. CHOIR_NOT_FOUND: no such request. */
+ * more < 0: no further ones. Kept across reconnects. CHOIR_NOT_FOUND: no such
+ * request. */
 CHOIR_API int choir_credit(struct choir *c, uint64_t request, int64_t more);
 
 /* --- Events ---------------------------------------------------------------- */

@@ -252,9 +252,9 @@ static void op_take(struct engine *e, struct op *op)
 static void control_take(struct engine *e, const struct control *control)
 {
     if (control->is_cancel)
-        asks_cancel(e->asks, control->id);
+        asks_cancel(e->asks, &e->wire, control->id);
     else
-        asks_credit(e->asks, control->id, control->more);
+        asks_credit(e->asks, &e->wire, control->id, control->more);
 }
 
 static void interruption_look(struct choir *c)

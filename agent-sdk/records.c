@@ -366,7 +366,7 @@ static void refuse(struct records *r, struct wire *w, struct sent *s,
 
     for (uint32_t i = 0; i < s->count; i++) {
         if (s->ops[i])
-            wire_outcome(w, s->ops[i], MSG_DONE, code, 0, NULL, NULL);
+            wire_outcome(w, s->ops[i], MSG_DONE, code, 0, item, NULL);
         s->ops[i] = NULL;
     }
     r->draining = true;

@@ -95,8 +95,9 @@ void standings_free(struct standings *all)
 
 /* --- Opening, and opening again -------------------------------------------- */
 
-/* As many as fit into a head; the broker sends the others once more, and they
- * are known then. */
+/* The broker sends what is not told once more, at the cost of credit: so what
+ * crosses with this on its way is counted once, here and there. As many are
+ * told as fit into a head; the others are known when they come again. */
 enum { HELD_TOLD_MAX = 512 };
 
 static void put_held(const struct standing *s, struct wire *w, struct msg *m,
@@ -134,7 +135,7 @@ struct op *standing_op(struct standing *s, struct wire *w)
     }
     if (s->verb != MSG_AWAIT)
         msg_set_u(&m, FIELD_CREDIT, s->credit);
-    if (s->verb == MSG_WORK && s->opened)
+    if (s->verb == MSG_WORK)
         put_held(s, w, &m, &items);
     op = op_new(0, &m);
     buf_free(&items);
