@@ -55,7 +55,7 @@ static bool epoch_began(const struct answer *a, uint64_t *size)
         while (list_next(&at, &e)) {
             if (!bytes_equal(msg_b(&e, FIELD_NAME), bytes_text("epoch_began")))
                 continue;
-            *size = msg_u(&e, FIELD_REVISION);
+            *size = msg_u(&e, FIELD_LIMIT);
             return true;
         }
     }

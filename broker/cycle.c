@@ -614,6 +614,7 @@ static int say_welcome(struct cycle *c, struct connection *to)
     limit_put(&items, &n, "lease_ms_default",
               state_of(c)->rules.lease_ms_default);
     limit_put(&items, &n, "session_idle_s", c->config->session_idle_s);
+    limit_put(&items, &n, "epoch_began", state_of(c)->epoch_began);
     msg_init(&head, MSG_ITEM);
     msg_set_text(&head, FIELD_NAME, "head");
     msg_set_u(&head, FIELD_REVISION, core_size(c->core) - 1);

@@ -346,6 +346,7 @@ static int on_checkpoint(struct state *s, const struct evolve_op *o)
 static int on_new_epoch(struct state *s, const struct evolve_op *o)
 {
     s->epoch = msg_u(o->op, FIELD_EPOCH);
+    s->epoch_began = msg_u(o->op, FIELD_SIZE);
     return 0;
 }
 

@@ -42,6 +42,7 @@ static void facts_item(struct item *it, const struct state *s)
     item_u64(it, s->broker_seq);
     item_hash(it, &s->broker_prev);
     item_u64(it, s->checkpoint);
+    item_u64(it, s->epoch_began);
     for (size_t i = 0; i < RULE_COUNT; i++) {
         uint64_t value = rule_value(&s->rules, i);
 
@@ -200,11 +201,13 @@ static int facts_load(struct state *s, struct bytes record)
     said.broker_seq = cursor_u64(&at);
     load_hash(&at, &said.broker_prev);
     said.checkpoint = cursor_u64(&at);
+    said.epoch_began = cursor_u64(&at);
     if (rules_load(&said.rules, &at) || tree_load(&said.tree, &at) ||
         said.size == 0)
         return CHOIR_MALFORMED;
     s->ledger = said.ledger;
     s->epoch = said.epoch;
+    s->epoch_began = said.epoch_began;
     s->size = said.size;
     s->time = said.time;
     s->broker_seq = said.broker_seq;

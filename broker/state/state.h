@@ -34,6 +34,7 @@ struct state {
     struct digest digest;
     struct hash ledger;
     uint64_t epoch;
+    uint64_t epoch_began; /* entries there were when it did */
     uint64_t size; /* entries evolved */
     uint64_t time; /* of the last */
     struct frontier tree;

@@ -608,7 +608,7 @@ static void hello_hear(struct standin *s)
     msg_encode(&item, &items);
     msg_init(&item, MSG_ITEM);
     msg_set_text(&item, FIELD_NAME, "epoch_began");
-    msg_set_u(&item, FIELD_REVISION, s->epoch_began);
+    msg_set_u(&item, FIELD_LIMIT, s->epoch_began);
     msg_encode(&item, &items);
     msg_init(&m, MSG_WELCOME);
     msg_set_hash(&m, FIELD_CHALLENGE, &s->challenge);

@@ -223,7 +223,7 @@ TEST(rules_start_with_their_defaults_and_the_digest_does_not_name_those)
     s->size = 1;
     save(s, &saved);
     CHECK_EQ(saved.count, 1);
-    CHECK_EQ(saved.v[0].n, 1 + 32 + 4 * 8 + 32 + 8 + 1 + 8);
+    CHECK_EQ(saved.v[0].n, 1 + 32 + 4 * 8 + 32 + 2 * 8 + 1 + 8);
     records_free(&saved);
     state_destroy(&s);
 }
