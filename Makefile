@@ -63,7 +63,7 @@ FUZZ     := $(filter-out replay_main,$(notdir $(basename \
 MAN      := $(patsubst docs/man/%.scd,$(BUILD)/man/%,$(wildcard docs/man/*.scd))
 
 CHOIRD   := $(if $(wildcard broker/main.c),$(BUILD)/choird)
-CHOIR    := $(if $(TOOLS),$(BUILD)/choir)
+CHOIR    := $(if $(wildcard tools/choir.c),$(BUILD)/choir)
 LIBCHOIR := $(if $(SDK),$(BUILD)/$(SONAME) $(BUILD)/libchoir.so \
               $(BUILD)/libchoir.a $(BUILD)/choir.pc)
 FAILPOINT := $(if $(CHOIRD),failpoint)

@@ -1,0 +1,99 @@
+/* Offline proof that a ledger's files are what a broker wrote: every byte,
+ * signature, tree and chain of docs/ledger-format.md. Uses proto/ alone,
+ * nothing of the broker, and writes nothing. */
+#ifndef CHOIR_TOOLS_VERIFY_H
+#define CHOIR_TOOLS_VERIFY_H
+
+#include <stdio.h>
+
+#include "proto/record.h"
+
+enum { VERIFY_WHY = 400 };
+
+struct verify_place {
+    uint64_t segment, offset, index;
+};
+
+struct verify_counts {
+    uint64_t segments, bytes, groups, entries, bundles;
+    uint64_t payloads, payload_bytes;
+    uint64_t agents, sessions, checkpoints;
+};
+
+struct verify_report {
+    struct verify_counts counts;
+    struct hash ledger, root; /* of the tree over all entries */
+    uint8_t broker_key[KEY_PUBLIC_BYTES];
+    bool pinned; /* and it is the one that was given */
+    uint64_t epoch, first_time, last_time;
+    bool sealed;
+    uint64_t tail_bytes; /* behind the end, never known durable */
+    bool snapshot;
+    uint64_t snapshot_size;
+    /* When it failed. in: "segment-0000000001", "seal", ... */
+    char in[32], why[VERIFY_WHY];
+    struct verify_place at;
+};
+
+/* dir: a data directory or a copy of one. key: the broker's, 32 bytes, or
+ * NULL. 0; CHOIR_BROKEN, and the report says where and why; negative errno
+ * (cannot be read; why says what). */
+int verify_ledger(const char *dir, const uint8_t *key,
+                  struct verify_report *report);
+
+/* What was checked, or what is wrong, for a person. */
+void verify_print(const struct verify_report *report, int result, FILE *out);
+
+/* 64 hex digits, or a file that holds them or an identity's or invitation's
+ * armour. 0 or -EINVAL, -errno. */
+int verify_key_read(const char *text, uint8_t key[KEY_PUBLIC_BYTES]);
+
+/* --- verify_rules.c: who may say what ------------------------------------ */
+
+struct rules;
+
+/* key: as above. counts, why: borrowed, filled in. */
+struct rules *rules_new(const uint8_t *key, struct verify_counts *counts,
+                        char why[VERIFY_WHY]);
+void rules_destroy(struct rules **self_p);
+/* The next entry. Signatures are checked in batches, on as many cores as
+ * there are: *at may be an earlier entry's when it fails. 0; CHOIR_BROKEN
+ * with why and *at; -ENOMEM. */
+int rules_entry(struct rules *r, const struct entry *e,
+                struct verify_place *at);
+/* What is still under way. The same. */
+int rules_settle(struct rules *r, struct verify_place *at);
+/* Zeros before the first entry. */
+struct hash rules_ledger(const struct rules *r);
+const uint8_t *rules_broker_key(const struct rules *r);
+struct hash rules_root(const struct rules *r);
+
+/* --- verify_signatures.c ------------------------------------------------- */
+
+struct signatures;
+
+struct signatures *signatures_new(void);
+void signatures_destroy(struct signatures **self_p);
+/* Copies all. 0; CHOIR_BROKEN (*at: of the first that is wrong); -ENOMEM. */
+int signatures_add(struct signatures *s, const uint8_t *key,
+                   const struct hash *ledger, struct bytes header,
+                   const uint8_t *signature, struct verify_place *at);
+int signatures_settle(struct signatures *s, struct verify_place *at);
+
+/* --- verify_snapshot.c --------------------------------------------------- */
+
+struct snapshot_claim {
+    bool there;
+    uint64_t size;
+    struct hash ledger, group, root;
+};
+
+/* Container and facts. 0 (also when there is none); CHOIR_BROKEN with why;
+ * negative errno with why. */
+int verify_snapshot(const char *dir, struct snapshot_claim *claim,
+                    char why[VERIFY_WHY]);
+/* A whole file; its bytes are the caller's (free). Negative errno. */
+int verify_file_read(const char *dir, const char *name, uint8_t **bytes,
+                     size_t *n);
+
+#endif
