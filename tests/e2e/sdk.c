@@ -1,0 +1,530 @@
+/* The library and the daemon together, while one of them is killed, replaced
+ * or set back. */
+#include <choir.h>
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/check.h"
+
+static char dir[256], data_dir[300];
+static char url[128]; /* the port it got is kept over restarts */
+static pid_t broker;
+
+static bool ready(const char *path)
+{
+    char line[1024], *at;
+    bool is = false;
+    FILE *f = fopen(path, "r");
+
+    while (f && fgets(line, sizeof line, f)) {
+        at = strstr(line, "url=tcp");
+        if (at)
+            sscanf(at, "url=%127s", url);
+        is = is || strstr(line, "event=ready");
+    }
+    if (f)
+        fclose(f);
+    return is;
+}
+
+static void broker_start(void)
+{
+    char path[300];
+
+    snprintf(path, sizeof path, "%s/choird.log", dir);
+    unlink(path);
+    broker = fork();
+    if (broker == 0) {
+        if (!freopen(path, "w", stderr))
+            _exit(126);
+        execlp("choird", "choird", "--data", data_dir, "--listen", url, NULL);
+        _exit(127);
+    }
+    for (int i = 0; i < 5000 && !ready(path); i++)
+        usleep(1000);
+    if (!ready(path))
+        fail_msg("choird did not start, see %s", path);
+}
+
+static void broker_end(int signal_number)
+{
+    kill(broker, signal_number);
+    waitpid(broker, NULL, 0);
+}
+
+static void broker_bounce(void)
+{
+    broker_end(SIGKILL);
+    broker_start();
+}
+
+static void begin(void)
+{
+    const char *tmp = getenv("CHOIR_TMP");
+    char store[300];
+
+    snprintf(dir, sizeof dir, "%s/e2e.XXXXXX", tmp ? tmp : "/tmp");
+    CHECK(mkdtemp(dir) != NULL);
+    snprintf(data_dir, sizeof data_dir, "%s/data", dir);
+    snprintf(store, sizeof store, "%s/store", dir);
+    setenv("CHOIR_CONFIG", store, 1);
+    setenv("CHOIR_DATA", data_dir, 1);
+    strcpy(url, "tcp://127.0.0.1:*");
+    broker_start();
+}
+
+static void end(void)
+{
+    char command[300];
+
+    broker_end(SIGTERM);
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    CHECK_OK(system(command));
+}
+
+static void run(const char *format, ...)
+{
+    char command[1024];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(command, sizeof command, format, args);
+    va_end(args);
+    if (system(command))
+        fail_msg("%s", command);
+}
+
+static struct choir *agent(const char *name)
+{
+    struct choir_options o = CHOIR_OPTIONS_INIT;
+    struct choir *c;
+
+    o.name = name;
+    o.timeout_ms = 15000;
+    if (choir_open(&o, &c))
+        fail_msg("%s: %s", name, choir_error_text());
+    return c;
+}
+
+static int open_as(const char *name, unsigned flags)
+{
+    struct choir_options o = CHOIR_OPTIONS_INIT;
+    struct choir *c;
+    int r;
+
+    o.name = name;
+    o.flags = flags;
+    r = choir_open(&o, &c);
+    choir_close(&c);
+    return r;
+}
+
+static size_t versions_of(struct choir *c, const char *key)
+{
+    struct choir_event *e;
+    uint64_t from = 0;
+    size_t n = 0;
+
+    do {
+        if (choir_log(c, key, from, &e))
+            fail_msg("%s", choir_error_text());
+        n += choir_event_count(e, "items");
+        from = choir_event_uint(e, "prev");
+        choir_event_free(&e);
+    } while (from);
+    return n;
+}
+
+/* --- Killed ------------------------------------------------------------------- */
+
+enum { WRITERS = 3, STEPS = 60, KILLS = 4 };
+
+struct writer {
+    pthread_t thread;
+    struct choir *c;
+    char key[16];
+    volatile int steps;
+    char trouble[512];
+};
+
+/* Only we write this key, so every conflict would be a double effect. */
+static void *write_steps(void *arg)
+{
+    struct writer *w = arg;
+    uint64_t revision = 0;
+
+    for (int i = 0; i < STEPS; i++) {
+        char value[16];
+        int n = snprintf(value, sizeof value, "%d", i);
+
+        if (choir_put_if(w->c, w->key, value, (size_t)n, revision, &revision)) {
+            snprintf(w->trouble, sizeof w->trouble, "%s", choir_error_text());
+            return NULL;
+        }
+        w->steps = i + 1;
+    }
+    return NULL;
+}
+
+TEST(a_broker_that_is_killed_loses_nothing_and_doubles_nothing)
+{
+    struct writer writers[WRITERS] = {{0}};
+
+    begin();
+    for (int i = 0; i < WRITERS; i++) {
+        struct writer *w = &writers[i];
+
+        snprintf(w->key, sizeof w->key, "writer-%d", i);
+        w->c = agent(w->key);
+        pthread_create(&w->thread, NULL, write_steps, w);
+    }
+    for (int i = 0; i < KILLS; i++) {
+        int target = (i + 1) * STEPS / (KILLS + 1);
+
+        while (writers[0].steps < target && !writers[0].trouble[0])
+            usleep(500);
+        broker_bounce();
+    }
+    for (int i = 0; i < WRITERS; i++) {
+        struct writer *w = &writers[i];
+
+        pthread_join(w->thread, NULL);
+        CHECK_STR(w->trouble, "");
+        CHECK_EQ(versions_of(w->c, w->key), STEPS);
+        choir_close(&w->c);
+    }
+    end();
+}
+
+TEST(what_is_under_way_when_the_broker_dies_happens_once)
+{
+    enum { N = 1500 };
+    uint64_t *requests = calloc(N, sizeof *requests);
+    struct choir_event *e;
+    struct choir *c;
+    size_t listed = 0;
+    char after[64] = "";
+
+    begin();
+    c = agent("ada");
+    for (int i = 0; i < N; i++) {
+        struct choir_request *r = choir_request_new(c, "put");
+        char key[16];
+
+        snprintf(key, sizeof key, "k%06d", i);
+        choir_request_text(r, "key", key);
+        choir_request_slot(r, "v", 1, NULL);
+        CHECK_OK(choir_send(c, &r, 15000, &requests[i]));
+        if (i % 500 == 250)
+            broker_bounce();
+    }
+    for (int i = 0; i < N; i++) {
+        CHECK_OK(choir_wait(c, requests[i], 15000, &e));
+        CHECK_OK(choir_event_code(e));
+        choir_event_free(&e);
+    }
+    for (bool more = true; more;) {
+        CHECK_OK(choir_list(c, "k", after[0] ? after : NULL, 0, &e));
+        for (size_t i = 0; i < choir_event_count(e, "items"); i++) {
+            const struct choir_event *item = choir_event_item(e, "items", i);
+
+            CHECK_EQ(choir_event_uint(item, "created"),
+                     choir_event_uint(item, "revision"));
+            listed++;
+        }
+        more = choir_event_has(e, "after");
+        if (more)
+            strcpy(after, choir_event_text(e, "after"));
+        choir_event_free(&e);
+    }
+    CHECK_EQ(listed, N);
+    choir_close(&c);
+    free(requests);
+    end();
+}
+
+TEST(a_watch_goes_on_through_kills_with_each_revision_once)
+{
+    enum { N = 400 };
+    struct choir *ada, *bob;
+    struct choir_event *e;
+    uint64_t watch, last = 0;
+    int seen = 0, caught_up = 0;
+
+    begin();
+    ada = agent("ada");
+    bob = agent("bob");
+    CHECK_OK(choir_watch(bob, "k", 1, &watch));
+    for (int i = 0; i < N; i++) {
+        CHECK_OK(choir_put(ada, "key", "v", 1, NULL));
+        CHECK_OK(choir_put(ada, "other", "v", 1, NULL));
+        if (i % 150 == 100)
+            broker_bounce();
+    }
+    while (seen < N) {
+        if (choir_wait(bob, watch, 10000, &e))
+            fail_msg("%d of %d: %s", seen, N, choir_error_text());
+        if (strcmp(choir_event_name(e), "change") == 0) {
+            CHECK(choir_event_uint(e, "revision") > last);
+            last = choir_event_uint(e, "revision");
+            CHECK_EQ(choir_event_count(e, "items"), 1);
+            seen++;
+        } else {
+            CHECK_STR(choir_event_name(e), "caught_up");
+            caught_up++;
+        }
+        choir_event_free(&e);
+    }
+    CHECK_EQ(caught_up, 1);
+    choir_close(&ada);
+    choir_close(&bob);
+    end();
+}
+
+/* --- Leases -------------------------------------------------------------------- */
+
+static uint64_t submit_short(struct choir *c, const char *queue)
+{
+    struct choir_request *r = choir_request_new(c, "submit");
+    struct choir_event *e;
+    uint64_t task;
+
+    choir_request_text(r, "queue", queue);
+    choir_request_slot(r, "think", 5, NULL);
+    choir_request_uint(r, "lease_ms", 300);
+    choir_request_uint(r, "backoff_ms", 10);
+    if (choir_call(c, &r, 5000, &e))
+        fail_msg("%s", choir_error_text());
+    task = choir_event_uint(e, "revision");
+    choir_event_free(&e);
+    return task;
+}
+
+TEST(a_lease_lives_while_its_holder_is_busy_and_the_broker_is_killed)
+{
+    struct choir_event *task, *e;
+    struct choir *c;
+    uint64_t id;
+
+    begin();
+    c = agent("ada");
+    id = submit_short(c, "q");
+    CHECK_OK(choir_work(c, "q", 5000, &task));
+    usleep(700000); /* a model call: more than two leases long */
+    CHECK(choir_task_held(c, task));
+    broker_bounce();
+    usleep(700000);
+    CHECK(choir_task_held(c, task));
+    CHECK_EQ(choir_event_uint(task, "attempt"), 1);
+    CHECK_OK(choir_complete(c, task, "done", 4));
+    CHECK_OK(choir_result(c, id, 5000, &e));
+    CHECK_EQ(choir_event_uint(e, "state"), CHOIR_TASK_COMPLETED);
+    CHECK_EQ(choir_event_uint(e, "attempt"), 1);
+    choir_event_free(&e);
+    choir_event_free(&task);
+    choir_close(&c);
+    end();
+}
+
+TEST(a_cancelled_task_is_told_to_its_worker_and_fenced)
+{
+    struct choir_request *r;
+    struct choir_event *task;
+    struct choir *ada, *bob;
+
+    begin();
+    ada = agent("ada");
+    bob = agent("bob");
+    uint64_t id = submit_short(ada, "q");
+    CHECK_OK(choir_work(bob, "q", 5000, &task));
+    r = choir_request_new(ada, "cancel");
+    choir_request_uint(r, "task", id);
+    CHECK_OK(choir_call(ada, &r, 5000, NULL));
+    for (int i = 0; i < 2000 && choir_task_held(bob, task); i++)
+        usleep(1000);
+    CHECK_NOT(choir_task_held(bob, task));
+    CHECK_REFUSED(choir_complete(bob, task, "x", 1), CHOIR_FENCED);
+    choir_event_free(&task);
+    choir_close(&ada);
+    choir_close(&bob);
+    end();
+}
+
+TEST(a_worker_has_as_many_tasks_in_hand_as_it_asked_for)
+{
+    struct choir_request *r;
+    struct choir_event *e;
+    struct choir *c;
+    uint64_t work;
+    unsigned tasks = 0;
+
+    begin();
+    c = agent("ada");
+    for (int i = 0; i < 8; i++)
+        CHECK_OK(choir_submit(c, "q", "t", 1, NULL));
+    r = choir_request_new(c, "work");
+    choir_request_text(r, "queue", "q");
+    choir_request_uint(r, "credit", 2);
+    CHECK_OK(choir_send(c, &r, 5000, &work));
+    while (tasks < 8) {
+        CHECK_OK(choir_wait(c, work, 5000, &e));
+        if (strcmp(choir_event_name(e), "task") == 0) {
+            tasks++;
+            CHECK_OK(choir_complete(c, e, "", 0));
+            CHECK_OK(choir_credit(c, work, 1));
+        }
+        choir_event_free(&e);
+    }
+    CHECK_OK(choir_cancel(c, work));
+    CHECK_OK(choir_submit(c, "q", "t", 1, NULL));
+    CHECK_REFUSED(choir_next(c, 50, &e), CHOIR_TIMEOUT);
+    choir_close(&c);
+    end();
+}
+
+TEST(tasks_that_were_not_asked_for_stay_with_the_broker)
+{
+    struct choir_request *r;
+    struct choir_event *e;
+    struct choir *c;
+    uint64_t work;
+    int tasks = 0;
+
+    begin();
+    c = agent("ada");
+    for (int i = 0; i < 5; i++)
+        CHECK_OK(choir_submit(c, "q", "t", 1, NULL));
+    r = choir_request_new(c, "work");
+    choir_request_text(r, "queue", "q");
+    choir_request_uint(r, "credit", 1);
+    CHECK_OK(choir_send(c, &r, 5000, &work));
+    while (choir_wait(c, work, tasks ? 100 : 5000, &e) == 0) {
+        tasks += strcmp(choir_event_name(e), "task") == 0;
+        choir_event_free(&e);
+    }
+    CHECK_EQ(tasks, 1);
+    broker_bounce(); /* it is asked for again, and told what is held */
+    CHECK_REFUSED(choir_wait(c, work, 700, &e), CHOIR_TIMEOUT);
+    CHECK_OK(choir_credit(c, work, 2));
+    while (choir_wait(c, work, tasks < 3 ? 5000 : 100, &e) == 0) {
+        tasks += strcmp(choir_event_name(e), "task") == 0;
+        choir_event_free(&e);
+    }
+    CHECK_EQ(tasks, 3);
+    choir_close(&c);
+    end();
+}
+
+/* --- Identity -------------------------------------------------------------------- */
+
+TEST(processes_that_enrol_at_once_become_one_agent)
+{
+    enum { N = 5 };
+    char ids[N][65];
+    int fds[2];
+
+    begin();
+    CHECK_OK(pipe(fds));
+    for (int i = 0; i < N; i++) {
+        if (fork() == 0) {
+            struct choir_options o = CHOIR_OPTIONS_INIT;
+            struct choir *c;
+
+            o.name = "ada";
+            if (choir_open(&o, &c) ||
+                write(fds[1], choir_agent_id(c), 64) != 64)
+                _exit(1);
+            choir_close(&c);
+            _exit(0);
+        }
+    }
+    for (int i = 0; i < N; i++) {
+        int status;
+
+        CHECK(waitpid(-1, &status, 0) > 0);
+        CHECK_EQ(status, 0);
+        CHECK_EQ(read(fds[0], ids[i], 64), 64);
+        ids[i][64] = 0;
+        CHECK_STR(ids[i], ids[0]);
+    }
+    close(fds[0]);
+    close(fds[1]);
+    end();
+}
+
+TEST(another_broker_at_the_same_address_is_refused)
+{
+    struct choir_options o = CHOIR_OPTIONS_INIT;
+    char identity[300];
+    struct choir *c;
+
+    begin();
+    c = agent("ada");
+    snprintf(identity, sizeof identity, "%s", choir_identity_path(c));
+    choir_close(&c);
+    broker_end(SIGTERM);
+    snprintf(data_dir, sizeof data_dir, "%s/other", dir);
+    broker_start();
+    o.identity_path = identity;
+    CHECK_REFUSED(choir_open(&o, &c), CHOIR_WRONG_BROKER);
+    end();
+}
+
+TEST(a_ledger_set_back_is_refused_until_the_operator_accepts_it)
+{
+    struct choir *c;
+
+    begin();
+    c = agent("ada");
+    CHECK_OK(choir_put(c, "k", "1", 1, NULL));
+    choir_close(&c);
+    broker_end(SIGTERM);
+    run("cp -a %s %s/old", data_dir, dir);
+    broker_start();
+    c = agent("ada");
+    CHECK_OK(choir_put(c, "k", "2", 1, NULL));
+    CHECK_OK(choir_put(c, "k", "3", 1, NULL));
+    choir_close(&c);
+    broker_end(SIGTERM);
+    run("rm -rf %s && mv %s/old %s", data_dir, dir, data_dir);
+    broker_start();
+    CHECK_REFUSED(open_as("ada", 0), CHOIR_LEDGER_BEHIND);
+    CHECK_OK(open_as("ada", CHOIR_ACCEPT_EPOCH));
+    CHECK_OK(open_as("ada", 0));
+    end();
+}
+
+/* --- Examples -------------------------------------------------------------------- */
+
+TEST(the_examples_do_what_they_say)
+{
+    const char *build = getenv("CHOIR_BUILD");
+    struct choir_event *e;
+    struct choir *c;
+    uint64_t task;
+    size_t n;
+
+    if (!build)
+        build = "build";
+    begin();
+    run("cd %s && for i in 1 2 3; do %s/examples/counter count 20 >$i.out & "
+        "done; wait; cat ?.out | sort -n | tail -n 1 | grep -q '^60 '",
+        dir, build[0] == '/' ? build : "$OLDPWD/build");
+    c = agent("ada");
+    CHECK_EQ(versions_of(c, "count"), 60);
+    CHECK_OK(choir_submit(c, "jobs", "hello", 5, &task));
+    run("%s/examples/worker jobs 1 >/dev/null", build);
+    CHECK_OK(choir_result(c, task, 5000, &e));
+    CHECK_MEM(choir_event_value(e, &n), "HELLO", 5);
+    choir_event_free(&e);
+    run("%s/examples/watcher answers/ 1 1 | grep -q '= HELLO$'", build);
+    choir_close(&c);
+    end();
+}
+
+CHECK_MAIN
