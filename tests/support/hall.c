@@ -1,0 +1,268 @@
+/* The edge's part, played by lists. */
+#include "tests/support/hall.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "proto/refusal.h"
+
+static void must(int r, const char *what)
+{
+    if (r == 0)
+        return;
+    fprintf(stderr, "hall: %s: %d\n", what, r);
+    abort();
+}
+
+/* --- Transport ----------------------------------------------------------- */
+
+static void keep_items(struct guest *g, struct bytes frame)
+{
+    const uint8_t *key = core_key(g->hall->rig.core)->public_key;
+    struct answer a;
+    struct msg item;
+    struct buf *kept;
+    int r;
+
+    g->frames = realloc(g->frames, (g->frame_count + 1) * sizeof *g->frames);
+    kept = &g->frames[g->frame_count++];
+    *kept = (struct buf){0};
+    buf_put(kept, frame.p, frame.n);
+    must(answer_open(&a, buf_bytes(kept)), "answer_open");
+    must(answer_verify(&a, key), "answer_verify");
+    while ((r = answer_next(&a, &item)) == 0) {
+        if (g->count == g->cap) {
+            g->cap = g->cap ? 2 * g->cap : 16;
+            g->items = realloc(g->items, g->cap * sizeof *g->items);
+        }
+        g->items[g->count] = malloc(sizeof item);
+        *g->items[g->count++] = item;
+    }
+    must(r == CHOIR_NOT_FOUND ? 0 : r, "answer_next");
+}
+
+static void transport_send(void *arg, struct connection *c, struct bytes frame)
+{
+    struct hall *h = arg;
+
+    h->frames++;
+    keep_items(c->peer, frame);
+}
+
+static uint64_t transport_backlog(void *arg, struct connection *c)
+{
+    (void)arg;
+    return ((struct guest *)c->peer)->backlog;
+}
+
+static void transport_cut(void *arg, struct connection *c, const char *why)
+{
+    (void)arg;
+    (void)why;
+    ((struct guest *)c->peer)->cut = true;
+}
+
+/* --- Hall ---------------------------------------------------------------- */
+
+static void cycle_make(struct hall *h)
+{
+    struct cycle_options o = {
+        .core = h->rig.core,
+        .env = h->rig.env,
+        .config = h->rig.config,
+        .transport = {h, transport_send, transport_backlog, transport_cut},
+    };
+
+    h->cycle = cycle_new(&o);
+    must(h->cycle ? 0 : -1, "cycle_new");
+    cycle_begin(h->cycle);
+}
+
+void hall_open(struct hall *h)
+{
+    *h = (struct hall){0};
+    rig_open(&h->rig);
+    cycle_make(h);
+}
+
+void hall_close(struct hall *h)
+{
+    while (h->guests)
+        guest_free(h->guests);
+    cycle_destroy(&h->cycle);
+    rig_close(&h->rig);
+}
+
+void hall_restart(struct hall *h, bool clean)
+{
+    for (struct guest *g = h->guests; g; g = g->in_hall)
+        guest_disconnect(g);
+    cycle_destroy(&h->cycle);
+    must(rig_reopen(&h->rig, clean), h->rig.trouble);
+    cycle_make(h);
+}
+
+void hall_turn(struct hall *h)
+{
+    must(cycle_end(h->cycle), "cycle_end");
+    cycle_begin(h->cycle);
+}
+
+void hall_settle(struct hall *h)
+{
+    do
+        hall_turn(h);
+    while (cycle_next(h->cycle) <= env_steady_us(h->rig.env));
+}
+
+void hall_pass(struct hall *h, uint64_t ms)
+{
+    must(cycle_end(h->cycle), "cycle_end");
+    env_sim_advance_us(h->rig.env, ms * 1000);
+    cycle_begin(h->cycle); /* a cycle's time is that of its beginning */
+    hall_settle(h);
+}
+
+/* --- Guests -------------------------------------------------------------- */
+
+void guest_join(struct hall *h, struct guest *g, const char *name,
+                unsigned rights)
+{
+    *g = (struct guest){.hall = h, .in_hall = h->guests};
+    must(cycle_end(h->cycle), "cycle_end");
+    actor_join(&h->rig, &g->actor, name, "*", rights);
+    cycle_begin(h->cycle);
+    h->guests = g;
+    guest_connect(g);
+}
+
+void guest_connect(struct guest *g)
+{
+    g->connection =
+        cycle_connect(g->hall->cycle, g->actor.number, 0, &g->actor.challenge);
+    must(g->connection ? 0 : -1, "cycle_connect");
+    g->connection->peer = g;
+}
+
+void guest_disconnect(struct guest *g)
+{
+    if (g->connection)
+        cycle_disconnect(g->hall->cycle, g->connection);
+    g->connection = NULL;
+}
+
+void guest_forget(struct guest *g)
+{
+    for (size_t i = 0; i < g->frame_count; i++)
+        buf_free(&g->frames[i]);
+    for (size_t i = 0; i < g->count; i++)
+        free(g->items[i]);
+    free(g->frames);
+    free(g->items);
+    g->frames = NULL;
+    g->items = NULL;
+    g->frame_count = g->count = g->cap = g->next = 0;
+}
+
+void guest_free(struct guest *g)
+{
+    struct guest **at = &g->hall->guests;
+
+    while (*at != g)
+        at = &(*at)->in_hall;
+    *at = g->in_hall;
+    guest_disconnect(g);
+    guest_forget(g);
+    actor_free(&g->actor);
+}
+
+int guest_resend(struct guest *g)
+{
+    return cycle_take(g->hall->cycle, g->connection,
+                      buf_bytes(&g->actor.frame));
+}
+
+int guest_do_n(struct guest *g, struct msg *op, const struct bytes *values,
+               size_t n)
+{
+    actor_sign(&g->hall->rig, &g->actor, op, values, n);
+    return guest_resend(g);
+}
+
+int guest_do(struct guest *g, struct msg *op, const char *value)
+{
+    struct bytes v = bytes_text(value);
+
+    return guest_do_n(g, op, &v, value ? 1 : 0);
+}
+
+int guest_put(struct guest *g, const char *key, const char *value)
+{
+    struct msg m;
+
+    msg_init(&m, MSG_PUT);
+    msg_set_text(&m, FIELD_SPACE, "main");
+    msg_set_text(&m, FIELD_KEY, key);
+    return guest_do(g, &m, value);
+}
+
+uint64_t guest_ask(struct guest *g, const struct msg *op)
+{
+    struct actor *a = &g->actor;
+    const struct state *s = rig_state(&g->hall->rig);
+    struct bundle_facts facts = {
+        .kind = BUNDLE_ASK,
+        .ledger = s->ledger,
+        .agent = a->id,
+        .session = a->session,
+        .first_seq = ++a->asks,
+        .answered = a->answered,
+        .epoch = s->epoch,
+        .time = env_wall_us(g->hall->rig.env),
+    };
+    struct buf head = {0}, frame = {0};
+    struct hash hash;
+
+    bundle_begin(&a->writer);
+    msg_encode(op, &head);
+    must(bundle_add(&a->writer, buf_bytes(&head), (struct bytes){0}), "add");
+    must(bundle_finish(&a->writer, &facts, &a->key, &frame, &hash), "finish");
+    must(cycle_take(g->hall->cycle, g->connection, buf_bytes(&frame)),
+         "cycle_take");
+    buf_free(&head);
+    buf_free(&frame); /* whatever is kept must be a copy */
+    return a->asks;
+}
+
+const struct msg *guest_reply(struct guest *g, const struct msg *op)
+{
+    uint64_t number = guest_ask(g, op);
+
+    hall_settle(g->hall);
+    for (size_t i = 0; i < g->count; i++) {
+        if (g->items[i]->verb == MSG_REPLY &&
+            msg_u(g->items[i], FIELD_ASK) == number)
+            return g->items[i];
+    }
+    return NULL;
+}
+
+const struct msg *guest_item(struct guest *g, enum message verb)
+{
+    for (size_t i = g->next; i < g->count; i++) {
+        if (g->items[i]->verb != verb)
+            continue;
+        g->next = i + 1;
+        return g->items[i];
+    }
+    return NULL;
+}
+
+size_t guest_items(const struct guest *g, enum message verb)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < g->count; i++)
+        n += g->items[i]->verb == verb;
+    return n;
+}

@@ -1,0 +1,67 @@
+/* A whole broker without sockets: a rig with a cycle on it, and guests whose
+ * connections are lists of the items they were sent. Every frame that leaves
+ * is opened and verified as an SDK would. */
+#ifndef CHOIR_TESTS_SUPPORT_HALL_H
+#define CHOIR_TESTS_SUPPORT_HALL_H
+
+#include "broker/cycle.h"
+#include "tests/support/rig.h"
+
+struct guest {
+    struct actor actor;
+    struct connection *connection;
+    struct hall *hall;
+    struct msg **items; /* what arrived, in order */
+    size_t count, cap, next;
+    struct buf *frames;
+    size_t frame_count;
+    uint64_t backlog; /* what its transport says */
+    bool cut;
+    struct guest *in_hall;
+};
+
+struct hall {
+    struct rig rig;
+    struct cycle *cycle;
+    struct guest *guests;
+    unsigned long frames;
+};
+
+void hall_open(struct hall *h);
+void hall_close(struct hall *h);
+/* The broker stops, as in a crash or cleanly, and starts again; every guest is
+ * disconnected. */
+void hall_restart(struct hall *h, bool clean);
+/* One cycle with what was sent since the last. */
+void hall_turn(struct hall *h);
+/* Cycles until nothing is left to do at once. */
+void hall_settle(struct hall *h);
+
+/* Let time pass, then settle. */
+void hall_pass(struct hall *h, uint64_t ms);
+
+/* Enrolled, with a session, connected. rights in every space. */
+void guest_join(struct hall *h, struct guest *g, const char *name,
+                unsigned rights);
+void guest_connect(struct guest *g);
+void guest_disconnect(struct guest *g);
+void guest_free(struct guest *g);
+
+/* Send; the turn is the caller's. What cycle_take says. */
+int guest_do(struct guest *g, struct msg *op, const char *value);
+int guest_do_n(struct guest *g, struct msg *op, const struct bytes *values,
+               size_t n);
+int guest_put(struct guest *g, const char *key, const char *value);
+int guest_resend(struct guest *g);
+/* An ask; returns its number. */
+uint64_t guest_ask(struct guest *g, const struct msg *op);
+/* Ask, settle, and the reply. */
+const struct msg *guest_reply(struct guest *g, const struct msg *op);
+
+/* The next item with that verb that has not been looked at, or NULL; those in
+ * between stay. Borrowed until guest_forget. */
+const struct msg *guest_item(struct guest *g, enum message verb);
+size_t guest_items(const struct guest *g, enum message verb);
+void guest_forget(struct guest *g);
+
+#endif

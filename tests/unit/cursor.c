@@ -1,0 +1,316 @@
+#include "proto/refusal.h"
+#include "tests/check.h"
+#include "tests/support/hall.h"
+
+enum { ALL = 127 };
+
+static struct hall hall;
+static struct guest ada, bob;
+
+static void begin(void)
+{
+    hall_open(&hall);
+    guest_join(&hall, &ada, "ada", ALL);
+    guest_join(&hall, &bob, "bob", ALL);
+}
+
+static uint64_t size(void)
+{
+    return rig_state(&hall.rig)->size;
+}
+
+static struct msg watch(const char *prefix, uint64_t revision, uint64_t credit)
+{
+    struct msg m;
+
+    msg_init(&m, MSG_WATCH);
+    msg_set_u(&m, FIELD_WATCH, 1);
+    msg_set_text(&m, FIELD_SPACE, "main");
+    msg_set_text(&m, FIELD_PREFIX, prefix);
+    msg_set_u(&m, FIELD_REVISION, revision);
+    msg_set_u(&m, FIELD_CREDIT, credit);
+    return m;
+}
+
+static int watch_from(struct guest *g, const char *prefix, uint64_t revision,
+                      uint64_t credit)
+{
+    struct msg m = watch(prefix, revision, credit);
+
+    return (int)msg_u(guest_reply(g, &m), FIELD_OUTCOME);
+}
+
+static void give_credit(struct guest *g, uint64_t credit)
+{
+    struct msg m;
+
+    msg_init(&m, MSG_CREDIT);
+    msg_set_u(&m, FIELD_WATCH, 1);
+    msg_set_u(&m, FIELD_CREDIT, credit);
+    guest_ask(g, &m);
+    hall_settle(&hall);
+}
+
+static void put_all(unsigned from, unsigned to)
+{
+    char key[32];
+
+    for (unsigned i = from; i < to; i++) {
+        snprintf(key, sizeof key, "k/%u", i);
+        CHECK_OK(guest_put(&ada, key, key));
+        ada.actor.answered = ada.actor.next_seq - 1;
+        if (i % 50 == 49)
+            hall_turn(&hall);
+    }
+    hall_settle(&hall);
+}
+
+/* All changes so far, each revision once and ascending. */
+static void check_changes(struct guest *g, size_t wanted)
+{
+    const struct msg *m;
+    uint64_t last = 0;
+    size_t n = 0;
+
+    g->next = 0;
+    while ((m = guest_item(g, MSG_CHANGE)) != NULL) {
+        CHECK(msg_u(m, FIELD_REVISION) > last);
+        last = msg_u(m, FIELD_REVISION);
+        n++;
+    }
+    CHECK_EQ(n, wanted);
+}
+
+TEST(watch_at_the_head_hears_what_comes)
+{
+    const struct msg *m;
+    struct list items;
+    struct msg item;
+
+    begin();
+    CHECK_EQ(watch_from(&bob, "k/", size(), 10), 0);
+    CHECK_EQ(guest_items(&bob, MSG_CAUGHT_UP), 1);
+    CHECK_OK(guest_put(&ada, "k/1", "one"));
+    CHECK_OK(guest_put(&ada, "other", "two"));
+    hall_settle(&hall);
+    m = guest_item(&bob, MSG_CHANGE);
+    assert_non_null(m);
+    CHECK(bytes_equal(msg_b(m, FIELD_AGENT), hash_bytes(&ada.actor.id)));
+    items = msg_list(m, FIELD_ITEMS);
+    CHECK(list_next(&items, &item));
+    CHECK(bytes_equal(msg_b(&item, FIELD_KEY), bytes_text("k/1")));
+    CHECK(bytes_equal(msg_b(&item, FIELD_VALUE), bytes_text("one")));
+    CHECK_NOT(list_next(&items, &item));
+    CHECK_NULL(guest_item(&bob, MSG_CHANGE));
+    hall_close(&hall);
+}
+
+TEST(watch_from_the_past_reads_all_of_it_then_goes_on_live)
+{
+    begin();
+    put_all(0, 300);
+    CHECK_EQ(watch_from(&bob, "k/", 1, 100000), 0);
+    check_changes(&bob, 300);
+    CHECK_EQ(guest_items(&bob, MSG_CAUGHT_UP), 1);
+    put_all(300, 320);
+    check_changes(&bob, 320);
+    hall_close(&hall);
+}
+
+TEST(watch_without_credit_stops_and_later_misses_nothing)
+{
+    begin();
+    CHECK_EQ(watch_from(&bob, "k/", size(), 5), 0);
+    put_all(0, 200);
+    check_changes(&bob, 5);
+    give_credit(&bob, 10);
+    check_changes(&bob, 15);
+    give_credit(&bob, 10000);
+    check_changes(&bob, 200);
+    put_all(200, 210);
+    check_changes(&bob, 210);
+    hall_close(&hall);
+}
+
+TEST(watch_of_a_full_peer_waits_and_later_misses_nothing)
+{
+    begin();
+    CHECK_EQ(watch_from(&bob, "k/", size(), 10000), 0);
+    put_all(0, 20);
+    bob.backlog = 1ULL << 30;
+    put_all(20, 120);
+    check_changes(&bob, 20);
+    CHECK(cycle_next(hall.cycle) < UINT64_MAX); /* it is looked at again */
+    bob.backlog = 0;
+    hall_settle(&hall);
+    hall_turn(&hall);
+    hall_settle(&hall);
+    check_changes(&bob, 120);
+    hall_close(&hall);
+}
+
+TEST(txn_with_two_matching_writes_is_one_change)
+{
+    struct buf writes = {0};
+    struct bytes values[] = {bytes_text("x"), bytes_text("y")};
+    const struct msg *change;
+    struct msg m, w;
+
+    begin();
+    CHECK_EQ(watch_from(&bob, "", size(), 10), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        msg_init(&w, MSG_WRITE);
+        msg_set_text(&w, FIELD_KEY, i ? "k/b" : "k/a");
+        msg_set_u(&w, FIELD_SLOT, i);
+        msg_encode(&w, &writes);
+    }
+    msg_init(&m, MSG_TXN);
+    msg_set_text(&m, FIELD_SPACE, "main");
+    msg_set_list(&m, FIELD_WRITES, 2, buf_bytes(&writes));
+    CHECK_OK(guest_do_n(&ada, &m, values, 2));
+    hall_settle(&hall);
+    change = guest_item(&bob, MSG_CHANGE);
+    assert_non_null(change);
+    CHECK_EQ(msg_u(change, FIELD_ITEMS), 2);
+    check_changes(&bob, 1);
+    buf_free(&writes);
+    hall_close(&hall);
+}
+
+TEST(two_watches_on_nested_prefixes_hear_each_their_own)
+{
+    struct msg inner = watch("k/1", 0, 100), outer = watch("k/", 0, 100);
+    const struct msg *m;
+    unsigned heard[3] = {0};
+
+    begin();
+    msg_set_u(&inner, FIELD_REVISION, size());
+    msg_set_u(&outer, FIELD_REVISION, size());
+    msg_set_u(&inner, FIELD_WATCH, 2);
+    guest_ask(&bob, &inner);
+    guest_ask(&bob, &outer);
+    hall_settle(&hall);
+    put_all(0, 20); /* k/1 and k/10..19 */
+    while ((m = guest_item(&bob, MSG_CHANGE)) != NULL)
+        heard[msg_u(m, FIELD_WATCH)]++;
+    CHECK_EQ(heard[1], 20);
+    CHECK_EQ(heard[2], 11);
+    hall_close(&hall);
+}
+
+TEST(withdrawn_grant_ends_the_watch)
+{
+    struct buf grants = {0};
+    struct msg m, g;
+
+    begin();
+    CHECK_EQ(watch_from(&bob, "k/", size(), 10), 0);
+    msg_init(&g, MSG_GRANT_ROW);
+    msg_set_text(&g, FIELD_SPACE, "*");
+    msg_set_u(&g, FIELD_RIGHTS, 0);
+    msg_encode(&g, &grants);
+    msg_init(&m, MSG_GRANT);
+    msg_set_hash(&m, FIELD_AGENT, &bob.actor.id);
+    msg_set_list(&m, FIELD_GRANTS, 1, buf_bytes(&grants));
+    CHECK_OK(guest_do(&ada, &m, NULL));
+    hall_settle(&hall);
+    CHECK_EQ(msg_u(guest_item(&bob, MSG_WATCH_OVER), FIELD_OUTCOME),
+             CHOIR_DENIED);
+    put_all(0, 3);
+    check_changes(&bob, 0);
+    CHECK_EQ(watch_from(&bob, "k/", 1, 10), CHOIR_DENIED);
+    buf_free(&grants);
+    hall_close(&hall);
+}
+
+TEST(watch_from_the_future_is_refused)
+{
+    begin();
+    CHECK_EQ(watch_from(&bob, "", size() + 1, 10), CHOIR_FUTURE);
+    hall_close(&hall);
+}
+
+TEST(watch_over_the_limit_is_refused_with_the_limit)
+{
+    struct msg m;
+    const struct msg *r;
+
+    begin();
+    hall.rig.config->watches_per_agent_max = 1;
+    CHECK_EQ(watch_from(&bob, "", size(), 10), 0);
+    m = watch("", size(), 1);
+    CHECK_EQ(msg_u(guest_reply(&bob, &m), FIELD_OUTCOME), 0); /* replaced */
+    msg_set_u(&m, FIELD_WATCH, 2);
+    r = guest_reply(&bob, &m);
+    CHECK_EQ(msg_u(r, FIELD_OUTCOME), CHOIR_OVER_LIMIT);
+    CHECK_EQ(msg_u(r, FIELD_LIMIT), 1);
+    hall_close(&hall);
+}
+
+TEST(unwatched_prefix_is_silent)
+{
+    struct msg m;
+
+    begin();
+    CHECK_EQ(watch_from(&bob, "k/", size(), 10), 0);
+    msg_init(&m, MSG_UNWATCH);
+    msg_set_u(&m, FIELD_WATCH, 1);
+    CHECK_EQ(msg_u(guest_reply(&bob, &m), FIELD_OUTCOME), 0);
+    CHECK_EQ(msg_u(guest_reply(&bob, &m), FIELD_OUTCOME), CHOIR_NOT_FOUND);
+    put_all(0, 3);
+    check_changes(&bob, 0);
+    hall_close(&hall);
+}
+
+TEST(tap_shows_every_entry_with_a_path_that_proves_it)
+{
+    const struct msg *m;
+    struct msg ask, header;
+    uint64_t next = 0;
+    unsigned field;
+
+    begin();
+    put_all(0, 120);
+    msg_init(&ask, MSG_TAP);
+    msg_set_u(&ask, FIELD_WATCH, 1);
+    msg_set_u(&ask, FIELD_REVISION, 0);
+    msg_set_u(&ask, FIELD_CREDIT, 100000);
+    CHECK_EQ(msg_u(guest_reply(&bob, &ask), FIELD_OUTCOME), 0);
+    put_all(120, 125);
+    hall_settle(&hall);
+    bob.next = 0;
+    while ((m = guest_item(&bob, MSG_ENTRY)) != NULL) {
+        struct bytes path = msg_b(m, FIELD_PATH);
+        struct hash root, wanted;
+
+        CHECK_EQ(msg_u(m, FIELD_REVISION), next++);
+        CHECK_OK(part_decode(MSG_BUNDLE_HEADER, msg_b(m, FIELD_HEADER), &header,
+                             &field));
+        wanted = msg_hash(&header, FIELD_ROOT);
+        CHECK_OK(merkle_climb(merkle_blake, op_hash(msg_b(m, FIELD_HEAD)),
+                              msg_u(m, FIELD_POSITION),
+                              msg_u(&header, FIELD_COUNT), path.p,
+                              path.n / HASH_BYTES, &root));
+        CHECK(hash_equal(&root, &wanted));
+        CHECK_NOT(msg_has(m, FIELD_PAYLOAD));
+    }
+    CHECK_EQ(next, size());
+    hall_close(&hall);
+}
+
+TEST(tap_needs_the_right)
+{
+    struct guest eve;
+    struct msg ask;
+
+    begin();
+    guest_join(&hall, &eve, "eve", RIGHT_READ | RIGHT_WRITE);
+    msg_init(&ask, MSG_TAP);
+    msg_set_u(&ask, FIELD_WATCH, 1);
+    msg_set_u(&ask, FIELD_REVISION, 0);
+    msg_set_u(&ask, FIELD_CREDIT, 10);
+    CHECK_EQ(msg_u(guest_reply(&eve, &ask), FIELD_OUTCOME), CHOIR_DENIED);
+    hall_close(&hall);
+}
+
+CHECK_MAIN

@@ -1,0 +1,337 @@
+#include "proto/refusal.h"
+#include "tests/check.h"
+#include "tests/support/hall.h"
+
+static struct hall hall;
+static struct guest ada, bob, cid;
+
+static void begin(void)
+{
+    hall_open(&hall);
+    guest_join(&hall, &ada, "ada", 127);
+    guest_join(&hall, &bob, "bob", 127);
+    guest_join(&hall, &cid, "cid", 127);
+}
+
+static void submit(unsigned lease_ms, unsigned attempts)
+{
+    struct msg m;
+
+    msg_init(&m, MSG_SUBMIT);
+    msg_set_text(&m, FIELD_SPACE, "main");
+    msg_set_text(&m, FIELD_QUEUE, "jobs");
+    msg_set_u(&m, FIELD_LEASE_MS, lease_ms);
+    msg_set_u(&m, FIELD_MAX_ATTEMPTS, attempts);
+    msg_set_u(&m, FIELD_BACKOFF_MS, 1000);
+    CHECK_OK(guest_do(&ada, &m, "payload"));
+}
+
+static int work(struct guest *g, uint64_t credit)
+{
+    struct msg m;
+
+    msg_init(&m, MSG_WORK);
+    msg_set_text(&m, FIELD_SPACE, "main");
+    msg_set_text(&m, FIELD_QUEUE, "jobs");
+    msg_set_u(&m, FIELD_CREDIT, credit);
+    return (int)msg_u(guest_reply(g, &m), FIELD_OUTCOME);
+}
+
+static struct msg on_task(enum message verb, const struct msg *task)
+{
+    struct msg m;
+
+    msg_init(&m, verb);
+    msg_set_u(&m, FIELD_TASK, msg_u(task, FIELD_TASK));
+    msg_set_u(&m, FIELD_TOKEN, msg_u(task, FIELD_TOKEN));
+    return m;
+}
+
+/* Outcome of the last DONE or DONE_ALL. */
+static int last_outcome(struct guest *g)
+{
+    for (size_t i = g->count; i--;) {
+        if (g->items[i]->verb == MSG_DONE)
+            return (int)msg_u(g->items[i], FIELD_OUTCOME);
+        if (g->items[i]->verb == MSG_DONE_ALL)
+            return 0;
+    }
+    return -1;
+}
+
+static void pass(uint64_t ms)
+{
+    hall_pass(&hall, ms);
+}
+
+/* The lost leases that a heartbeat names. */
+static uint64_t heartbeat(struct guest *g, const struct msg *task)
+{
+    struct buf items = {0};
+    struct msg m, item;
+    uint64_t lost;
+
+    msg_init(&item, MSG_ITEM);
+    msg_set_u(&item, FIELD_TASK, msg_u(task, FIELD_TASK));
+    msg_set_u(&item, FIELD_TOKEN, msg_u(task, FIELD_TOKEN));
+    msg_encode(&item, &items);
+    msg_init(&m, MSG_HEARTBEAT);
+    msg_set_list(&m, FIELD_ITEMS, 1, buf_bytes(&items));
+    lost = msg_u(guest_reply(g, &m), FIELD_ITEMS);
+    buf_free(&items);
+    return lost;
+}
+
+TEST(task_goes_to_whoever_offered_and_carries_its_payload)
+{
+    const struct msg *t;
+
+    begin();
+    CHECK_EQ(work(&bob, 1), 0);
+    submit(5000, 3);
+    hall_settle(&hall);
+    t = guest_item(&bob, MSG_TASK);
+    assert_non_null(t);
+    CHECK(bytes_equal(msg_b(t, FIELD_VALUE), bytes_text("payload")));
+    CHECK(bytes_equal(msg_b(t, FIELD_AGENT), hash_bytes(&ada.actor.id)));
+    CHECK_EQ(msg_u(t, FIELD_ATTEMPT), 1);
+    CHECK(msg_u(t, FIELD_TOKEN) > msg_u(t, FIELD_TASK));
+    hall_close(&hall);
+}
+
+TEST(credit_is_never_exceeded)
+{
+    begin();
+    for (int i = 0; i < 5; i++)
+        submit(5000, 3);
+    CHECK_EQ(work(&bob, 2), 0);
+    CHECK_EQ(guest_items(&bob, MSG_TASK), 2);
+    hall_close(&hall);
+}
+
+TEST(workers_take_turns)
+{
+    begin();
+    CHECK_EQ(work(&bob, 100), 0);
+    CHECK_EQ(work(&cid, 100), 0);
+    for (int i = 0; i < 40; i++)
+        submit(5000, 3);
+    hall_settle(&hall);
+    CHECK_EQ(guest_items(&bob, MSG_TASK), 20);
+    CHECK_EQ(guest_items(&cid, MSG_TASK), 20);
+    hall_close(&hall);
+}
+
+TEST(lease_that_ends_is_told_and_another_attempt_follows_later)
+{
+    const struct msg *t, *lost;
+    struct msg m;
+
+    begin();
+    submit(5000, 3);
+    CHECK_EQ(work(&bob, 1), 0);
+    t = guest_item(&bob, MSG_TASK);
+    assert_non_null(t);
+    CHECK_EQ(work(&cid, 1), 0);
+    pass(4900);
+    CHECK_EQ(guest_items(&bob, MSG_LEASE_LOST), 0);
+    pass(200);
+    lost = guest_item(&bob, MSG_LEASE_LOST);
+    assert_non_null(lost);
+    CHECK_EQ(msg_u(lost, FIELD_TOKEN), msg_u(t, FIELD_TOKEN));
+    CHECK_EQ(guest_items(&cid, MSG_TASK), 0); /* backs off first */
+    pass(1100);
+    CHECK_EQ(guest_items(&cid, MSG_TASK), 1);
+    m = on_task(MSG_COMPLETE, t);
+    CHECK_OK(guest_do(&bob, &m, "late"));
+    hall_settle(&hall);
+    CHECK_EQ(last_outcome(&bob), CHOIR_FENCED);
+    hall_close(&hall);
+}
+
+TEST(heartbeat_keeps_the_lease_for_hours)
+{
+    const struct msg *t;
+    struct msg m;
+
+    begin();
+    submit(5000, 3);
+    CHECK_EQ(work(&bob, 1), 0);
+    t = guest_item(&bob, MSG_TASK);
+    for (int i = 0; i < 1000; i++) {
+        pass(4000);
+        CHECK_EQ(heartbeat(&bob, t), 0);
+    }
+    m = on_task(MSG_COMPLETE, t);
+    CHECK_OK(guest_do(&bob, &m, "done"));
+    hall_settle(&hall);
+    CHECK_EQ(last_outcome(&bob), 0);
+    CHECK_EQ(heartbeat(&bob, t), 1);
+    hall_close(&hall);
+}
+
+TEST(heartbeat_of_another_agent_extends_nothing)
+{
+    const struct msg *t;
+
+    begin();
+    submit(5000, 3);
+    CHECK_EQ(work(&bob, 1), 0);
+    t = guest_item(&bob, MSG_TASK);
+    CHECK_EQ(heartbeat(&cid, t), 1);
+    hall_close(&hall);
+}
+
+TEST(last_attempt_that_expires_leaves_the_task_dead)
+{
+    const struct msg *t, *is;
+    struct msg m;
+
+    begin();
+    submit(1000, 1);
+    CHECK_EQ(work(&bob, 1), 0);
+    t = guest_item(&bob, MSG_TASK);
+    msg_init(&m, MSG_AWAIT);
+    msg_set_u(&m, FIELD_TASK, msg_u(t, FIELD_TASK));
+    CHECK_EQ(msg_u(guest_reply(&ada, &m), FIELD_OUTCOME), 0);
+    pass(1500);
+    is = guest_item(&ada, MSG_TASK_STATE);
+    assert_non_null(is);
+    CHECK_EQ(msg_u(is, FIELD_STATE), TASK_DEAD);
+    CHECK(
+        bytes_equal(msg_b(is, FIELD_REASON), bytes_text("the lease expired")));
+    hall_close(&hall);
+}
+
+TEST(cancellation_reaches_the_holder_at_once)
+{
+    const struct msg *t;
+    struct msg m;
+
+    begin();
+    submit(5000, 3);
+    CHECK_EQ(work(&bob, 1), 0);
+    t = guest_item(&bob, MSG_TASK);
+    msg_init(&m, MSG_CANCEL);
+    msg_set_u(&m, FIELD_TASK, msg_u(t, FIELD_TASK));
+    CHECK_OK(guest_do(&ada, &m, NULL));
+    hall_settle(&hall);
+    CHECK_EQ(guest_items(&bob, MSG_LEASE_LOST), 1);
+    pass(6000);
+    CHECK_EQ(guest_items(&bob, MSG_LEASE_LOST), 1);
+    hall_close(&hall);
+}
+
+TEST(nak_gives_the_task_back_after_a_while)
+{
+    struct msg m;
+
+    begin();
+    submit(5000, 3);
+    CHECK_EQ(work(&bob, 1), 0);
+    m = on_task(MSG_NAK, guest_item(&bob, MSG_TASK));
+    CHECK_OK(guest_do(&bob, &m, NULL));
+    CHECK_EQ(work(&cid, 1), 0);
+    CHECK_EQ(guest_items(&cid, MSG_TASK), 0);
+    pass(1100);
+    CHECK_EQ(guest_items(&cid, MSG_TASK), 1);
+    hall_close(&hall);
+}
+
+TEST(lease_has_its_full_length_again_after_a_restart)
+{
+    const struct msg *t;
+
+    begin();
+    submit(5000, 3);
+    CHECK_EQ(work(&bob, 1), 0);
+    t = guest_item(&bob, MSG_TASK);
+    pass(4900);
+    hall_restart(&hall, false);
+    guest_connect(&bob);
+    pass(4900);
+    CHECK_EQ(heartbeat(&bob, t), 0);
+    hall_close(&hall);
+}
+
+TEST(worker_that_comes_back_gets_what_it_does_not_list)
+{
+    begin();
+    submit(5000, 3);
+    submit(5000, 3);
+    CHECK_EQ(work(&bob, 1), 0);
+    CHECK_EQ(guest_items(&bob, MSG_TASK), 1);
+    guest_disconnect(&bob);
+    guest_connect(&bob);
+    CHECK_EQ(work(&bob, 1), 0); /* that one again, and it uses the credit */
+    CHECK_EQ(guest_items(&bob, MSG_TASK), 2);
+    CHECK_EQ(msg_u(bob.items[bob.count - 1], FIELD_TASK),
+             msg_u(guest_item(&bob, MSG_TASK), FIELD_TASK));
+    hall_close(&hall);
+}
+
+TEST(nothing_is_handed_to_whoever_left)
+{
+    begin();
+    CHECK_EQ(work(&bob, 5), 0);
+    guest_disconnect(&bob);
+    submit(5000, 3);
+    hall_settle(&hall);
+    CHECK_EQ(work(&cid, 5), 0);
+    CHECK_EQ(guest_items(&cid, MSG_TASK), 1);
+    hall_close(&hall);
+}
+
+TEST(nothing_is_handed_out_while_draining)
+{
+    begin();
+    CHECK_EQ(work(&bob, 5), 0);
+    cycle_drain(hall.cycle);
+    submit(5000, 3);
+    hall_turn(&hall);
+    CHECK_EQ(guest_items(&bob, MSG_TASK), 0);
+    CHECK_EQ(msg_u(guest_item(&ada, MSG_TURNED_AWAY), FIELD_OUTCOME),
+             CHOIR_BUSY);
+    hall_close(&hall);
+}
+
+TEST(work_without_the_right_is_denied)
+{
+    struct guest eve;
+
+    begin();
+    guest_join(&hall, &eve, "eve", RIGHT_READ);
+    CHECK_EQ(work(&eve, 5), CHOIR_DENIED);
+    hall_close(&hall);
+}
+
+TEST(progress_and_result_reach_the_submitter)
+{
+    const struct msg *t, *is;
+    struct msg m;
+
+    begin();
+    submit(5000, 3);
+    CHECK_EQ(work(&bob, 1), 0);
+    t = guest_item(&bob, MSG_TASK);
+    msg_init(&m, MSG_AWAIT);
+    msg_set_u(&m, FIELD_TASK, msg_u(t, FIELD_TASK));
+    CHECK_EQ(msg_u(guest_reply(&ada, &m), FIELD_OUTCOME), 0);
+    m = on_task(MSG_PROGRESS, t);
+    CHECK_OK(guest_do(&bob, &m, "half"));
+    hall_settle(&hall);
+    is = guest_item(&ada, MSG_TASK_STATE);
+    assert_non_null(is);
+    CHECK_EQ(msg_u(is, FIELD_STATE), TASK_WORKING);
+    CHECK(bytes_equal(msg_b(is, FIELD_PROGRESS), bytes_text("half")));
+    m = on_task(MSG_COMPLETE, t);
+    CHECK_OK(guest_do(&bob, &m, "all"));
+    hall_settle(&hall);
+    is = guest_item(&ada, MSG_TASK_STATE);
+    assert_non_null(is);
+    CHECK_EQ(msg_u(is, FIELD_STATE), TASK_COMPLETED);
+    CHECK(bytes_equal(msg_b(is, FIELD_VALUE), bytes_text("all")));
+    hall_close(&hall);
+}
+
+CHECK_MAIN

@@ -1,0 +1,135 @@
+#include "broker/outbox.h"
+
+#include "proto/refusal.h"
+#include "tests/check.h"
+
+struct sent {
+    unsigned frames;
+    uint64_t connection[4096];
+    struct buf bytes[4096];
+};
+
+static void keep(void *arg, uint64_t connection, struct bytes frame)
+{
+    struct sent *s = arg;
+
+    s->connection[s->frames] = connection;
+    buf_put(&s->bytes[s->frames++], frame.p, frame.n);
+}
+
+static struct sent sent;
+static struct key_pair key;
+static struct answer_facts facts = {.epoch = 1, .size = 10};
+static const struct hash ada = {{1}}, bob = {{2}};
+
+static struct outbox *box(void)
+{
+    CHECK_OK(crypto_start());
+    key_pair_new(&key);
+    facts.size = 10;
+    for (unsigned i = 0; i < sent.frames; i++)
+        buf_free(&sent.bytes[i]);
+    sent.frames = 0;
+    return outbox_new();
+}
+
+static struct msg done(uint64_t seq)
+{
+    struct msg m;
+
+    msg_init(&m, MSG_DONE);
+    msg_set_u(&m, FIELD_SEQ, seq);
+    msg_set_u(&m, FIELD_OUTCOME, 0);
+    msg_set_u(&m, FIELD_REVISION, seq);
+    return m;
+}
+
+static void add(struct outbox *o, uint64_t connection, uint64_t session,
+                const struct hash *agent, uint64_t seq)
+{
+    struct msg m = done(seq);
+
+    CHECK(outbox_add(o, connection, session, agent, &m) > 0);
+}
+
+TEST(outbox_sends_each_recipient_one_frame_that_verifies)
+{
+    struct outbox *o = box();
+    struct answer a;
+    struct msg m;
+
+    add(o, 1, 5, &ada, 1);
+    add(o, 2, 6, &bob, 2);
+    add(o, 1, 5, &ada, 3);
+    add(o, 1, 7, &ada, 4);
+    CHECK_EQ(outbox_release(o, &facts, &key, keep, &sent), 3);
+    CHECK_EQ(sent.frames, 3);
+    CHECK_EQ(sent.connection[0], 1);
+    CHECK_OK(answer_open(&a, buf_bytes(&sent.bytes[0])));
+    CHECK_OK(answer_verify(&a, key.public_key));
+    CHECK_EQ(a.session, 5);
+    CHECK(hash_equal(&a.agent, &ada));
+    CHECK_OK(answer_next(&a, &m));
+    CHECK_EQ(msg_u(&m, FIELD_SEQ), 1);
+    CHECK_OK(answer_next(&a, &m));
+    CHECK_EQ(msg_u(&m, FIELD_SEQ), 3);
+    CHECK_REFUSED(answer_next(&a, &m), CHOIR_NOT_FOUND);
+    CHECK_EQ(outbox_bytes(o), 0);
+    CHECK_EQ(outbox_release(o, &facts, &key, keep, &sent), 0);
+    outbox_destroy(&o);
+}
+
+TEST(outbox_holds_everything_until_the_record_is_durable)
+{
+    struct outbox *o = box();
+
+    add(o, 1, 5, &ada, 1);
+    outbox_rests_on(o, 11);
+    CHECK_EQ(outbox_release(o, &facts, &key, keep, &sent), 0);
+    CHECK_EQ(sent.frames, 0);
+    add(o, 1, 5, &ada, 2);
+    facts.size = 11;
+    CHECK_EQ(outbox_release(o, &facts, &key, keep, &sent), 1);
+    CHECK_EQ(sent.frames, 1);
+    outbox_destroy(&o);
+}
+
+TEST(outbox_never_mixes_two_agents_in_one_frame)
+{
+    struct outbox *o = box();
+
+    add(o, 1, 0, &ada, 1);
+    add(o, 1, 0, &bob, 2);
+    CHECK_EQ(outbox_release(o, &facts, &key, keep, &sent), 2);
+    outbox_destroy(&o);
+}
+
+TEST(outbox_begins_another_frame_when_one_is_long)
+{
+    static uint8_t value[100000];
+    struct outbox *o = box();
+    struct msg m;
+
+    msg_init(&m, MSG_REPLY);
+    msg_set_u(&m, FIELD_ASK, 1);
+    msg_set_u(&m, FIELD_OUTCOME, 0);
+    msg_set_b(&m, FIELD_VALUE, bytes_of(value, sizeof value));
+    for (int i = 0; i < 7; i++)
+        CHECK(outbox_add(o, 1, 5, &ada, &m) > sizeof value);
+    CHECK_EQ(outbox_release(o, &facts, &key, keep, &sent), 3);
+    outbox_destroy(&o);
+}
+
+TEST(outbox_finds_its_way_among_many_recipients)
+{
+    struct outbox *o = box();
+
+    for (int round = 0; round < 3; round++) {
+        for (uint64_t i = 0; i < 4000; i++)
+            add(o, i % 40 + 1, i % 1000, &ada, i);
+    }
+    CHECK_EQ(outbox_release(o, &facts, &key, keep, &sent), 1000);
+    outbox_destroy(&o);
+}
+
+CHECK_MAIN
