@@ -79,7 +79,11 @@ static int copy(struct ledger *l, const char *to)
 static int check(struct ledger *l, const char *to)
 {
     struct ledger_options o = {
-        .dir = to, .env = l->env, .check_bytes = UINT64_MAX};
+        .dir = to,
+        .env = l->env,
+        .check_bytes = UINT64_MAX,
+        .read_only = true,
+    };
     struct ledger_head head;
     struct ledger *copied;
     int r = ledger_open(&copied, &o, &head);
