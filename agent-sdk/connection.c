@@ -105,7 +105,9 @@ static int monitor_open(struct connection *c)
     char name[64];
 
     snprintf(name, sizeof name, "inproc://monitor-%u", ++c->sockets);
-    if (zmq_socket_monitor(c->socket, name, ZMQ_EVENT_ALL))
+    /* MONITOR_STOPPED would be sent when we close, and wait for a reader */
+    if (zmq_socket_monitor(c->socket, name,
+                           ZMQ_EVENT_ALL & ~ZMQ_EVENT_MONITOR_STOPPED))
         return -errno;
     c->monitor = zmq_socket(c->context, ZMQ_PAIR);
     if (!c->monitor || zmq_connect(c->monitor, name))
