@@ -414,7 +414,8 @@ CHOIR_API CHOIR_MUST_CHECK int choir_commit(struct choir *c,
 
 /* Every verb an agent may say, with the fields of proto/schema.h by their
  * names. The library fills in, when they are not set: "space" (the handle's),
- * "watch" and "credit" of watch and tap. It refuses session_open,
+ * "watch" and "credit" of watch and tap, "revision" of both (only what comes
+ * now; in a watch 0 says the same, a tap begins with entry 0). It refuses session_open,
  * session_close, enrol, credit and unwatch, which are its own business. */
 
 /* Begin a request. Owned. NULL: choir_error_code() is CHOIR_UNSUPPORTED (no

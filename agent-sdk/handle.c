@@ -178,7 +178,7 @@ static void defaults(struct choir_request *r)
     if (watches)
         choir_request_uint(r, "watch", 0);
     if (watches && !request_has(r, FIELD_REVISION))
-        choir_request_uint(r, "revision", 0);
+        choir_request_uint(r, "revision", revision_now(verb));
     if (verb == MSG_WATCH && !request_has(r, FIELD_PREFIX))
         choir_request_text(r, "prefix", "");
     if ((watches || verb == MSG_WORK) && !request_has(r, FIELD_CREDIT))

@@ -40,6 +40,12 @@ void op_free(struct op *op);
 int request_encode(struct choir_request *r, const char *space, struct op **op);
 /* The op was not sent after all: the request is as before. Frees op. */
 void request_restore(struct choir_request *r, struct op *op);
+/* The revision that stands for "only what comes now": no change has revision
+ * 0, but the tap's first entry has. */
+static inline uint64_t revision_now(enum message verb)
+{
+    return verb == MSG_TAP ? LIMIT_UINT_MAX_WIRE : 0;
+}
 enum message request_verb(const struct choir_request *r);
 /* Has that field been set? */
 bool request_has(const struct choir_request *r, enum field f);

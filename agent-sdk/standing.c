@@ -128,7 +128,7 @@ struct op *standing_op(struct standing *s, struct wire *w)
 
     op_decode(&original, &m);
     if (s->verb == MSG_WATCH || s->verb == MSG_TAP) {
-        if (s->next == 0)
+        if (s->next == revision_now(s->verb))
             s->next = w->verifier.seen.size;
         msg_set_u(&m, FIELD_WATCH, s->id);
         msg_set_u(&m, FIELD_REVISION, s->next);
