@@ -382,17 +382,28 @@ static int slots_fit(struct rules *r, struct bytes rows, struct bytes payload)
     return 0;
 }
 
+/* The broker invites the users of its own host; of what agents say it says
+ * nothing else. */
+static bool may_say(const struct rules *r, enum message verb)
+{
+    unsigned class = message_row(verb)->class;
+
+    return class & (r->by_broker ? CLASS_BROKER : CLASS_OPERATION) ||
+           (r->by_broker && verb == MSG_INVITE);
+}
+
 /* What was refused as unsupported may be anything; all else is decoded. */
 static int operation(struct rules *r, const struct entry *e)
 {
-    unsigned class = r->by_broker ? CLASS_BROKER : CLASS_OPERATION, field;
     struct msg m, effect;
+    unsigned field;
 
     if (refusal_class(e->outcome) != REFUSAL_OUTCOME)
         return broken(r, "an outcome that is none");
     if (e->outcome == CHOIR_UNSUPPORTED)
         return 0;
-    if (msg_decode(e->head, class, &m, &field))
+    if (msg_decode(e->head, CLASS_BROKER | CLASS_OPERATION, &m, &field) ||
+        !may_say(r, m.verb))
         return broken(r, "an operation that its author may not say");
     if (e->effect.n && part_decode(MSG_EFFECT, e->effect, &effect, &field))
         return broken(r, "an effect that cannot be read");
