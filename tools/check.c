@@ -1,0 +1,263 @@
+/* Keys need no directory: an agent's id is the hash of its first key. */
+#include "check.h"
+
+#include <stdlib.h>
+
+#include <uthash.h>
+
+struct known {
+    struct hash agent;
+    uint8_t key[KEY_PUBLIC_BYTES];
+    UT_hash_handle hh;
+};
+
+struct check {
+    struct hash ledger;
+    check_key ask;
+    void *arg;
+    struct known *keys;
+    struct hash verified; /* name of the last bundle whose signature held */
+    struct frontier tree;
+    bool missed; /* entries are missing: no tree any more */
+    uint64_t agreed, waits_size;
+    struct hash waits_root; /* of a head that is ahead of the entries */
+};
+
+struct check *check_new(const struct hash *ledger, check_key key, void *arg)
+{
+    struct check *c = calloc(1, sizeof *c);
+
+    if (!c)
+        return NULL;
+    c->ledger = *ledger;
+    c->ask = key;
+    c->arg = arg;
+    frontier_init(&c->tree);
+    return c;
+}
+
+void check_destroy(struct check **self_p)
+{
+    struct check *c = self_p ? *self_p : NULL;
+    struct known *k, *next;
+
+    if (!c)
+        return;
+    HASH_ITER (hh, c->keys, k, next) {
+        HASH_DEL(c->keys, k);
+        free(k);
+    }
+    free(c);
+    *self_p = NULL;
+}
+
+/* --- The author ------------------------------------------------------------ */
+
+static const uint8_t *key_keep(struct check *c, const struct hash *agent,
+                               const uint8_t *key)
+{
+    struct hash id = agent_id(key);
+    struct known *k;
+
+    if (!hash_equal(&id, agent))
+        return NULL;
+    k = calloc(1, sizeof *k);
+    if (!k)
+        return NULL;
+    k->agent = *agent;
+    memcpy(k->key, key, sizeof k->key);
+    HASH_ADD(hh, c->keys, agent, sizeof k->agent, k);
+    return k->key;
+}
+
+static const uint8_t *key_of(struct check *c, const struct msg *header)
+{
+    struct hash agent = msg_hash(header, FIELD_AGENT);
+    uint8_t key[KEY_PUBLIC_BYTES];
+    struct known *k;
+
+    HASH_FIND(hh, c->keys, &agent, sizeof agent, k);
+    if (k)
+        return k->key;
+    if (msg_has(header, FIELD_PUBLIC_KEY))
+        return key_keep(c, &agent, msg_b(header, FIELD_PUBLIC_KEY).p);
+    return c->ask(c->arg, &agent, key) ? NULL : key_keep(c, &agent, key);
+}
+
+static int signature_check(struct check *c, const struct entry *e,
+                           const char **why)
+{
+    struct hash ledger = msg_hash(&e->bundle, FIELD_LEDGER);
+    const uint8_t *key;
+
+    if (hash_equal(&c->verified, &e->bundle_hash))
+        return 0;
+    if (!hash_equal(&ledger, &c->ledger)) {
+        *why = "its bundle is meant for another ledger";
+        return CHOIR_BROKEN;
+    }
+    key = key_of(c, &e->bundle);
+    if (!key) {
+        *why = "nobody knows its author's key";
+        return CHOIR_UNKNOWN_AGENT;
+    }
+    if (key_verify(key, KEY_FOR_BUNDLE, &ledger, e->header, e->signature)) {
+        *why = "its author's signature does not fit";
+        return CHOIR_BROKEN;
+    }
+    c->verified = e->bundle_hash;
+    return 0;
+}
+
+/* --- The place, the payload ------------------------------------------------ */
+
+static int path_check(const struct entry *e, struct bytes path,
+                      const char **why)
+{
+    struct hash stated = msg_hash(&e->bundle, FIELD_ROOT), root;
+
+    if (path.n % HASH_BYTES == 0 &&
+        !merkle_climb(merkle_blake, op_hash(e->head), e->position, e->count,
+                      path.p, path.n / HASH_BYTES, &root) &&
+        hash_equal(&root, &stated))
+        return 0;
+    *why = "its operation is not under its bundle's root";
+    return CHOIR_BROKEN;
+}
+
+static int payload_check(const struct entry *e, const char **why)
+{
+    struct bytes rows;
+
+    if (!e->payload.n ||
+        (!head_slots(e->head, &rows) && !slots_check(rows, e->payload)))
+        return 0;
+    *why = "its payload has not the hashes its operation states";
+    return CHOIR_BROKEN;
+}
+
+/* --- The tree -------------------------------------------------------------- */
+
+static int head_compare(struct check *c, uint64_t size, const struct hash *root)
+{
+    struct hash ours = frontier_root(&c->tree);
+
+    if (!hash_equal(&ours, root))
+        return CHOIR_BROKEN;
+    c->agreed = size;
+    return 0;
+}
+
+int check_head(struct check *c, uint64_t size, const struct hash *root)
+{
+    if (c->missed || size < c->tree.size || size == 0)
+        return 0;
+    if (size == c->tree.size)
+        return head_compare(c, size, root);
+    /* The nearest one is kept: it comes first, and others follow it. */
+    if (c->waits_size <= c->tree.size || size < c->waits_size) {
+        c->waits_size = size;
+        c->waits_root = *root;
+    }
+    return 0;
+}
+
+static int tree_add(struct check *c, const struct entry *e, const char **why)
+{
+    if (e->index != c->tree.size)
+        c->missed = true;
+    if (c->missed)
+        return 0;
+    frontier_add(&c->tree, entry_leaf(e));
+    if (c->tree.size == c->waits_size &&
+        head_compare(c, c->waits_size, &c->waits_root)) {
+        *why = "the entries do not give the tree the broker signed";
+        return CHOIR_BROKEN;
+    }
+    return 0;
+}
+
+/* A checkpoint entry states the tree before itself. */
+static int stated_check(struct check *c, const struct entry *e,
+                        const char **why)
+{
+    struct hash root;
+    struct msg head;
+    unsigned field;
+
+    if (msg_decode(e->head, CLASS_OPERATION | CLASS_BROKER, &head, &field) ||
+        head.verb != MSG_CHECKPOINT || c->missed ||
+        msg_u(&head, FIELD_SIZE) != c->tree.size)
+        return 0;
+    root = msg_hash(&head, FIELD_ROOT);
+    if (!head_compare(c, c->tree.size, &root))
+        return 0;
+    *why = "it states another tree than the entries before it give";
+    return CHOIR_BROKEN;
+}
+
+/* --- An entry -------------------------------------------------------------- */
+
+static struct bytes bytes_field(const struct choir_event *event,
+                                const char *name)
+{
+    struct bytes b;
+
+    b.p = choir_event_bytes(event, name, &b.n);
+    return b;
+}
+
+static int entry_read(struct entry *e, const struct choir_event *event)
+{
+    struct bytes signature = bytes_field(event, "signature");
+    unsigned field;
+
+    memset(e, 0, sizeof *e);
+    e->header = bytes_field(event, "header");
+    if (signature.n != KEY_SIGNATURE_BYTES ||
+        part_decode(MSG_BUNDLE_HEADER, e->header, &e->bundle, &field))
+        return CHOIR_BROKEN;
+    e->signature = signature.p;
+    e->bundle_hash = bundle_hash(e->header);
+    e->index = choir_event_uint(event, "revision");
+    e->time = choir_event_uint(event, "time");
+    e->outcome = (int)choir_event_uint(event, "outcome");
+    e->position = (uint32_t)choir_event_uint(event, "position");
+    e->count = (uint32_t)msg_u(&e->bundle, FIELD_COUNT);
+    e->session = msg_u(&e->bundle, FIELD_SESSION);
+    e->seq = msg_u(&e->bundle, FIELD_FIRST_SEQ) + e->position;
+    e->head = bytes_field(event, "head");
+    e->effect = bytes_field(event, "effect");
+    e->payload = bytes_field(event, "payload");
+    return 0;
+}
+
+int check_entry(struct check *c, const struct choir_event *event,
+                const char **why)
+{
+    struct entry e;
+    int r = entry_read(&e, event);
+
+    if (r) {
+        *why = "its bundle's header cannot be read";
+        return r;
+    }
+    r = signature_check(c, &e, why);
+    if (!r)
+        r = path_check(&e, bytes_field(event, "path"), why);
+    if (!r)
+        r = payload_check(&e, why);
+    if (!r)
+        r = stated_check(c, &e, why);
+    return r ? r : tree_add(c, &e, why);
+}
+
+uint64_t check_whole(const struct check *c)
+{
+    return c->missed ? 0 : c->tree.size;
+}
+
+uint64_t check_agreed(const struct check *c)
+{
+    return c->agreed;
+}

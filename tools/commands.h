@@ -1,0 +1,35 @@
+/* The commands there are. A new one: its file, a line here. */
+#ifndef CHOIR_TOOLS_COMMANDS_H
+#define CHOIR_TOOLS_COMMANDS_H
+
+#include "cli.h"
+
+/* X(name of the table row, in the order of the help) */
+#define COMMANDS(X) \
+    X(status)       \
+    X(doctor)       \
+    X(put)          \
+    X(get)          \
+    X(rm)           \
+    X(txn)          \
+    X(ls)           \
+    X(log)          \
+    X(watch)        \
+    X(submit)       \
+    X(work)         \
+    X(task)         \
+    X(tap)          \
+    X(pipe)         \
+    X(verify)       \
+    X(invite)       \
+    X(join)         \
+    X(grant)        \
+    X(revoke)       \
+    X(backup)       \
+    X(restore)
+
+#define X(name) extern const struct command command_##name;
+COMMANDS(X)
+#undef X
+
+#endif

@@ -1,0 +1,335 @@
+/* choir tap: the stream of entries, each verified before it is shown. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "client.h"
+#include "commands.h"
+#include "json.h"
+
+struct tap {
+    struct cli *cli;
+    struct client *client;
+    struct choir *choir;
+    struct check *check;
+    uint64_t left;
+    bool values, color, told;
+};
+
+/* --- What is shown --------------------------------------------------------- */
+
+static const char *paint(const struct tap *t, const char *code)
+{
+    return t->color ? code : "";
+}
+
+/* Key, queue, task, agent: whatever the operation is about. */
+static void subject_print(struct tap *t, const struct choir_event *head)
+{
+    size_t writes = choir_event_count(head, "writes");
+    const struct choir_event *first = choir_event_item(head, "writes", 0);
+
+    if (choir_event_has(head, "task"))
+        printf("task %llu ",
+               (unsigned long long)choir_event_uint(head, "task"));
+    if (choir_event_has(head, "key"))
+        cli_print_text(stdout, choir_event_text(head, "key"));
+    else if (choir_event_has(head, "queue"))
+        cli_print_text(stdout, choir_event_text(head, "queue"));
+    else if (choir_event_has(head, "name"))
+        cli_print_text(stdout, choir_event_text(head, "name"));
+    else if (choir_event_has(head, "agent"))
+        cli_print_text(stdout, client_agent_name(
+                                   t->client, choir_event_text(head, "agent")));
+    if (first)
+        cli_print_text(stdout, choir_event_text(first, "key"));
+    if (writes > 1)
+        printf(" and %zu more", writes - 1);
+}
+
+static uint64_t payload_size(const struct choir_event *e)
+{
+    struct bytes head, rows;
+    uint64_t bytes = 0;
+
+    head.p = choir_event_bytes(e, "head", &head.n);
+    if (head_slots(head, &rows))
+        return 0;
+    for (size_t at = 0; at + SLOT_ROW_BYTES <= rows.n; at += SLOT_ROW_BYTES)
+        bytes += get_u32(rows.p + at);
+    return bytes;
+}
+
+static void entry_print(struct tap *t, const struct choir_event *e, int result)
+{
+    const struct choir_event *head = choir_event_item(e, "head", 0);
+    const struct choir_event *header = choir_event_item(e, "header", 0);
+    int outcome = (int)choir_event_uint(e, "outcome");
+    char time[32];
+
+    cli_time_text(choir_event_uint(e, "time"), time);
+    printf("%s%-3s%s %8llu  %s  ", paint(t, result ? "\033[31m" : "\033[32m"),
+           result ? "BAD" : "ok", paint(t, "\033[0m"),
+           (unsigned long long)choir_event_uint(e, "revision"), time + 11);
+    cli_print_text(stdout, client_agent_name(
+                               t->client, choir_event_text(header, "agent")));
+    printf("  %s%s%s  ", paint(t, "\033[1m"),
+           head ? choir_event_name(head) : "?", paint(t, "\033[0m"));
+    if (head)
+        subject_print(t, head);
+    printf("  %llu  %s%s%s\n", (unsigned long long)payload_size(e),
+           paint(t, outcome ? "\033[33m" : ""), choir_code_name(outcome),
+           paint(t, "\033[0m"));
+}
+
+static void values_print(const struct choir_event *e)
+{
+    struct bytes head, payload, rows, salt, value;
+
+    payload.p = choir_event_bytes(e, "payload", &payload.n);
+    head.p = choir_event_bytes(e, "head", &head.n);
+    if (!payload.n || head_slots(head, &rows))
+        return;
+    for (size_t i = 0; !slot_at(rows, payload, i, &salt, &value); i++) {
+        struct buf text = {0};
+
+        buf_put(&text, value.p, value.n);
+        buf_put(&text, "", 1);
+        fputs("    ", stdout);
+        if (!text.failed && bytes_utf8(value))
+            cli_print_text(stdout, (const char *)text.p);
+        else
+            printf("(%zu bytes)", value.n);
+        putchar('\n');
+        buf_free(&text);
+    }
+}
+
+static void values_add(const struct choir_event *e, json_t *o)
+{
+    const struct choir_event *op = choir_event_item(e, "head", 0);
+    struct bytes head, payload, rows, salt, value;
+    json_t *values = json_array(), *v;
+
+    payload.p = choir_event_bytes(e, "payload", &payload.n);
+    head.p = choir_event_bytes(e, "head", &head.n);
+    for (size_t i = 0; payload.n && !head_slots(head, &rows) &&
+                       !slot_at(rows, payload, i, &salt, &value);
+         i++) {
+        v = json_object();
+        bytes_to_json(v, "value", value,
+                      op ? choir_event_text(op, "type") : NULL);
+        json_array_append_new(values, v);
+    }
+    json_object_set_new(o, "values", values);
+}
+
+/* Proofs are for the checker; a program wants to know that they held. */
+static void entry_json(const struct tap *t, const struct choir_event *e,
+                       int result)
+{
+    static const char *const proofs[] = {"signature", "signature_base64",
+                                         "path",      "path_base64",
+                                         "payload",   "payload_base64"};
+    json_t *o = event_to_json(e), *head;
+
+    for (size_t i = 0; i < sizeof proofs / sizeof *proofs; i++)
+        json_object_del(o, proofs[i]);
+    head = json_object_get(o, "head");
+    json_object_del(head, "slots");
+    json_object_del(head, "slots_base64");
+    json_object_set_new(o, "verified", json_boolean(result == 0));
+    if (t->values)
+        values_add(e, o);
+    json_line(stdout, o);
+    json_decref(o);
+}
+
+/* --- Checking -------------------------------------------------------------- */
+
+static int key_ask(void *arg, const struct hash *agent,
+                   uint8_t key[KEY_PUBLIC_BYTES])
+{
+    struct tap *t = arg;
+    char hex[HASH_HEX];
+    const char *text;
+    struct hash h;
+
+    hash_hex(agent, hex);
+    text = member_text(client_agent(t->client, hex), "public_key");
+    if (hash_parse_hex(&h, bytes_text(text)))
+        return CHOIR_NOT_FOUND;
+    memcpy(key, h.b, KEY_PUBLIC_BYTES);
+    return 0;
+}
+
+static int broken(const char *why, uint64_t revision)
+{
+    char line[256];
+
+    snprintf(line, sizeof line, "BROKEN entry=%llu: %s",
+             (unsigned long long)revision, why);
+    return cli_failed(CHOIR_BROKEN, line);
+}
+
+/* What the broker has signed last, against what we have seen. */
+static int head_check(struct tap *t)
+{
+    struct hash root;
+    char hex[65];
+    uint64_t size;
+
+    choir_checkpoint(t->choir, NULL, &size, hex);
+    if (!size || hash_parse_hex(&root, bytes_text(hex)))
+        return 0;
+    if (check_head(t->check, size, &root))
+        return broken("the entries do not give the tree the broker signed",
+                      size - 1);
+    if (!t->told && check_agreed(t->check)) {
+        t->told = true;
+        fprintf(stderr,
+                "verified: all %llu entries from 0 on give the tree the "
+                "broker signed\n",
+                (unsigned long long)check_agreed(t->check));
+    }
+    return 0;
+}
+
+static int entry_take(struct tap *t, const struct choir_event *e)
+{
+    const char *why = "";
+    int r = check_entry(t->check, e, &why);
+
+    if (t->cli->json)
+        entry_json(t, e, r);
+    else
+        entry_print(t, e, r);
+    if (t->values && !t->cli->json)
+        values_print(e);
+    fflush(stdout);
+    t->left--;
+    return r ? broken(why, choir_event_uint(e, "revision")) : head_check(t);
+}
+
+static void notice_take(struct tap *t, const struct choir_event *e)
+{
+    char time[32];
+    json_t *o;
+
+    if (t->cli->json) {
+        o = event_to_json(e);
+        json_line(stdout, o);
+        json_decref(o);
+        return;
+    }
+    cli_time_text(choir_event_uint(e, "time"), time);
+    printf("-          -  %s  ", time + 11);
+    cli_print_text(stdout,
+                   client_agent_name(t->client, choir_event_text(e, "agent")));
+    fputs("  ", stdout);
+    cli_print_text(stdout, choir_event_text(e, "text"));
+    if (choir_event_has(e, "count"))
+        printf("  %llu", (unsigned long long)choir_event_uint(e, "count"));
+    putchar('\n');
+    fflush(stdout);
+}
+
+/* --- The command ----------------------------------------------------------- */
+
+static int tap_begin(struct tap *t, uint64_t *request)
+{
+    struct choir_request *r = choir_request_new(t->choir, "tap");
+    int code;
+
+    if (!r)
+        return cli_failed(choir_error_code(), NULL);
+    if (cli_option(t->cli, "since"))
+        choir_request_uint(r, "revision", cli_number(t->cli, "since", 0));
+    if (t->values)
+        choir_request_uint(r, "kind", 1);
+    code = choir_send(t->choir, &r, -1, request);
+    choir_request_free(&r);
+    return code ? cli_failed(code, NULL) : 0;
+}
+
+static int event_take(struct tap *t, const struct choir_event *e)
+{
+    const char *name = choir_event_name(e);
+
+    if (choir_event_code(e))
+        return cli_failed(choir_event_code(e), choir_event_explain(e));
+    if (strcmp(name, "entry") == 0)
+        return entry_take(t, e);
+    if (strcmp(name, "notice") == 0)
+        notice_take(t, e);
+    return strcmp(name, "caught_up") == 0 ? head_check(t) : 0;
+}
+
+static int tap_loop(struct tap *t)
+{
+    uint64_t request;
+    int code = tap_begin(t, &request);
+
+    while (!code && t->left) {
+        struct choir_event *e;
+        bool last;
+
+        code = choir_wait(t->choir, request, -1, &e);
+        if (code)
+            return cli_failed(code, NULL);
+        last = choir_event_last(e) && strcmp(choir_event_name(e), "reply") != 0;
+        code = event_take(t, e);
+        choir_event_free(&e);
+        if (last)
+            break;
+    }
+    return code;
+}
+
+static int tap_run(struct cli *cli)
+{
+    struct tap t = {
+        .cli = cli,
+        .left = cli_number(cli, "count", UINT64_MAX),
+        .values = cli_option(cli, "values") != NULL,
+        .color = cli_color(stdout),
+    };
+    struct hash ledger;
+    int code = crypto_start();
+
+    cli_number(cli, "since", 0); /* wrong usage is said before connecting */
+    if (!code)
+        code = client_open(cli, &t.client);
+    if (code)
+        return code;
+    t.choir = client_handle(t.client);
+    hash_parse_hex(&ledger, bytes_text(choir_ledger_id(t.choir)));
+    t.check = check_new(&ledger, key_ask, &t);
+    code = t.check ? tap_loop(&t) : cli_failed(-ENOMEM, "ENOMEM");
+    check_destroy(&t.check);
+    client_close(&t.client);
+    return code;
+}
+
+static const struct cli_option options[] = {
+    {"since", "N", "from entry N on; 0 is the first; else only new ones"},
+    {"values", NULL, "what was written, too"},
+    {"count", "N", "end after N entries"},
+    {NULL, NULL, NULL},
+};
+const struct command command_tap = {
+    .name = "tap",
+    .usage = "",
+    .what = "print what happens, entry by entry, verified",
+    .more =
+        "Each line: ok, revision, time, author, verb, key or queue, bytes,\n"
+        "outcome. \"ok\": the author's signature, the operation's place under\n"
+        "it and the values shown hold. From entry 0 on the whole tree is\n"
+        "compared with what the broker signs, too. The first that fails is\n"
+        "shown as BAD and ends the tap with exit code 4. Lines with - are\n"
+        "not in the record: strangers refused, agents come and gone.",
+    .options = options,
+    .direct = true,
+    .run = tap_run,
+};
