@@ -252,6 +252,7 @@ static int segment_next(struct ledger *l)
     space_close(&l->current);
     l->current = l->spare;
     l->spare = (struct space){.fd = -1};
+    l->spare_again = 0;
     l->written.segment = l->durable.segment = l->count;
     l->written.offset = l->durable.offset = SEGMENT_HEADER_BYTES;
     return 0;

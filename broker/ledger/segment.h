@@ -62,6 +62,7 @@ struct ledger {
     struct segment *segments; /* owned; number i + 1 */
     size_t count, cap;
     struct space current, spare;
+    uint64_t spare_again; /* offset from which to try for a spare again */
     struct mark written, durable;
     uint64_t earlier_bytes; /* of all segments but the last */
     bool sealed;

@@ -114,29 +114,40 @@ static int spare_open(struct ledger *l)
         r = spare_discard(l);
         return r ? r : spare_open(l);
     }
-    return dir_sync(l->dir);
+    return 0;
 }
 
-static int spare_ensure(struct ledger *l, uint64_t need)
+static int spare_make(struct ledger *l, uint64_t want)
 {
-    uint64_t want = SEGMENT_HEADER_BYTES + need;
-    int r = 0;
+    bool fresh = l->spare.fd < 0;
+    int r = fresh ? spare_open(l) : 0;
 
-    if (want < l->segment_bytes)
-        want = l->segment_bytes;
-    if (l->spare.fd >= 0 && l->spare.allocated >= want)
-        return 0;
-    if (l->spare.fd < 0)
-        r = spare_open(l);
     if (!r)
         r = extend(l, &l->spare, 0, want);
     if (r && no_room(r))
         r = CHOIR_READ_ONLY;
+    if (!r && fresh)
+        r = dir_sync(l->dir);
     if (r == CHOIR_READ_ONLY && l->spare.fd >= 0 && l->spare.allocated == 0) {
         int dropped = spare_discard(l); /* give back what it got hold of */
 
         return dropped ? dropped : r;
     }
+    return r;
+}
+
+static int spare_ensure(struct ledger *l, uint64_t need)
+{
+    uint64_t want = SEGMENT_HEADER_BYTES + need;
+    int r;
+
+    if (want < l->segment_bytes)
+        want = l->segment_bytes;
+    if (l->spare.fd >= 0 && l->spare.allocated >= want)
+        return 0;
+    r = spare_make(l, want);
+    if (r == CHOIR_READ_ONLY) /* not at once again, unless it is needed */
+        l->spare_again = l->written.offset + l->segment_bytes / 16;
     if (!r)
         FAILPOINT("ledger.segment.created");
     return r;
@@ -198,7 +209,8 @@ int space_ensure(struct ledger *l, uint64_t n, uint64_t keep)
         r = current_extend(l, need);
     if (r < 0)
         return r;
-    if (left_in(l) < need || left_in(l) < l->segment_bytes / 2)
+    if (left_in(l) < need || (left_in(l) < l->segment_bytes / 2 &&
+                              l->written.offset >= l->spare_again))
         r = spare_ensure(l, need);
     if (r < 0)
         return r;
