@@ -7,7 +7,8 @@
  *     A agent                                  who it is, in hex
  *     B n verb start task token LIST LIST value   an operation begins;
  *         the lists: compares `key revision`, writes `key value`
- *     E n end code revision                    ... and has its outcome
+ *     E n end code revision                    ... and has its outcome; the
+ *         revision may be 0 where it is not told
  *     G start end key revision seen value      a read that found something
  *     T task token attempt payload             a task was delivered
  *     W watch from prefix                      a watch begins ("*": all keys)

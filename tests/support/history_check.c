@@ -74,7 +74,6 @@ static void check_entry(struct history *h, const struct h_op *op,
 {
     const char *agent =
         op->client < h->agents.n ? h->agents.at[op->client] : NULL;
-    uint64_t told = op->code ? e->told : e->index;
 
     if (!said_equal(&op->said, &e->said) || !agent || strcmp(agent, e->agent))
         history_found(h, FOUND_ALTERED, "entry %lu is not what %u:%lu said",
@@ -85,10 +84,11 @@ static void check_entry(struct history *h, const struct h_op *op,
         history_found(h, FOUND_ALTERED, "%u:%lu was told %s, entry %lu has %s",
                       op->client, op->n, refusal_name(op->code), e->index,
                       refusal_name(e->outcome));
-    else if (op->revision != told &&
-             (!op->code || op->code == CHOIR_CONFLICT))
+    else if (op->code ? op->code == CHOIR_CONFLICT && op->revision != e->told
+                      : op->revision && op->revision != e->index)
         history_found(h, FOUND_MISPLACED, "%u:%lu was told %lu, not %lu",
-                      op->client, op->n, op->revision, told);
+                      op->client, op->n, op->revision,
+                      op->code ? e->told : e->index);
 }
 
 /* The entries of one tag: [from, to). A repetition by operation id is recorded

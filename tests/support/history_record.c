@@ -23,6 +23,8 @@ static struct bytes slot_of(const struct entry *e, const struct msg *op,
 
 static void text_put(FILE *f, struct bytes text)
 {
+    if (!text.n)
+        text = bytes_text("-");
     fprintf(f, " %.*s", (int)text.n, (const char *)text.p);
 }
 

@@ -1,0 +1,273 @@
+/* Every byte of a record that choird made and sealed is accounted for; of one
+ * it could not seal, nothing that was known durable is ever cut.
+ * FLIP_SAMPLES: how many flips the programs themselves are asked about. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent-sdk/choir.h"
+#include "broker/ledger/snapshot.h"
+#include "tests/check.h"
+#include "tests/support/daemon.h"
+
+enum { FILES_MAX = 8, EXIT_PROOF = 4 };
+
+struct file {
+    char path[DAEMON_PATH + 300];
+    uint8_t *bytes; /* owned: as it was */
+    size_t n;
+    int fd;
+};
+
+static struct daemon d;
+static struct file files[FILES_MAX];
+static size_t files_n;
+static struct env *env;
+
+static void file_load(const char *name)
+{
+    struct file *f = &files[files_n++];
+    struct stat st;
+
+    CHECK(files_n < FILES_MAX);
+    snprintf(f->path, sizeof f->path, "%s/%s", d.data, name);
+    f->fd = open(f->path, O_RDWR | O_CLOEXEC);
+    CHECK(f->fd >= 0);
+    CHECK_OK(fstat(f->fd, &st));
+    f->n = (size_t)st.st_size;
+    f->bytes = malloc(f->n + 1);
+    CHECK_EQ(pread(f->fd, f->bytes, f->n, 0), f->n);
+}
+
+static bool of_the_record(const char *name)
+{
+    return !strncmp(name, "segment-", 8) || !strcmp(name, "seal") ||
+           !strcmp(name, SNAPSHOT_NAME);
+}
+
+static void files_load(void)
+{
+    DIR *dir = opendir(d.data);
+    struct dirent *e;
+
+    CHECK(dir);
+    while ((e = readdir(dir)))
+        if (of_the_record(e->d_name))
+            file_load(e->d_name);
+    closedir(dir);
+}
+
+static void files_free(void)
+{
+    while (files_n) {
+        close(files[--files_n].fd);
+        free(files[files_n].bytes);
+    }
+    env_destroy(&env);
+}
+
+static void flip(const struct file *f, size_t at)
+{
+    uint8_t b = f->bytes[at] ^ (uint8_t)(1u << at % 8);
+
+    CHECK_EQ(pwrite(f->fd, &b, 1, (off_t)at), 1);
+}
+
+static void restore(const struct file *f, size_t at)
+{
+    CHECK_EQ(pwrite(f->fd, &f->bytes[at], 1, (off_t)at), 1);
+}
+
+/* A daemon with a handful of entries of several kinds, still running. */
+static void make_record(const char *name)
+{
+    struct choir_options o = CHOIR_OPTIONS_INIT;
+    struct choir_event *task = NULL;
+    struct choir *c;
+    uint64_t id;
+
+    env = env_real_new();
+    daemon_init(&d, name);
+    daemon_set(&d, "value_bytes_max = 4KiB");
+    daemon_set(&d, "bundle_bytes_max = 32KiB");
+    daemon_set(&d, "segment_bytes = 64KiB");
+    CHECK_OK(daemon_start(&d, NULL));
+    o.name = "ada";
+    if (choir_open(&o, &c))
+        fail_msg("open: %s", choir_error_text());
+    CHECK_OK(choir_put(c, "plan", "draft", 5, NULL));
+    CHECK_OK(choir_put(c, "empty", "", 0, NULL));
+    CHECK_OK(choir_submit(c, "jobs", "do it", 5, &id));
+    CHECK_OK(choir_work(c, "jobs", 10000, &task));
+    CHECK_OK(choir_complete(c, task, "done", 4));
+    choir_event_free(&task);
+    CHECK_OK(choir_delete(c, "plan", 0, NULL));
+    choir_close(&c);
+}
+
+/* --- Sealed ----------------------------------------------------------------- */
+
+/* What the daemon does at start, without the daemon. */
+static int record_opens(void)
+{
+    struct ledger_options o = {
+        .dir = d.data, .env = env, .segment_bytes = 64 << 10};
+    struct ledger_head head = {0};
+    struct ledger *l = NULL;
+    int r = ledger_open(&l, &o, &head);
+
+    ledger_close(&l);
+    return r && !head.trouble[0] ? 0 : r; /* unnamed is unfound */
+}
+
+static int snapshot_opens(void)
+{
+    char trouble[LEDGER_TROUBLE_BYTES] = "";
+    struct snapshot_facts facts;
+    struct snapshot_reader *s;
+    struct bytes record;
+    int r = snapshot_open(&s, d.data, &facts, trouble);
+
+    if (r)
+        return trouble[0] ? r : 0;
+    while ((r = snapshot_next(s, &record)) == 0)
+        ;
+    snapshot_close(&s);
+    return r == -EUCLEAN && trouble[0] ? r : 0;
+}
+
+static size_t flip_all(const struct file *f)
+{
+    bool is_snapshot = strstr(f->path, SNAPSHOT_NAME);
+
+    for (size_t at = 0; at < f->n; at++) {
+        int r;
+
+        flip(f, at);
+        r = is_snapshot ? snapshot_opens() : record_opens();
+        restore(f, at);
+        if (r == 0)
+            fail_msg("%s: nobody sees a flip of byte %zu", f->path, at);
+    }
+    return f->n;
+}
+
+/* The programs themselves, at some places of each file. */
+static void flip_samples(const struct file *f, unsigned samples)
+{
+    const char *const verify[] = {"choir", "verify", d.data, NULL};
+
+    for (unsigned i = 0; i < samples; i++) {
+        size_t at = i < samples / 2 ? (size_t)rand() % f->n
+                                    : (size_t)rand() % (f->n / 16 + 1);
+        int status, code;
+
+        flip(f, at);
+        status = daemon_start(&d, NULL);
+        code = program_run("choir", verify);
+        restore(f, at);
+        if (status == 0)
+            fail_msg("choird starts with byte %zu of %s flipped", at, f->path);
+        if (code != -1 && code != EXIT_PROOF)
+            fail_msg("choir verify: %d with byte %zu of %s flipped", code, at,
+                     f->path);
+    }
+}
+
+TEST(every_flipped_byte_of_a_sealed_record_is_named_and_refused)
+{
+    const char *wanted = getenv("FLIP_SAMPLES");
+    unsigned samples = wanted ? (unsigned)strtoul(wanted, NULL, 10) : 12;
+    size_t bytes = 0;
+
+    make_record("sealed");
+    CHECK_EQ(daemon_stop(&d), 0);
+    files_load();
+    CHECK(files_n >= 3); /* segment, seal, snapshot */
+    CHECK_OK(record_opens());
+    for (size_t i = 0; i < files_n; i++)
+        bytes += flip_all(&files[i]);
+    for (size_t i = 0; i < files_n; i++)
+        flip_samples(&files[i], samples);
+    printf("%zu bytes of %zu files\n", bytes, files_n);
+    CHECK_OK(daemon_start(&d, NULL)); /* all is as it was */
+    CHECK_EQ(daemon_stop(&d), 0);
+    files_free();
+}
+
+/* --- Not sealed -------------------------------------------------------------- */
+
+static void forget_cuts(void)
+{
+    DIR *dir = opendir(d.data);
+    struct dirent *e;
+
+    CHECK(dir);
+    while ((e = readdir(dir)))
+        if (!strncmp(e->d_name, "cut-", 4))
+            unlinkat(dirfd(dir), e->d_name, 0);
+    closedir(dir);
+}
+
+/* The highest mark of the segment; *end: where its last group ends. */
+static uint64_t synced_of(const struct file *f, size_t *end)
+{
+    struct segment_header header;
+    struct group_header g;
+    uint64_t highest = 0;
+    uint32_t format;
+    size_t at = SEGMENT_HEADER_BYTES;
+
+    CHECK_OK(segment_header_get(&header, f->bytes, &format));
+    for (; at + GROUP_HEADER_BYTES < f->n &&
+           !group_header_get(&g, f->bytes + at, header.nonce, at);
+         at += group_bytes(&g))
+        highest = g.synced > highest ? g.synced : highest;
+    *end = at;
+    return highest;
+}
+
+TEST(of_an_unsealed_record_nothing_that_was_durable_is_cut)
+{
+    struct ledger_options o = {.dir = d.data, .segment_bytes = 64 << 10};
+    size_t end, refused = 0, cut = 0;
+    uint64_t synced;
+
+    make_record("unsealed");
+    daemon_kill(&d);
+    o.env = env;
+    file_load("segment-0000000001");
+    synced = synced_of(&files[0], &end);
+    CHECK(synced > 4);
+    for (size_t at = 0; at < end; at++) {
+        struct ledger_head head = {0};
+        struct ledger *l = NULL;
+
+        flip(&files[0], at);
+        if (ledger_open(&l, &o, &head)) {
+            refused++;
+        } else {
+            if (head.size < synced)
+                fail_msg("byte %zu flipped: cut to %lu, durable were %lu", at,
+                         head.size, synced);
+            cut += head.cut;
+        }
+        ledger_close(&l);
+        CHECK_EQ(pwrite(files[0].fd, files[0].bytes, files[0].n, 0),
+                 files[0].n);
+        forget_cuts();
+    }
+    printf("%zu bytes: %zu times damage, %zu times cut\n", end, refused, cut);
+    CHECK(refused > 0);
+    CHECK(cut > 0);
+    CHECK_OK(daemon_start(&d, NULL));
+    CHECK_EQ(daemon_stop(&d), 0);
+    files_free();
+}
+
+CHECK_MAIN
