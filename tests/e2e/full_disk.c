@@ -39,8 +39,10 @@ static void join(void)
 
     o.name = "filler";
     o.timeout_ms = WAIT_MS;
-    if (choir_open(&o, &c))
-        fail_msg("open: %s", choir_error_text());
+    if (choir_open(&o, &c)) {
+        fprintf(stderr, "open: %s\n", choir_error_text());
+        exit(1);
+    }
 }
 
 static int write_one(uint64_t i)
@@ -141,7 +143,8 @@ static void stop(int signal)
     stopping = 1;
 }
 
-/* Writes until it is told to stop; tells how many were acknowledged. */
+/* Writes until it is told to stop. Tells when the first one was acknowledged,
+ * and at the end how many were. */
 static int write_on(void *arg)
 {
     const int *told = arg;
@@ -150,23 +153,30 @@ static int write_on(void *arg)
 
     sigaction(SIGTERM, &on_stop, NULL);
     join();
-    while (!stopping && n < WRITES_MAX) {
-        if (write_one(n))
+    for (; !stopping && n < WRITES_MAX; n++)
+        if (write_one(n)) {
+            fprintf(stderr, "write %" PRIu64 ": %s\n", n, choir_error_text());
             return 1;
-        n++;
-    }
+        } else if (n == 0 && write(told[1], &n, sizeof n) != sizeof n) {
+            return 1;
+        }
     choir_close(&c);
     return write(told[1], &n, sizeof n) == sizeof n ? 0 : 1;
 }
 
-/* Inherited by what it is set before. Segments are longer and allocated
- * already, so that it is writing into one that fails. */
-static void files_end_early(void)
+/* Kept by what is executed. */
+static void take_no_signal(void)
+{
+    signal(SIGXFSZ, SIG_IGN);
+}
+
+/* From now on its writes beyond that fail. What it writes to is longer and
+ * allocated already, so it is writing, and not making room, that fails. */
+static void let_writes_fail(void)
 {
     struct rlimit limit = {100 << 10, 100 << 10};
 
-    signal(SIGXFSZ, SIG_IGN);
-    setrlimit(RLIMIT_FSIZE, &limit);
+    CHECK_OK(prlimit(d.pid, RLIMIT_FSIZE, &limit, NULL));
 }
 
 /* A write that fails is not a full disk: nobody knows what is on it now. The
@@ -179,15 +189,14 @@ TEST(a_disk_that_fails_stops_the_daemon_and_costs_nothing)
 
     begin("failing");
     CHECK_OK(pipe(told));
-    CHECK_OK(daemon_start(&d, NULL));
-    CHECK_EQ(daemon_stop(&d), 0);
-    d.prepare = files_end_early;
+    d.prepare = take_no_signal;
     CHECK_OK(daemon_start(&d, NULL));
     child = child_start(write_on, told);
+    CHECK_EQ(read(told[0], &n, sizeof n), sizeof n); /* it has begun */
+    let_writes_fail();
     CHECK(daemon_ended(&d, WAIT_MS * test_patience(), &status));
     CHECK(WIFEXITED(status));
     CHECK_NE(WEXITSTATUS(status), 0);
-    d.prepare = NULL;
     CHECK_OK(daemon_start(&d, NULL));
     CHECK_OK(kill(child, SIGTERM));
     CHECK_EQ(child_wait(child, WAIT_MS), 0);

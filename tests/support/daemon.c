@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -13,6 +14,7 @@
 #include <sys/inotify.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -163,6 +165,27 @@ int program_run(const char *program, const char *const args[])
 
 /* --- choird --------------------------------------------------------------- */
 
+/* Below the ports that the kernel gives to connections, so that it stays free
+ * while the daemon is down; different ones for tests that run together. */
+static unsigned port_free(void)
+{
+    static unsigned next;
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+
+    for (next = next ? next + 1 : (unsigned)getpid() * 31;; next++) {
+        unsigned port = 10000 + next % 20000;
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), r;
+
+        a.sin_port = htons((uint16_t)port);
+        r = bind(fd, (struct sockaddr *)&a, sizeof a);
+        close(fd);
+        if (!r)
+            return port;
+        must(errno == EADDRINUSE, "bind");
+    }
+}
+
 void daemon_init(struct daemon *d, const char *name)
 {
     char line[DAEMON_PATH + 32], config[DAEMON_PATH];
@@ -172,7 +195,7 @@ void daemon_init(struct daemon *d, const char *name)
     path_set(d->data, "%s/data", d->dir);
     path_set(d->conf, "%s/choird.conf", d->dir);
     path_set(d->log, "%s/log", d->dir);
-    path_set(d->url, "ipc://%s/socket", d->dir);
+    path_set(d->url, "tcp://127.0.0.1:%u", port_free());
     path_set(config, "%s/identities", test_dir());
     must(!mkdir(d->dir, 0700), d->dir);
     must(!setenv("CHOIR_CONFIG", config, 1), "setenv");
@@ -228,8 +251,20 @@ bool daemon_said(const struct daemon *d, const char *text)
     return said;
 }
 
+/* What it said before it ended, for whoever reads the test's log. */
+static void log_show(const struct daemon *d)
+{
+    FILE *f = fopen(d->log, "re");
+    char line[1024];
+
+    while (f && fgets(line, sizeof line, f))
+        fprintf(stderr, "choird: %s", line);
+    if (f)
+        fclose(f);
+}
+
 /* Either the log grows or the process ends; nothing else happens here. */
-static int wait_listening(struct daemon *d, int log)
+static int wait_ready(struct daemon *d, int log)
 {
     struct pollfd p[2] = {{.fd = log, .events = POLLIN},
                           {.fd = pidfd_open(d->pid, 0), .events = POLLIN}};
@@ -240,12 +275,14 @@ static int wait_listening(struct daemon *d, int log)
 
     must(p[1].fd >= 0, "pidfd_open");
     while (test_now_us() < end) {
-        if (daemon_said(d, "listening")) {
+        if (daemon_said(d, "event=ready")) {
             status = 0;
             break;
         }
-        if (daemon_ended(d, 0, &status))
+        if (daemon_ended(d, 0, &status)) {
+            log_show(d);
             break;
+        }
         poll(p, 2, 100);
         while (read(log, events, sizeof events) > 0)
             ;
@@ -266,7 +303,7 @@ int daemon_start(struct daemon *d, const char *failpoint)
     must(d->pid >= 0, "fork");
     if (!d->pid)
         run(d, failpoint, parent);
-    status = wait_listening(d, log);
+    status = wait_ready(d, log);
     close(log);
     return status;
 }

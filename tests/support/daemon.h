@@ -26,8 +26,8 @@ int test_patience(void);
 /* Of one clock for all processes. */
 uint64_t test_now_us(void);
 
-/* Directory and configuration under test_dir()/name, listening on a socket
- * file there; the client library in this process and its children will find
+/* Directory and configuration under test_dir()/name, listening on a port
+ * of its own; the client library in this process and its children will find
  * it and keep identities below test_dir(). */
 void daemon_init(struct daemon *d, const char *name);
 /* Another line of its configuration. */
