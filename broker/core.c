@@ -417,11 +417,21 @@ static int snapshot_write(const struct core *c)
     return snapshot_commit(&w);
 }
 
+static void child_end(struct core *c)
+{
+    if (!c->snapshot_child)
+        return;
+    kill(c->snapshot_child, SIGKILL);
+    waitpid(c->snapshot_child, NULL, 0);
+    c->snapshot_child = 0;
+}
+
 int core_snapshot(struct core *c, bool here)
 {
     int r;
 
     if (here) {
+        child_end(c); /* it writes to the same file */
         r = snapshot_write(c);
         if (!r)
             c->snapshot_size = c->state->size;
@@ -459,20 +469,10 @@ void core_tend(struct core *c)
 
 /* --- The end ------------------------------------------------------------- */
 
-static void child_end(struct core *c)
-{
-    if (!c->snapshot_child)
-        return;
-    kill(c->snapshot_child, SIGKILL);
-    waitpid(c->snapshot_child, NULL, 0);
-    c->snapshot_child = 0;
-}
-
 int core_close_clean(struct core *c)
 {
     int r;
 
-    child_end(c);
     core_begin(c);
     r = core_checkpoint(c);
     if (r == CHOIR_READ_ONLY)

@@ -52,8 +52,8 @@ static void pause_a_little(struct client *cl)
     usleep(draw(cl, PAUSE_US));
 }
 
-__attribute__((format(printf, 2, 3))) static void
-say(struct client *cl, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void say(struct client *cl,
+                                                      const char *format, ...)
 {
     char line[LINE_BYTES];
     va_list args;
@@ -194,8 +194,8 @@ static void transact(struct client *cl)
     base = look(cl, a);
     value_new(cl, value[0]);
     value_new(cl, value[1]);
-    snprintf(compares, sizeof compares,
-             "2 %s %" PRIu64 " shared/t* %" PRIu64, a, base, newest);
+    snprintf(compares, sizeof compares, "2 %s %" PRIu64 " shared/t* %" PRIu64,
+             a, base, newest);
     snprintf(writes, sizeof writes, "2 %s %s shared/t3 %s", a, value[0],
              value[1]);
     n = begin(cl, "txn", 0, 0, compares, writes, "-");
@@ -417,8 +417,8 @@ int client_run(void *arg)
 
     sigaction(SIGTERM, &on_stop, NULL);
     cl.seed = cl.task->seed;
-    cl.log = open(cl.task->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
-                  0600);
+    cl.log =
+        open(cl.task->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     snprintf(name, sizeof name, "crash-%u", cl.task->number);
     o.name = name;
     o.timeout_ms = PATIENCE_MS;

@@ -45,9 +45,8 @@ static const struct place {
 enum { PLACES = sizeof places / sizeof *places };
 
 static const enum client_role roles[CLIENTS] = {
-    CLIENT_PUTS,    CLIENT_STREAM, CLIENT_COMPARES, CLIENT_COMPARES,
-    CLIENT_TXNS,    CLIENT_TXNS,   CLIENT_SUBMITS,  CLIENT_WORKS,
-    CLIENT_WATCHES,
+    CLIENT_PUTS, CLIENT_STREAM,  CLIENT_COMPARES, CLIENT_COMPARES, CLIENT_TXNS,
+    CLIENT_TXNS, CLIENT_SUBMITS, CLIENT_WORKS,    CLIENT_WATCHES,
 };
 
 struct run {
@@ -133,7 +132,8 @@ static bool project(struct run *run, bool from_scratch, bool verify,
     }
     config_destroy(&config);
     env_destroy(&o.env);
-    dir_remove(copy);
+    if (good)
+        dir_remove(copy);
     return good;
 }
 

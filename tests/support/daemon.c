@@ -30,8 +30,8 @@ static void must(bool done, const char *what)
     abort();
 }
 
-__attribute__((format(printf, 2, 3))) static void
-path_set(char path[DAEMON_PATH], const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void path_set(
+    char path[DAEMON_PATH], const char *format, ...)
 {
     va_list args;
     int n;
@@ -123,9 +123,8 @@ int child_wait(pid_t pid, int timeout_ms)
 {
     int status;
 
-    return ended(pid, timeout_ms * test_patience(), &status)
-               ? exit_code(status)
-               : -1;
+    return ended(pid, timeout_ms * test_patience(), &status) ? exit_code(status)
+                                                             : -1;
 }
 
 bool program_exists(const char *program)
@@ -268,8 +267,8 @@ static int wait_ready(struct daemon *d, int log)
 {
     struct pollfd p[2] = {{.fd = log, .events = POLLIN},
                           {.fd = pidfd_open(d->pid, 0), .events = POLLIN}};
-    uint64_t end = test_now_us() + 1000 * (uint64_t)START_MS *
-                                       (uint64_t)test_patience();
+    uint64_t end =
+        test_now_us() + 1000 * (uint64_t)START_MS * (uint64_t)test_patience();
     char events[4096];
     int status = -ETIMEDOUT;
 

@@ -14,7 +14,7 @@ struct daemon {
     char dir[DAEMON_PATH];  /* everything of it */
     char data[DAEMON_PATH]; /* dir/data */
     char conf[DAEMON_PATH], log[DAEMON_PATH], url[DAEMON_PATH];
-    const char *program; /* below CHOIR_BUILD; borrowed */
+    const char *program;   /* below CHOIR_BUILD; borrowed */
     void (*prepare)(void); /* in the child, before exec; or NULL */
     pid_t pid;             /* 0: not running */
 };

@@ -29,21 +29,21 @@
 #include <stdio.h>
 
 /* X(NAME, what it means) */
-#define HISTORY_FINDINGS(X)                                       \
-    X(LOST, "acknowledged, but not in the record")                \
-    X(TWICE, "in the record more than once")                      \
-    X(ALTERED, "in the record with other content or outcome")     \
-    X(MISPLACED, "in the record at another revision than told")   \
-    X(FROM_NOWHERE, "in the record, but nobody said it")          \
-    X(BROKEN_OFF, "the record has a gap")                         \
+#define HISTORY_FINDINGS(X)                                        \
+    X(LOST, "acknowledged, but not in the record")                 \
+    X(TWICE, "in the record more than once")                       \
+    X(ALTERED, "in the record with other content or outcome")      \
+    X(MISPLACED, "in the record at another revision than told")    \
+    X(FROM_NOWHERE, "in the record, but nobody said it")           \
+    X(BROKEN_OFF, "the record has a gap")                          \
     X(STALE_WRITE, "accepted although its condition did not hold") \
-    X(FALSE_REFUSAL, "refused although its condition held")       \
-    X(TWO_HOLDERS, "a lease given while another one lived")       \
-    X(DONE_TWICE, "a second end of one task")                     \
-    X(FALSE_LEASE, "a task came that the record gave nobody")     \
-    X(BACKWARDS, "later than an outcome it comes before")         \
-    X(WRONG_READ, "a read gave what was not there")               \
-    X(WATCH_GAP, "a watch left out a change")                     \
+    X(FALSE_REFUSAL, "refused although its condition held")        \
+    X(TWO_HOLDERS, "a lease given while another one lived")        \
+    X(DONE_TWICE, "a second end of one task")                      \
+    X(FALSE_LEASE, "a task came that the record gave nobody")      \
+    X(BACKWARDS, "later than an outcome it comes before")          \
+    X(WRONG_READ, "a read gave what was not there")                \
+    X(WATCH_GAP, "a watch left out a change")                      \
     X(WATCH_WRONG, "a watch told twice, late, or what never was")
 
 enum finding {

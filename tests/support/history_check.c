@@ -203,7 +203,8 @@ static int by_start(const void *a, const void *b)
 
 static int by_end(const void *a, const void *b)
 {
-    return cmp((*(struct span *const *)a)->end, (*(struct span *const *)b)->end);
+    return cmp((*(struct span *const *)a)->end,
+               (*(struct span *const *)b)->end);
 }
 
 static void *span_at(void *arg, size_t i)
@@ -220,10 +221,9 @@ static struct span *spans_of(const struct history *h, size_t *n)
     *n = 0;
     for (size_t i = 0; i < h->ops.n; i++)
         if (h->ops.at[i].entry && !is_unknown(&h->ops.at[i]))
-            all[(*n)++] =
-                (struct span){h->ops.at[i].start, h->ops.at[i].end,
-                              h->ops.at[i].entry->index, true,
-                              h->ops.at[i].client};
+            all[(*n)++] = (struct span){h->ops.at[i].start, h->ops.at[i].end,
+                                        h->ops.at[i].entry->index, true,
+                                        h->ops.at[i].client};
     for (size_t i = 0; i < h->reads.n; i++)
         all[(*n)++] =
             (struct span){h->reads.at[i].start, h->reads.at[i].end,

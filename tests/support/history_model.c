@@ -101,8 +101,7 @@ static void walk_compares(struct model *m, const struct h_entry *e)
         e->told != current(m, failed->key))
         history_found(m->h, FOUND_WRONG_READ,
                       "CONFLICT of entry %lu tells %lu of %s, it was at %lu",
-                      e->index, e->told, failed->key,
-                      current(m, failed->key));
+                      e->index, e->told, failed->key, current(m, failed->key));
 }
 
 static void walk_writes(struct model *m, const struct h_entry *e)
@@ -117,15 +116,13 @@ static void walk_writes(struct model *m, const struct h_entry *e)
 
 /* --- Tasks ---------------------------------------------------------------- */
 
-static void walk_claim(struct model *m, const struct h_entry *e,
-                       struct task *t)
+static void walk_claim(struct model *m, const struct h_entry *e, struct task *t)
 {
     if (t->state != QUEUED || e->attempt != t->attempt + 1)
         history_found(m->h, FOUND_TWO_HOLDERS,
                       "entry %lu claims task %lu, attempt %lu, which is held "
                       "by %lu, attempt %lu",
-                      e->index, e->said.task, e->attempt, t->token,
-                      t->attempt);
+                      e->index, e->said.task, e->attempt, t->token, t->attempt);
     *t = (struct task){WORKING, e->index, e->attempt, e->said.value};
 }
 

@@ -84,9 +84,9 @@ struct history {
 
 void *history_room(void *list_at, size_t *room, size_t n, size_t size);
 /* A new, zeroed last element of a list. */
-#define LIST_ADD(list)                                                   \
-    ((list)->at = history_room((list)->at, &(list)->room, (list)->n,     \
-                               sizeof *(list)->at),                      \
+#define LIST_ADD(list)                                               \
+    ((list)->at = history_room((list)->at, &(list)->room, (list)->n, \
+                               sizeof *(list)->at),                  \
      &(list)->at[(list)->n++])
 
 /* The unique text of an operation: its own, or that of its first write. */

@@ -97,8 +97,7 @@ static int entry_put(FILE *f, const struct entry *e)
     struct hash agent = msg_hash(&e->bundle, FIELD_AGENT);
     struct msg op, effect;
     unsigned field;
-    int r = msg_decode(e->head, CLASS_OPERATION | CLASS_BROKER, &op,
-                       &field);
+    int r = msg_decode(e->head, CLASS_OPERATION | CLASS_BROKER, &op, &field);
 
     msg_init(&effect, MSG_EFFECT);
     if (!r && e->effect.n)

@@ -95,8 +95,7 @@ TEST(a_record_that_lost_its_end_is_found)
 
 TEST(a_write_that_was_applied_twice_is_found)
 {
-    CHECK(WITH(AS_IT_IS, NULL,
-               "9 R 8 " ADA " 1 6 put 0 0 0 0 0 0 1 k v1 -"));
+    CHECK(WITH(AS_IT_IS, NULL, "9 R 8 " ADA " 1 6 put 0 0 0 0 0 0 1 k v1 -"));
     CHECK_EQ(found[FOUND_TWICE], 1);
 }
 
@@ -108,8 +107,7 @@ TEST(one_sequence_number_used_twice_is_found)
 
 TEST(an_unknown_write_may_have_happened_once)
 {
-    CHECK_EQ(WITH(R0 - 1, NULL,
-                  "9 R 8 " ADA " 1 6 put 0 0 0 0 0 0 1 k v5 -"),
+    CHECK_EQ(WITH(R0 - 1, NULL, "9 R 8 " ADA " 1 6 put 0 0 0 0 0 0 1 k v5 -"),
              0);
 }
 
@@ -122,9 +120,8 @@ TEST(an_unknown_write_may_not_have_happened_twice)
 
 TEST(a_repetition_by_operation_id_is_not_a_second_time)
 {
-    CHECK_EQ(WITH(AS_IT_IS, NULL,
-                  "9 R 8 " ADA " 1 6 put 12 0 0 0 2 0 1 k v1 -"),
-             0);
+    CHECK_EQ(
+        WITH(AS_IT_IS, NULL, "9 R 8 " ADA " 1 6 put 12 0 0 0 2 0 1 k v1 -"), 0);
 }
 
 TEST(other_bytes_at_the_revision_are_found)
@@ -159,8 +156,8 @@ TEST(a_write_that_was_turned_away_but_recorded_is_found)
 
 TEST(a_write_of_nobody_is_found)
 {
-    CHECK(WITH(AS_IT_IS, NULL,
-               "9 R 8 " ADA " 1 6 put 0 0 0 0 0 0 1 x ghost -"));
+    CHECK(
+        WITH(AS_IT_IS, NULL, "9 R 8 " ADA " 1 6 put 0 0 0 0 0 0 1 x ghost -"));
     CHECK_EQ(found[FOUND_FROM_NOWHERE], 1);
 }
 
@@ -223,7 +220,8 @@ TEST(a_lease_given_twice_is_found)
 
 TEST(a_lease_that_was_fenced_while_it_lived_is_found)
 {
-    CHECK(WITH(R0 + 7, "9 R 7 " BOB " 1 5 complete 3 5 6 0 0 0 1 done v4 made"));
+    CHECK(
+        WITH(R0 + 7, "9 R 7 " BOB " 1 5 complete 3 5 6 0 0 0 1 done v4 made"));
     CHECK_EQ(found[FOUND_FALSE_REFUSAL], 1);
 }
 
