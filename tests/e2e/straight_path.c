@@ -166,6 +166,27 @@ TEST(watch_sees_every_change_once_across_a_broker_restart)
     choir_close(&bob);
 }
 
+/* Enrolling takes other ways than a session does, and hung here once. */
+TEST(agent_that_comes_before_the_broker_waits_for_it)
+{
+    int status;
+    pid_t early;
+
+    broker_stop(broker, SIGKILL);
+    early = fork();
+    if (early == 0) {
+        struct choir *c = agent("early");
+
+        choir_close(&c);
+        _exit(0);
+    }
+    poll(NULL, 0, 1000); /* let it be refused a few times */
+    CHECK_EQ(waitpid(early, &status, WNOHANG), 0);
+    broker = broker_start();
+    CHECK_EQ(waitpid(early, &status, 0), early);
+    CHECK_EQ(status, 0);
+}
+
 int main(int argc, char **argv)
 {
     const char *tmp = getenv("CHOIR_TMP");
