@@ -57,7 +57,9 @@ function learnFromBroker(l, e) {
   const f = e.message.fields;
   if (e.message.message === 'admit') admit(l, f.agent, f.public_key);
   const ends = e.message.message === 'session_end' || e.message.message === 'equivocate';
-  if (ends && l.sessions.has(f.session)) l.sessions.get(f.session).over = true;
+  if (!ends) return;
+  if (!l.sessions.has(f.session)) malformed(`session ${f.session} was never opened`);
+  l.sessions.get(f.session).over = true;
 }
 
 function joining(l, b) {

@@ -28,27 +28,43 @@ class Ledger {
     this.synced = 0;
     this.last = zeros; // hash of the last group
     this.tree = new Tree();
-    this.roots = new Map(); // size -> root, at the starts of groups
     this.agents = new Map(); // agent id -> { key, revoked }
     this.sessions = new Map(); // id -> { agent, next, prev, over }
     this.counts = { segments: 0, groups: 0, signatures: 0, entries: 0, slots: 0, checkpoints: 0, notes: 0 };
   }
 }
 
-function checkpoint(l, e) {
-  const f = e.message.fields;
-  const root = f.size === e.index ? l.tree.root() : l.roots.get(f.size);
-  if (!root) malformed(`a checkpoint of size ${f.size}, which is no recent group's`);
-  if (!root.equals(f.root)) malformed('a checkpoint states another root');
+// A tree head the broker states in an entry: that of all entries before it.
+function headFits(l, e, f) {
+  if (f.size !== e.index) malformed(`${e.message.message} of size ${f.size}`);
+  if (!l.tree.root().equals(f.root)) malformed(`${e.message.message} states another root`);
+}
+
+function checkpoint(l, e, f) {
+  headFits(l, e, f);
   l.counts.checkpoints++;
   const n = note(f.text, l.brokerKey);
   if (!n.ledger.equals(l.id) || n.size !== f.size || !n.root.equals(f.root)) malformed('its note says otherwise');
-  if (n.epoch !== l.epoch) malformed("its note's epoch is another");
+  if (n.epoch !== e.bundle.epoch) malformed("its note's epoch is another");
   l.counts.notes++;
 }
 
+function newEpoch(l, e, f) {
+  headFits(l, e, f);
+  if (f.epoch <= l.epoch) malformed('a new epoch that is not higher');
+}
+
+// The header that was not accepted, signed by the session's own key.
+function equivocate(l, f) {
+  checkSignature('bundle', l.sessions.get(f.session).key, l.id, f.header, f.signature);
+  l.counts.signatures++;
+}
+
 function entry(l, e) {
-  if (e.message.message === 'checkpoint') checkpoint(l, e);
+  const f = e.message.fields;
+  if (e.message.message === 'checkpoint') checkpoint(l, e, f);
+  if (e.message.message === 'new_epoch') newEpoch(l, e, f);
+  if (e.message.message === 'equivocate') equivocate(l, f);
   l.tree.add(e.leaf);
   l.size++;
   l.counts.entries++;
@@ -90,8 +106,6 @@ function group(l, g, body) {
   if (g.time < l.time) malformed('its time is lower');
   if (g.synced > g.first || g.synced < l.synced) malformed('its synced mark');
   [l.epoch, l.time, l.synced, l.last] = [g.epoch, g.time, g.synced, g.hash];
-  l.roots.set(l.size, l.tree.root());
-  l.roots.delete([...l.roots.keys()].at(-300));
   for (const b of groupBundles(g, body)) bundle(l, b);
   l.counts.groups++;
 }
@@ -162,6 +176,19 @@ function seal(l, bytes, end, lastBytes, spareBytes) {
   l.sealed = true;
 }
 
+// Allocated ahead: zeros alone; or a header that a crash left unfinished.
+function isSpare(bytes, files, sealed) {
+  if (files < 2) return false;
+  if (isZero(bytes)) return true;
+  if (sealed || !isZero(bytes.subarray(SEGMENT_HEADER))) return false;
+  try {
+    segmentHeader(bytes);
+    return false;
+  } catch (error) {
+    return error.code === 'MALFORMED';
+  }
+}
+
 function verify(dir, pinned) {
   const names = readdirSync(dir).filter((n) => /^segment-[0-9]{10}$/.test(n)).sort();
   const l = new Ledger(pinned);
@@ -175,10 +202,10 @@ function verify(dir, pinned) {
   };
   const files = names.map((n) => ({ n, bytes: readFileSync(join(dir, n)) }));
   files.forEach(({ n }, i) => at(n, () => Number(n.slice(8)) === i + 1 || malformed('a number is missing')));
-  const spare = files.length > 1 && isZero(files.at(-1).bytes) ? files.pop() : null;
-  if (!files.length) malformed('there is no segment');
   const sealFile = join(dir, 'seal');
   const sealed = existsSync(sealFile);
+  const spare = isSpare(files.at(-1)?.bytes, files.length, sealed) ? files.pop() : null;
+  if (!files.length) malformed('there is no segment');
   let end;
   files.forEach(({ n, bytes }, i) => {
     end = at(n, () => segment(l, bytes, i + 1, i === files.length - 1, sealed));

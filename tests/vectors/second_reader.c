@@ -47,7 +47,7 @@ static void live(struct rig *r)
     rig_open(r);
     actor_join(r, &ada, "ada", "*", 127);
     actor_join(r, &bob, "bob", "*", 127);
-    for (int i = 0; i < 300; i++) {
+    for (int i = 0; i < 80; i++) {
         snprintf(key, sizeof key, "notes/%d", i % 40);
         snprintf(value, sizeof value, "note %d", i);
         CHECK_OK(
