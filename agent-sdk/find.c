@@ -203,10 +203,10 @@ static int identity_look(struct found *f)
         r = store_look(f);
     }
     step(f, "identity", f->path, "store", "%s",
-         f->has_identity ? "is there"
-         : r             ? choir_error_text()
-         : f->is_local   ? "enrols at first use"
-                         : "there is none");
+         r                 ? choir_error_text()
+         : f->has_identity ? "is there"
+         : f->is_local     ? "enrols at first use"
+                           : "there is none");
     if (r || f->has_identity || f->is_local)
         return r;
     return error_set(CHOIR_NO_IDENTITY, 0,
