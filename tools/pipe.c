@@ -10,7 +10,8 @@
 #include "commands.h"
 #include "relay.h"
 
-/* Fetch events as long as they are taken. 0, or what ended the handle. */
+/* Fetch events as long as they are taken. 0, or what ended the handle; that
+ * the broker is away just now does not. */
 static int events_pass(struct choir *c, struct relay *r)
 {
     struct choir_event *e;
@@ -20,7 +21,7 @@ static int events_pass(struct choir *c, struct relay *r)
         relay_event(r, &e);
         choir_event_free(&e);
     }
-    return code == CHOIR_TIMEOUT ? 0 : code;
+    return code == CHOIR_TIMEOUT || code == CHOIR_UNREACHABLE ? 0 : code;
 }
 
 static int pipe_loop(struct choir *c, struct relay *r, struct lane *l)

@@ -341,21 +341,20 @@ static void event_take(struct work *w, struct choir_event *e, int *code)
         *code = cli_failed(choir_event_code(e), choir_event_explain(e));
 }
 
-/* *code: an exit code, once the work cannot go on. */
+/* *code: an exit code, once the work cannot go on. A broker that is away does
+ * not end it: the library brings it back, and our lease with it. */
 static void events_take(struct work *w, int *code)
 {
     struct choir_event *e;
-    int r;
+    int r = 0;
 
-    while (!*code && (r = choir_next(w->choir, 0, &e)) != CHOIR_TIMEOUT) {
-        if (r) {
-            *code = cli_failed(r, NULL);
-            return;
-        }
+    while (!*code && !(r = choir_next(w->choir, 0, &e))) {
         if (!relay_event(w->relay, &e))
             event_take(w, e, code);
         choir_event_free(&e);
     }
+    if (r && r != CHOIR_TIMEOUT && r != CHOIR_UNREACHABLE)
+        *code = cli_failed(r, NULL);
 }
 
 /* --- Signals --------------------------------------------------------------- */
