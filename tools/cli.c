@@ -17,6 +17,7 @@ const struct cli_option cli_global_options[] = {
     {"as", "NAME", "the agent's name; else CHOIR_AS, else \"choir\""},
     {"identity", "FILE", "the identity; else CHOIR_IDENTITY, else by name"},
     {"timeout", "TIME", "how long to wait for the broker; else 10s"},
+    {"accept-epoch", NULL, "go on with a restored broker that lost entries"},
     {"json", NULL, "one JSON object a line"},
     {"help", NULL, "this text"},
     {NULL, NULL, NULL},
@@ -147,6 +148,8 @@ static void global_take(struct cli *cli, const char *name, const char *value)
         cli->identity = value;
     else if (strcmp(name, "json") == 0)
         cli->json = true;
+    else if (strcmp(name, "accept-epoch") == 0)
+        cli->accepts_epoch = true;
     else if (strcmp(name, "timeout") == 0)
         cli->timeout_ms =
             (int)least(INT_MAX, (unsigned)duration_parse(cli, name, value) + 1);

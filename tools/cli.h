@@ -48,7 +48,7 @@ struct cli {
     const struct command *command;
     const char **args; /* what is left besides options */
     int count;
-    bool json;
+    bool json, accepts_epoch;
     const char *url, *space, *name, *identity; /* as given, or NULL */
     int timeout_ms;                            /* 0: the library's default */
     struct {

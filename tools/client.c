@@ -90,6 +90,7 @@ void handle_options(struct cli *cli, struct choir_options *o)
     o->name = cli->name;
     o->identity_path = cli->identity;
     o->timeout_ms = cli->timeout_ms;
+    o->flags = cli->accepts_epoch ? CHOIR_ACCEPT_EPOCH : 0;
     if (!cli->command->admin || cli->identity || cli->name ||
         is_set("CHOIR_IDENTITY"))
         return;
