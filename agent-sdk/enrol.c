@@ -275,6 +275,24 @@ static int beside(char out[PATH_BYTES], const char *path, const char *end)
                : error_set(-ENAMETOOLONG, 0, "path=%s", path);
 }
 
+/* The broker may die in between, before or after it has recorded us: ask again,
+ * with the same keys, as long as there is time. */
+static int introduce_surely(const struct identity *id,
+                            const struct invitation *i, bool begun,
+                            int64_t deadline)
+{
+    int r;
+
+    do {
+        r = begun ? is_known(id, deadline) : CHOIR_UNKNOWN_AGENT;
+        if (r == CHOIR_UNKNOWN_AGENT)
+            r = introduce(id, i, deadline);
+        begun = true;
+    } while (r == CHOIR_UNREACHABLE &&
+             (deadline < 0 || sdk_clock_ms() < deadline));
+    return r;
+}
+
 /* With the lock held, and no identity there. */
 static int enrol_new(struct found *f, const struct invitation *i,
                      int64_t deadline)
@@ -286,14 +304,12 @@ static int enrol_new(struct found *f, const struct invitation *i,
         return r;
     r = identity_load(&f->identity, begun);
     if (r == 0) {
-        r = is_known(&f->identity, deadline);
-        if (r == CHOIR_UNKNOWN_AGENT)
-            r = introduce(&f->identity, i, deadline);
+        r = introduce_surely(&f->identity, i, true, deadline);
     } else if (r == -ENOENT) {
         identity_new(&f->identity, f->name, &i->broker);
         r = identity_save(&f->identity, begun);
         if (!r)
-            r = introduce(&f->identity, i, deadline);
+            r = introduce_surely(&f->identity, i, false, deadline);
     }
     if (r) {
         /* a definite no: nothing worth keeping was begun */
