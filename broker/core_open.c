@@ -244,6 +244,15 @@ static int snapshot_take(struct core *c, struct snapshot_reader *r,
     return got > 0 ? -EUCLEAN : got;
 }
 
+/* A snapshot of another history of the same ledger does not count. */
+static bool same_history(struct core *c, const struct snapshot_facts *facts)
+{
+    struct hash group;
+
+    return ledger_group_before(c->ledger, facts->size, &group) == 0 &&
+           hash_equal(&group, &facts->group);
+}
+
 static int snapshot_load(struct core *c, const struct ledger_head *head,
                          char trouble[512])
 {
@@ -264,6 +273,11 @@ static int snapshot_load(struct core *c, const struct ledger_head *head,
                  "%llu: the record has lost acknowledged entries",
                  (unsigned long long)facts.size,
                  (unsigned long long)head->size);
+        r = -EUCLEAN;
+    } else if (!same_history(c, &facts)) {
+        snprintf(trouble, 512,
+                 "state.snapshot was taken from another history of this "
+                 "ledger; if the record is right, delete the snapshot");
         r = -EUCLEAN;
     } else {
         r = snapshot_take(c, reader, &facts, trouble);
@@ -319,12 +333,15 @@ static int say_cut(struct core *c, const struct ledger_head *head)
 /* A restored copy goes on in a new epoch that names the head it continues. */
 static int say_epoch(struct core *c)
 {
-    struct hash root = frontier_root(&c->state->tree);
+    struct hash root;
     char path[PATH_BYTES];
     struct msg m;
     uint64_t index;
-    int r;
+    int r = core_flush(c); /* so that the tree has what was said before */
 
+    if (r)
+        return r;
+    root = frontier_root(&c->state->tree);
     msg_init(&m, MSG_NEW_EPOCH);
     msg_set_text(&m, FIELD_REASON, "restored from a backup");
     msg_set_u(&m, FIELD_SIZE, c->state->size);
@@ -375,10 +392,11 @@ static int record_open(struct core *c, struct ledger_head *head,
     r = ledger_open(&c->ledger, &o, head);
     if (r == CHOIR_NOT_FOUND) {
         if (exists(c, "broker.identity") || exists(c, SNAPSHOT_NAME)) {
-            snprintf(trouble, 512,
-                     "%.300s has keys or a snapshot but no record: the record is "
-                     "gone. Restore a backup, or use an empty directory",
-                     c->config->data);
+            snprintf(
+                trouble, 512,
+                "%.300s has keys or a snapshot but no record: the record is "
+                "gone. Restore a backup, or use an empty directory",
+                c->config->data);
             return -EUCLEAN;
         }
         r = create(c, &o);
@@ -403,7 +421,8 @@ static int keys_open(struct core *c, const struct ledger_head *head,
     int r = identity_read(c, name, &ledger);
 
     if (r == -EUCLEAN || (!r && !hash_equal(&ledger, &head->ledger))) {
-        snprintf(trouble, 512, "%.300s/%s is damaged or belongs to another ledger",
+        snprintf(trouble, 512,
+                 "%.300s/%s is damaged or belongs to another ledger",
                  c->config->data, name);
         return -EUCLEAN;
     }

@@ -130,6 +130,12 @@ int ledger_reader_next(struct ledger_reader *r,
 uint64_t ledger_reader_index(const struct ledger_reader *r);
 void ledger_reader_close(struct ledger_reader **r_p);
 
+/* Hash of the group that ends just before entry `index` (up to size), to
+ * compare a snapshot with the history it claims to continue.
+ * 0; CHOIR_NOT_FOUND: no group ends there; negative errno. */
+int ledger_group_before(struct ledger *l, uint64_t index,
+                        struct hash *group) LEDGER_MUST_CHECK;
+
 /* What the last -EUCLEAN, READ_ONLY or failed call was about, for a person.
  * Borrowed until the next call. */
 const char *ledger_trouble(const struct ledger *l);

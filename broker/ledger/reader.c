@@ -130,3 +130,22 @@ void ledger_reader_close(struct ledger_reader **r_p)
     free(*r_p);
     *r_p = NULL;
 }
+
+int ledger_group_before(struct ledger *l, uint64_t index, struct hash *group)
+{
+    uint64_t segment, offset;
+    struct group_header g;
+    int e;
+
+    if (index == l->written.size) {
+        *group = l->written.group;
+        return 0;
+    }
+    e = index < l->written.size ? locate(l, index, &segment, &offset, &g)
+                                : CHOIR_NOT_FOUND;
+    if (!e && g.first != index)
+        e = CHOIR_NOT_FOUND;
+    if (!e)
+        *group = g.prev;
+    return e;
+}

@@ -282,6 +282,39 @@ TEST(a_snapshot_beyond_the_record_stops_the_start)
     end();
 }
 
+TEST(a_snapshot_of_another_history_stops_the_start)
+{
+    char command[1600];
+
+    begin();
+    do_some_work();
+    CHECK_OK(rig_reopen(&rig, true));
+    snprintf(command, sizeof command, "cp -r %s %s.old", rig.dir, rig.dir);
+    CHECK_OK(system(command));
+    do_some_work();
+    CHECK_OK(rig_reopen(&rig, true));
+    core_destroy(&rig.core);
+    snprintf(command, sizeof command,
+             "cp %s/state.snapshot /%s.snap && rm -rf %s && mv %s.old %s",
+             rig.dir, rig.dir, rig.dir, rig.dir, rig.dir);
+    CHECK_OK(system(command));
+    CHECK_OK(core_open(&rig.core, &(struct core_options){rig.config, rig.env},
+                       rig.trouble));
+    env_sim_advance_us(rig.env, 5);
+    actor_session(&rig, &ada);
+    do_some_work(); /* the same operations, at other times: another fork */
+    CHECK_OK(rig_reopen(&rig, true));
+    core_destroy(&rig.core);
+    snprintf(command, sizeof command, "mv /%s.snap %s/state.snapshot", rig.dir,
+             rig.dir);
+    CHECK_OK(system(command));
+    CHECK_EQ(core_open(&rig.core, &(struct core_options){rig.config, rig.env},
+                       rig.trouble),
+             -EUCLEAN);
+    CHECK(strstr(rig.trouble, "history") != NULL);
+    end();
+}
+
 TEST(deciding_again_gives_every_recorded_outcome)
 {
     struct verify_result result;
