@@ -74,7 +74,7 @@ static int version(void)
 
 int main(int argc, char **argv)
 {
-    struct cli cli = {0};
+    static struct cli cli; /* what it owns lives as long as the program */
     int i = cli_parse_global(&cli, argc, argv);
     const struct command *command;
 
