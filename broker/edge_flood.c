@@ -52,8 +52,13 @@ struct line_in *line_at(struct edge *e, int fd)
 
 void line_cut(struct edge *e, int fd)
 {
-    if (line_at(e, fd))
-        shutdown(fd, SHUT_RDWR);
+    /* A reset: what it still sends must not lie in the kernel. */
+    const struct linger at_once = {.l_onoff = 1};
+
+    if (!line_at(e, fd))
+        return;
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    shutdown(fd, SHUT_RDWR);
 }
 
 static bool tcp_info_of(int fd, struct tcp_info *info)

@@ -1,6 +1,7 @@
 #!/bin/bash
 # choird as a process: how it starts, refuses to, reloads and stops.
 set -u
+service=$(cd "$(dirname "$0")/../.." && pwd)/broker/choird.service
 tmp=${CHOIR_TMP:-$(mktemp -d)}
 cd "$tmp" || exit 1
 passed=0 failed=0 pid=
@@ -159,6 +160,14 @@ PY
     ok "and it stops" ends "$pid" 0
     kill "$python" 2>/dev/null
     wait "$python" 2>/dev/null
+fi
+
+if systemd-analyze security --help 2>/dev/null | grep -q offline; then
+    # shellcheck disable=SC2016 # for the inner shell
+    ok "the unit is exposed to 2 of 10 at most" bash -c '
+        level=$(systemd-analyze security --offline=yes "$1" |
+            sed -n "s/.*exposure level for choird.service: \([0-9]*\).*/\1/p")
+        [ "$level" -le 1 ]' _ "$service"
 fi
 
 echo "$passed passed, $failed failed"
