@@ -353,6 +353,9 @@ int cli_failed(int code, const char *line)
 {
     cli_print_text(stderr, line ? line : choir_error_text());
     fputc('\n', stderr);
+    if (code == CHOIR_LEDGER_BEHIND)
+        fputs("to accept it as it is, say so once with --accept-epoch\n",
+              stderr);
     return cli_exit_code(code);
 }
 

@@ -321,7 +321,7 @@ static void line_take(struct lane *l, const char *p, size_t n)
     char why[WHY_BYTES];
     json_t *o;
 
-    while (n && (p[n - 1] == '\r' || p[n - 1] == ' '))
+    while (n && memchr(" \t\r\n", p[n - 1], 4))
         n--;
     if (n == 0)
         return;
