@@ -29,6 +29,7 @@ static void status_of_state(const struct asks *a, struct status_list *s)
     hash_hex(&state->ledger, hex);
     status_text(s, "ledger", hex);
     status_number(s, "epoch", state->epoch);
+    status_number(s, "time", core_time(a->with.core));
     status_number(s, "size", state->size);
     status_number(s, "durable", core_durable(a->with.core));
     status_number(s, "checkpoint", state->checkpoint);
