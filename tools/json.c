@@ -17,9 +17,9 @@ static json_t *from_object(const msgpack_object *o);
 
 static json_t *from_text(const msgpack_object_str *s)
 {
-    struct bytes b = bytes_of(s->ptr, s->size);
+    const char *p = s->size ? s->ptr : ""; /* msgpack-c says NULL for "" */
 
-    return bytes_utf8(b) ? json_stringn(s->ptr, s->size) : NULL;
+    return bytes_utf8(bytes_of(p, s->size)) ? json_stringn(p, s->size) : NULL;
 }
 
 static json_t *from_array(const msgpack_object_array *array)

@@ -110,6 +110,7 @@ like 'status' $'\nkeys +[0-9]+' "$out"
 is 'status --json is one object' 1 "$(choir status --json | field epoch)"
 ends 0 choir doctor
 like 'the doctor tells of the disk' 'ok +disk' "$out"
+like 'and of the clock' "ok +clock +the broker's is [-+][0-9]+ ms from ours" "$out"
 
 stop_broker
 ends 3 choir --timeout 0.3 get k
