@@ -194,14 +194,17 @@ static int room_for(struct core *c, const struct bundle *b, uint32_t agent,
 
 /* --- Applying ------------------------------------------------------------ */
 
-/* [enrol], [session_open] or [enrol, session_open], for this connection. */
+/* [enrol], [session_open] or [enrol, session_open], for this connection. A
+ * recorded bundle that broke the rules of session 0 would be damage to every
+ * reader of the record. */
 static int joins(const struct bundle *b, const struct sender *sender)
 {
+    static const struct hash none;
     struct hash challenge;
     unsigned field;
     struct msg m;
 
-    if (b->first_seq != 0 || b->count > 2)
+    if (b->first_seq != 0 || !hash_equal(&b->prev_hash, &none) || b->count > 2)
         return CHOIR_MALFORMED;
     for (uint32_t i = 0; i < b->count; i++) {
         if (b->ops[i].refusal ||

@@ -174,6 +174,42 @@ TEST(a_session_is_opened_for_this_connections_challenge_only)
     end();
 }
 
+TEST(a_joining_bundle_outside_every_chain_is_malformed)
+{
+    struct bundle_facts facts;
+    struct buf head = {0}, frame = {0};
+    struct bundle_writer w = {0};
+    struct hash hash;
+    struct msg m;
+
+    begin();
+    msg_init(&m, MSG_SESSION_OPEN);
+    msg_set_hash(&m, FIELD_CHALLENGE, &ada.challenge);
+    msg_encode(&m, &head);
+    facts = (struct bundle_facts){
+        .kind = BUNDLE_RECORD,
+        .ledger = rig_state(&rig)->ledger,
+        .agent = ada.id,
+        .prev_hash = ada.prev_hash, /* zeros belong there */
+        .epoch = rig_state(&rig)->epoch,
+        .public_key = ada.key.public_key,
+    };
+    bundle_begin(&w);
+    CHECK_OK(bundle_add(&w, buf_bytes(&head), (struct bytes){0}));
+    CHECK_OK(bundle_finish(&w, &facts, &ada.key, &frame, &hash));
+    CHECK_OK(actor_send(&rig, &ada, buf_bytes(&frame), &told));
+    CHECK_EQ(told.turnaway, CHOIR_MALFORMED);
+    facts.prev_hash = (struct hash){{0}};
+    buf_clear(&frame);
+    CHECK_OK(bundle_finish(&w, &facts, &ada.key, &frame, &hash));
+    CHECK_OK(actor_send(&rig, &ada, buf_bytes(&frame), &told));
+    CHECK_EQ(told.turnaway, 0);
+    bundle_writer_free(&w);
+    buf_free(&head);
+    buf_free(&frame);
+    end();
+}
+
 TEST(an_unknown_field_is_refused_by_name_and_recorded)
 {
     struct buf head = {0};
