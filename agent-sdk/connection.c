@@ -148,8 +148,8 @@ unsigned connection_breaks(const struct connection *c)
 
 static void lost(struct connection *c)
 {
-    if (c->state == CONNECTION_WAITING && c->answered)
-        c->breaks++;
+    if (c->state == CONNECTION_WAITING)
+        c->breaks = c->answered ? c->breaks + 1 : 0;
     if (c->state != CONNECTION_REFUSED)
         c->state = CONNECTION_CLOSED;
 }

@@ -220,6 +220,25 @@ static int introduce(const struct identity *id, const struct invitation *i,
     return r;
 }
 
+/* A broker that dies in between may have enrolled us or not: look first. */
+static int become_known(const struct identity *id, const struct invitation *i,
+                        bool begun, int64_t deadline)
+{
+    int r = begun ? is_known(id, deadline) : CHOIR_UNKNOWN_AGENT;
+
+    for (;;) {
+        struct timespec nap = {0, RETRY_MS * 1000000};
+
+        if (r == CHOIR_UNKNOWN_AGENT)
+            r = introduce(id, i, deadline);
+        if ((r != CHOIR_UNREACHABLE && r != CHOIR_BUSY) ||
+            (deadline >= 0 && sdk_clock_ms() >= deadline))
+            return r;
+        nanosleep(&nap, NULL);
+        r = is_known(id, deadline);
+    }
+}
+
 /* --- Files -------------------------------------------------------------------- */
 
 static int store_make(const char *path)
@@ -275,42 +294,24 @@ static int beside(char out[PATH_BYTES], const char *path, const char *end)
                : error_set(-ENAMETOOLONG, 0, "path=%s", path);
 }
 
-/* The broker may die in between, before or after it has recorded us: ask again,
- * with the same keys, as long as there is time. */
-static int introduce_surely(const struct identity *id,
-                            const struct invitation *i, bool begun,
-                            int64_t deadline)
-{
-    int r;
-
-    do {
-        r = begun ? is_known(id, deadline) : CHOIR_UNKNOWN_AGENT;
-        if (r == CHOIR_UNKNOWN_AGENT)
-            r = introduce(id, i, deadline);
-        begun = true;
-    } while (r == CHOIR_UNREACHABLE &&
-             (deadline < 0 || sdk_clock_ms() < deadline));
-    return r;
-}
-
 /* With the lock held, and no identity there. */
 static int enrol_new(struct found *f, const struct invitation *i,
                      int64_t deadline)
 {
     char begun[PATH_BYTES];
+    bool had_begun;
     int r = beside(begun, f->path, ".begun");
 
     if (r)
         return r;
     r = identity_load(&f->identity, begun);
-    if (r == 0) {
-        r = introduce_surely(&f->identity, i, true, deadline);
-    } else if (r == -ENOENT) {
+    had_begun = r == 0;
+    if (r == -ENOENT) {
         identity_new(&f->identity, f->name, &i->broker);
         r = identity_save(&f->identity, begun);
-        if (!r)
-            r = introduce_surely(&f->identity, i, false, deadline);
     }
+    if (!r)
+        r = become_known(&f->identity, i, had_begun, deadline);
     if (r) {
         /* a definite no: nothing worth keeping was begun */
         if (r == CHOIR_NAME_TAKEN || r == CHOIR_EXPIRED)

@@ -148,7 +148,7 @@ struct writer {
     pthread_t thread;
     struct choir *c;
     char key[16];
-    volatile int steps;
+    _Atomic int steps;
     char trouble[512];
 };
 
@@ -171,7 +171,7 @@ static void *write_steps(void *arg)
     return NULL;
 }
 
-TEST(a_broker_that_is_killed_loses_nothing_and_doubles_nothing)
+TEST(a_broker_that_is_killed_or_stopped_loses_nothing_and_doubles_nothing)
 {
     struct writer writers[WRITERS] = {{0}};
 
@@ -188,7 +188,8 @@ TEST(a_broker_that_is_killed_loses_nothing_and_doubles_nothing)
 
         while (writers[0].steps < target && !writers[0].trouble[0])
             usleep(500);
-        broker_bounce();
+        broker_end(i % 2 ? SIGTERM : SIGKILL);
+        broker_start();
     }
     for (int i = 0; i < WRITERS; i++) {
         struct writer *w = &writers[i];
@@ -496,6 +497,93 @@ TEST(a_ledger_set_back_is_refused_until_the_operator_accepts_it)
     CHECK_REFUSED(open_as("ada", 0), CHOIR_LEDGER_BEHIND);
     CHECK_OK(open_as("ada", CHOIR_ACCEPT_EPOCH));
     CHECK_OK(open_as("ada", 0));
+    end();
+}
+
+TEST(a_revoked_agent_is_told_so)
+{
+    struct choir_options o = CHOIR_OPTIONS_INIT;
+    struct choir *ada, *admin;
+    struct choir_request *r;
+    char identity[320];
+
+    begin();
+    ada = agent("ada");
+    snprintf(identity, sizeof identity, "%s/admin.identity", data_dir);
+    o.identity_path = identity;
+    o.url = url;
+    CHECK_OK(choir_open(&o, &admin));
+    r = choir_request_new(admin, "revoke");
+    choir_request_text(r, "agent", choir_agent_id(ada));
+    CHECK_OK(choir_call(admin, &r, 5000, NULL));
+    CHECK_REFUSED(choir_put(ada, "k", "v", 1, NULL), CHOIR_UNKNOWN_AGENT);
+    choir_close(&ada);
+    CHECK_REFUSED(open_as("ada", 0), CHOIR_UNKNOWN_AGENT);
+    choir_close(&admin);
+    end();
+}
+
+/* --- Values and the tap ----------------------------------------------------------- */
+
+TEST(a_value_may_be_as_large_as_the_broker_says)
+{
+    static char value[8 << 20];
+    struct choir_event *e;
+    struct choir *c;
+    size_t n, limit;
+
+    begin();
+    c = agent("ada");
+    limit = choir_limit(c, "value_bytes_max");
+    CHECK(limit > 0 && limit < sizeof value);
+    for (size_t i = 0; i < sizeof value; i++)
+        value[i] = (char)(i * 7);
+    CHECK_OK(choir_put(c, "large", value, limit, NULL));
+    CHECK_OK(choir_get(c, "large", 0, &e));
+    CHECK_MEM(choir_event_value(e, &n), value, limit);
+    CHECK_EQ(n, limit);
+    choir_event_free(&e);
+    CHECK_REFUSED(choir_put(c, "large", value, limit + 1, NULL),
+                  CHOIR_OVER_LIMIT);
+    CHECK(strstr(choir_error_text(), "limit=1048576"));
+    CHECK_REFUSED(choir_put(c, "large", value, sizeof value, NULL),
+                  CHOIR_TOO_LARGE);
+    CHECK(strstr(choir_error_text(), "limit="));
+    choir_close(&c);
+    end();
+}
+
+TEST(the_tap_shows_entries_whose_parts_can_be_read)
+{
+    struct choir_request *r;
+    struct choir_event *e;
+    const struct choir_event *head;
+    struct choir *c;
+    uint64_t tap, put;
+    bool found = false;
+
+    begin();
+    c = agent("ada");
+    CHECK_OK(choir_put(c, "plan", "v", 1, &put));
+    r = choir_request_new(c, "tap");
+    choir_request_uint(r, "revision", 1);
+    CHECK_OK(choir_send(c, &r, 5000, &tap));
+    while (!found) {
+        if (choir_wait(c, tap, 5000, &e))
+            fail_msg("%s", choir_error_text());
+        head = choir_event_item(e, "head", 0);
+        if (choir_event_uint(e, "revision") == put && head) {
+            CHECK_STR(choir_event_name(e), "entry");
+            CHECK_STR(choir_event_name(head), "put");
+            CHECK_STR(choir_event_text(head, "key"), "plan");
+            CHECK_STR(
+                choir_event_text(choir_event_item(e, "header", 0), "agent"),
+                choir_agent_id(c));
+            found = true;
+        }
+        choir_event_free(&e);
+    }
+    choir_close(&c);
     end();
 }
 
