@@ -194,7 +194,7 @@ void asks_again(struct asks *a, struct wire *w)
     a->beat_ms = leases_interval_ms(w->leases) < 0 ? w->now_ms : 0;
 }
 
-/* --- Answers ---------------------------------------------------------------- */
+/* --- Answers -------------------------------------------------------------- */
 
 static struct op *answered_op(struct asks *a, uint64_t number)
 {
@@ -329,7 +329,7 @@ int asks_item(struct asks *a, struct wire *w, const struct msg *item)
     }
 }
 
-/* --- Sending ---------------------------------------------------------------- */
+/* --- Sending -------------------------------------------------------------- */
 
 static struct op *beat_op(const struct lease *held, size_t n)
 {

@@ -84,7 +84,7 @@ static struct choir_request *request(struct choir *c, const char *verb)
     return handle_check(c) ? NULL : choir_request_new(c, verb);
 }
 
-/* --- Context -------------------------------------------------------------------- */
+/* --- Context -------------------------------------------------------------- */
 
 static int put(struct choir *c, const char *key, const void *value,
                size_t bytes, const uint64_t *if_revision, uint64_t *revision)
@@ -204,7 +204,7 @@ int choir_watch(struct choir *c, const char *prefix, uint64_t from,
     return begin(c, &r, watch);
 }
 
-/* --- Tasks ------------------------------------------------------------------------ */
+/* --- Tasks ---------------------------------------------------------------- */
 
 int choir_submit(struct choir *c, const char *queue, const void *payload,
                  size_t bytes, uint64_t *task)
@@ -314,7 +314,7 @@ int choir_nak(struct choir *c, const struct choir_event *task,
     return call_revision(c, &r, NULL);
 }
 
-/* --- Transactions ------------------------------------------------------------------- */
+/* --- Transactions --------------------------------------------------------- */
 
 struct choir_request *choir_txn_new(struct choir *c)
 {

@@ -51,6 +51,8 @@
  *
  * A request that was sent is kept, byte for byte, until its outcome arrives,
  * and is sent again after every reconnect; the broker never applies it twice.
+ * A broker that is busy or draining is asked again the same way. READ_ONLY,
+ * RATE and TOO_LARGE are told at once: the operation has not happened.
  * A call that ends with CHOIR_TIMEOUT has NOT been taken back: it goes on and
  * may still happen. If the session was lost meanwhile (broker restored, agent
  * revoked, idle for too long) an operation without an "id" whose outcome
@@ -193,7 +195,8 @@ struct choir;
 
 enum choir_open_flags {
     /* Return at once; requests wait until the broker is reached. Failures
-     * that waiting cannot cure still show at the first call that waits. */
+     * that waiting cannot cure still show at the first call that waits. Only
+     * a first enrolment waits all the same. */
     CHOIR_OPEN_NOWAIT = 1,
     /* The operator's word after a restore: accept the ledger as it is now,
      * though it is behind what this identity has seen, and remember that. */
@@ -383,7 +386,7 @@ CHOIR_API CHOIR_MUST_CHECK int choir_nak(struct choir *c,
                                          const struct choir_event *task,
                                          const char *reason);
 
-/* --- Transactions ---------------------------------------------------------- */
+/* --- Transactions --------------------------------------------------------- */
 
 struct choir_request;
 
@@ -415,8 +418,9 @@ CHOIR_API CHOIR_MUST_CHECK int choir_commit(struct choir *c,
 /* Every verb an agent may say, with the fields of proto/schema.h by their
  * names. The library fills in, when they are not set: "space" (the handle's),
  * "watch" and "credit" of watch and tap, "revision" of both (only what comes
- * now; in a watch 0 says the same, a tap begins with entry 0). It refuses session_open,
- * session_close, enrol, credit and unwatch, which are its own business. */
+ * now; in a watch 0 says the same, a tap begins with entry 0). It refuses
+ * session_open, session_close, enrol, credit and unwatch, which are its own
+ * business. */
 
 /* Begin a request. Owned. NULL: choir_error_code() is CHOIR_UNSUPPORTED (no
  * such verb) or -ENOMEM. */
@@ -447,7 +451,8 @@ CHOIR_API int choir_request_end(struct choir_request *r);
 CHOIR_API void choir_request_free(struct choir_request **r);
 
 /* Hand it over. Sent at once, or with others that are waiting; never waits to
- * fill a bundle.
+ * fill a bundle. Its events count as in flight until they are fetched, by
+ * choir_wait or choir_next, or the request is cancelled.
  * r: taken and set to NULL on success, still yours otherwise.
  * timeout_ms: how long to wait for room in flight; 0: not at all; -1: for
  * ever.  request: its number on this handle, never 0, never used again.
@@ -465,7 +470,7 @@ CHOIR_API CHOIR_MUST_CHECK int choir_send(struct choir *c,
  * request. */
 CHOIR_API int choir_credit(struct choir *c, uint64_t request, int64_t more);
 
-/* --- Events ---------------------------------------------------------------- */
+/* --- Events --------------------------------------------------------------- */
 
 /* Readable (POLLIN) while choir_next has something. Do not read from it, do
  * not close it. Borrowed until choir_close. */

@@ -54,7 +54,7 @@ static void end(struct engine *e, int code)
     asks_fail(e->asks, &e->wire, code, e->line);
 }
 
-/* --- The connection ---------------------------------------------------------- */
+/* --- The connection ------------------------------------------------------- */
 
 static void lost(struct engine *e)
 {
@@ -141,7 +141,7 @@ static void connection_look(struct engine *e)
     }
 }
 
-/* --- What the broker says ---------------------------------------------------- */
+/* --- What the broker says ------------------------------------------------- */
 
 static void welcome(struct engine *e, const struct msg *item)
 {
@@ -234,7 +234,7 @@ static void hear(struct engine *e)
     }
 }
 
-/* --- What callers want -------------------------------------------------------- */
+/* --- What callers want ---------------------------------------------------- */
 
 static void op_take(struct engine *e, struct op *op)
 {
@@ -299,7 +299,7 @@ static bool callers_hear(struct engine *e)
     return !stop;
 }
 
-/* --- Sending and telling ------------------------------------------------------- */
+/* --- Sending and telling -------------------------------------------------- */
 
 static void send_due(struct engine *e)
 {
@@ -411,7 +411,7 @@ static void drain(int fd)
         ;
 }
 
-/* --- The thread ----------------------------------------------------------------- */
+/* --- The thread ----------------------------------------------------------- */
 
 static int start(struct engine *e, struct choir *c)
 {

@@ -239,7 +239,7 @@ static int become_known(const struct identity *id, const struct invitation *i,
     }
 }
 
-/* --- Files -------------------------------------------------------------------- */
+/* --- Files ---------------------------------------------------------------- */
 
 static int store_make(const char *path)
 {

@@ -45,7 +45,7 @@ struct entry *handle_entry(struct choir *c, uint64_t id)
     return e;
 }
 
-/* --- The queue for choir_next ----------------------------------------------- */
+/* --- The queue for choir_next --------------------------------------------- */
 
 static void queue_add(struct choir *c, struct choir_event *e)
 {
@@ -69,7 +69,7 @@ static void queue_remove(struct choir *c, struct choir_event *e)
         return;
 }
 
-/* --- Entries ----------------------------------------------------------------- */
+/* --- Entries -------------------------------------------------------------- */
 
 static void outcome_note(struct choir *c, struct entry *e)
 {
@@ -77,6 +77,25 @@ static void outcome_note(struct choir *c, struct entry *e)
         return;
     e->has_outcome = true;
     c->unanswered--;
+}
+
+void handle_give_back(struct choir *c, const struct choir_event *event)
+{
+    const struct msg *task =
+        event->kind == MSG_TASK ? event_message(event) : NULL;
+    struct op *op;
+    struct msg m;
+
+    if (!task || !leases_held(c->leases, msg_u(task, FIELD_TOKEN)))
+        return;
+    msg_init(&m, MSG_NAK);
+    msg_set_u(&m, FIELD_TASK, msg_u(task, FIELD_TASK));
+    msg_set_u(&m, FIELD_TOKEN, msg_u(task, FIELD_TOKEN));
+    msg_set_text(&m, FIELD_REASON, "the worker had stopped asking");
+    op = op_new(0, &m);
+    if (op)
+        DL_APPEND(c->ops, op);
+    handle_wake(c);
 }
 
 static void entry_free(struct choir *c, struct entry *e)
@@ -88,6 +107,7 @@ static void entry_free(struct choir *c, struct entry *e)
     c->in_flight -= e->bytes;
     DL_FOREACH_SAFE (e->events, event, next) {
         queue_remove(c, event);
+        handle_give_back(c, event);
         choir_event_free(&event);
     }
     free(e);
@@ -100,6 +120,7 @@ static void event_publish(struct choir *c, struct choir_event *event)
     bool last = event->last;
 
     if (!e) {
+        handle_give_back(c, event);
         choir_event_free(&event);
         return;
     }
@@ -167,7 +188,7 @@ struct choir_event *handle_take(struct choir *c, struct entry *e)
     return event;
 }
 
-/* --- Sending ----------------------------------------------------------------- */
+/* --- Sending -------------------------------------------------------------- */
 
 /* What the library fills in for requests that go on. */
 static void defaults(struct choir_request *r)

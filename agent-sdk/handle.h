@@ -110,6 +110,8 @@ struct entry *handle_entry(struct choir *c, uint64_t id);
 struct choir_event *handle_take(struct choir *c, struct entry *e);
 /* Tell the engine: cancel, or credit as in asks_credit. */
 void handle_control(struct choir *c, uint64_t id, bool is_cancel, int64_t more);
+/* Nobody will fetch this event: if it is a task, it goes back by nak. */
+void handle_give_back(struct choir *c, const struct choir_event *event);
 /* The code that ended everything, with its line. */
 int handle_ended(const struct choir *c);
 /* CHOIR_NOT_FOUND, for a request that is not there. */

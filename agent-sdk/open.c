@@ -43,7 +43,7 @@ static int timeout_of(const struct choir_options *o)
     return o->timeout_ms ? o->timeout_ms : TIMEOUT_MS;
 }
 
-/* --- Labels --------------------------------------------------------------------- */
+/* --- Labels --------------------------------------------------------------- */
 
 struct label {
     struct bytes name, text;
@@ -100,7 +100,7 @@ static int labels_put(const char *const *given, struct choir *c)
     return c->labels.failed ? error_set(-ENOMEM, 0, NULL) : 0;
 }
 
-/* --- The handle ------------------------------------------------------------------- */
+/* --- The handle ----------------------------------------------------------- */
 
 static void lists_free(struct choir *c)
 {
@@ -306,27 +306,11 @@ int choir_open(const struct choir_options *options, struct choir **c)
 /* Tasks that came but were never fetched go back at once. */
 static void give_back(struct choir *c)
 {
-    struct entry *e;
     struct choir_event *event;
-    struct op *op;
-    struct msg m;
 
-    for (e = c->entries; e; e = e->hh.next) {
-        DL_FOREACH (e->events, event) {
-            const struct msg *task = event_message(event);
-
-            if (event->kind != MSG_TASK || !task ||
-                !leases_held(c->leases, msg_u(task, FIELD_TOKEN)))
-                continue;
-            msg_init(&m, MSG_NAK);
-            msg_set_u(&m, FIELD_TASK, msg_u(task, FIELD_TASK));
-            msg_set_u(&m, FIELD_TOKEN, msg_u(task, FIELD_TOKEN));
-            msg_set_text(&m, FIELD_REASON, "the worker closed");
-            op = op_new(0, &m);
-            if (op)
-                DL_APPEND(c->ops, op);
-        }
-    }
+    for (struct entry *e = c->entries; e; e = e->hh.next)
+        DL_FOREACH (e->events, event)
+            handle_give_back(c, event);
     handle_wake(c);
 }
 

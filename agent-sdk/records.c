@@ -101,7 +101,7 @@ static void transmit_all(struct records *r, struct wire *w)
         transmit(s, w);
 }
 
-/* --- Opening a session ----------------------------------------------------- */
+/* --- Opening a session ---------------------------------------------------- */
 
 static int session_begin(struct records *r, struct wire *w)
 {
@@ -229,7 +229,7 @@ void records_lost(struct records *r)
     r->again_ms = 0;
 }
 
-/* --- Outcomes -------------------------------------------------------------- */
+/* --- Outcomes ------------------------------------------------------------- */
 
 static struct sent *sent_with(struct records *r, uint64_t seq)
 {
@@ -322,7 +322,7 @@ static int done_all_item(struct records *r, struct wire *w,
     return 0;
 }
 
-/* --- Turned away ------------------------------------------------------------ */
+/* --- Turned away ---------------------------------------------------------- */
 
 /* Everything behind the refused bundle has been turned away too: its numbers
  * are free, and so are theirs. */
@@ -499,7 +499,7 @@ int records_item(struct records *r, struct wire *w, const struct msg *item)
     }
 }
 
-/* --- Sending ---------------------------------------------------------------- */
+/* --- Sending -------------------------------------------------------------- */
 
 static bool worth_sending(const struct records *r)
 {

@@ -93,7 +93,7 @@ void standings_free(struct standings *all)
         standing_remove(all, s);
 }
 
-/* --- Opening, and opening again -------------------------------------------- */
+/* --- Opening, and opening again ------------------------------------------- */
 
 /* The broker sends what is not told once more, at the cost of credit: so what
  * crosses with this on its way is counted once, here and there. As many are
@@ -144,7 +144,7 @@ struct op *standing_op(struct standing *s, struct wire *w)
     return op;
 }
 
-/* --- Items ------------------------------------------------------------------ */
+/* --- Items ---------------------------------------------------------------- */
 
 /* The reply may come behind the first items; to the caller it comes first. */
 static void told(struct standing *s, struct wire *w)

@@ -140,7 +140,7 @@ static size_t versions_of(struct choir *c, const char *key)
     return n;
 }
 
-/* --- Killed ------------------------------------------------------------------- */
+/* --- Killed --------------------------------------------------------------- */
 
 enum { WRITERS = 3, STEPS = 60, KILLS = 4 };
 
@@ -287,7 +287,7 @@ TEST(a_watch_goes_on_through_kills_with_each_revision_once)
     end();
 }
 
-/* --- Leases -------------------------------------------------------------------- */
+/* --- Leases --------------------------------------------------------------- */
 
 static uint64_t submit_short(struct choir *c, const char *queue)
 {
@@ -421,7 +421,7 @@ TEST(tasks_that_were_not_asked_for_stay_with_the_broker)
     end();
 }
 
-/* --- Identity -------------------------------------------------------------------- */
+/* --- Identity ------------------------------------------------------------- */
 
 TEST(processes_that_enrol_at_once_become_one_agent)
 {
@@ -523,7 +523,7 @@ TEST(a_revoked_agent_is_told_so)
     end();
 }
 
-/* --- Values and the tap ----------------------------------------------------------- */
+/* --- Values and the tap --------------------------------------------------- */
 
 TEST(a_value_may_be_as_large_as_the_broker_says)
 {
@@ -587,7 +587,7 @@ TEST(the_tap_shows_entries_whose_parts_can_be_read)
     end();
 }
 
-/* --- Examples -------------------------------------------------------------------- */
+/* --- Examples ------------------------------------------------------------- */
 
 TEST(the_examples_do_what_they_say)
 {

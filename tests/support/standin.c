@@ -92,7 +92,7 @@ struct standin {
     struct hash body_agent;
 };
 
-/* --- Answers ----------------------------------------------------------------- */
+/* --- Answers -------------------------------------------------------------- */
 
 static void body_begin(struct standin *s, uint64_t session,
                        const struct hash *agent)
@@ -193,7 +193,7 @@ static void away(struct standin *s, const struct bundle *b, int code)
     body_send(s, s->route, s->route_bytes);
 }
 
-/* --- Operations --------------------------------------------------------------- */
+/* --- Operations ----------------------------------------------------------- */
 
 static struct version *version_of(struct standin *s, struct bytes key)
 {
@@ -401,7 +401,7 @@ static void record_hear(struct standin *s, struct session *session,
     bundle_apply(s, session, b);
 }
 
-/* --- Sessions ------------------------------------------------------------------- */
+/* --- Sessions ------------------------------------------------------------- */
 
 static void opening_hear(struct standin *s, struct bundle *b)
 {
@@ -440,7 +440,7 @@ static void opening_hear(struct standin *s, struct bundle *b)
     body_send(s, s->route, s->route_bytes);
 }
 
-/* --- Asks ------------------------------------------------------------------------ */
+/* --- Asks ----------------------------------------------------------------- */
 
 static void reply_get(struct standin *s, const struct msg *ask, struct msg *m)
 {
@@ -573,7 +573,7 @@ static void ask_hear(struct standin *s, struct session *session,
     tasks_hand_out(s);
 }
 
-/* --- The thread -------------------------------------------------------------------- */
+/* --- The thread ----------------------------------------------------------- */
 
 static void session_hear(struct standin *s, struct bundle *b)
 {
@@ -729,7 +729,7 @@ static void *run(void *arg)
     return NULL;
 }
 
-/* --- Starting and stopping ------------------------------------------------------------ */
+/* --- Starting and stopping ------------------------------------------------ */
 
 static void invite_write(const struct standin *s, const char *dir)
 {

@@ -89,7 +89,7 @@ static int code_of(struct choir *c, uint64_t request)
     return code;
 }
 
-/* --- Ordinary days ------------------------------------------------------------ */
+/* --- Ordinary days -------------------------------------------------------- */
 
 TEST(first_use_enrols_silently_and_the_second_finds_the_identity)
 {
@@ -234,7 +234,7 @@ TEST(an_event_can_be_printed_without_knowing_it)
     end();
 }
 
-/* --- Wrong use ------------------------------------------------------------------ */
+/* --- Wrong use ------------------------------------------------------------ */
 
 TEST(a_request_is_checked_field_by_field_before_it_is_sent)
 {
@@ -365,7 +365,7 @@ TEST(options_that_do_not_fit_are_refused)
     end();
 }
 
-/* --- Trouble on the way ----------------------------------------------------------- */
+/* --- Trouble on the way --------------------------------------------------- */
 
 TEST(a_lost_answer_is_fetched_by_the_same_bytes)
 {
@@ -659,7 +659,7 @@ TEST(a_wait_can_be_interrupted)
     end();
 }
 
-/* --- A broker that lies ------------------------------------------------------------- */
+/* --- A broker that lies --------------------------------------------------- */
 
 static void lie(enum standin_trick trick, int code, const char *what)
 {
@@ -800,7 +800,7 @@ TEST(another_broker_at_the_same_place_is_noticed)
     end();
 }
 
-/* --- Standing requests --------------------------------------------------------------- */
+/* --- Standing requests ---------------------------------------------------- */
 
 TEST(a_watch_delivers_each_change_once_across_restarts)
 {
@@ -902,6 +902,34 @@ TEST(a_task_nobody_fetched_goes_back_when_the_handle_closes)
     end();
 }
 
+TEST(a_task_nobody_fetched_goes_back_when_its_request_is_cancelled)
+{
+    struct choir_request *r;
+    struct choir_event *e;
+    struct choir *c;
+    struct pollfd p;
+    uint64_t id;
+
+    begin();
+    c = open_or_fail();
+    p = (struct pollfd){.fd = choir_fd(c), .events = POLLIN};
+    r = choir_request_new(c, "work");
+    choir_request_text(r, "queue", "q");
+    CHECK_OK(choir_send(c, &r, 1000, &id));
+    CHECK_OK(choir_wait(c, id, 5000, &e));
+    choir_event_free(&e);
+    standin_task(broker, "q");
+    CHECK_EQ(poll(&p, 1, 5000), 1);
+    CHECK_OK(choir_cancel(c, id));
+    for (int i = 0; i < 2000 && standin_counts(broker).naks < 1; i++)
+        usleep(1000);
+    CHECK_EQ(standin_counts(broker).naks, 1);
+    CHECK_EQ(poll(&p, 1, 0), 0);
+    choir_close(&c);
+    CHECK_EQ(standin_counts(broker).naks, 1);
+    end();
+}
+
 TEST(waiting_for_work_in_vain_is_a_timeout)
 {
     struct choir_event *task;
@@ -918,7 +946,7 @@ TEST(waiting_for_work_in_vain_is_a_timeout)
     end();
 }
 
-/* --- Threads --------------------------------------------------------------------------- */
+/* --- Threads -------------------------------------------------------------- */
 
 static void *put_many(void *c)
 {
