@@ -67,6 +67,7 @@ CHOIR    := $(if $(wildcard tools/choir.c),$(BUILD)/choir)
 LIBCHOIR := $(if $(SDK),$(BUILD)/$(SONAME) $(BUILD)/libchoir.so \
               $(BUILD)/libchoir.a $(BUILD)/choir.pc)
 FAILPOINT := $(if $(CHOIRD),failpoint)
+PRELOADS := $(patsubst tests/%.c,$(BUILD)/%.so,$(wildcard tests/preload/*.c))
 
 # Parallel unless the caller chose; one program's errors stay together.
 ifeq ($(MAKELEVEL),0)
@@ -218,8 +219,14 @@ group = -Wl,--start-group $(TEST_ARCHIVES) -Wl,--end-group
 $(TESTS) $(BENCHES): $(BUILD)/%: $(OBJ)/%.o $(TEST_ARCHIVES)
 	$(link) $< $(group) $(TEST_LIBS)
 
-programs: $(TESTS) $(BENCHES) $(FAILPOINT)
+programs: $(TESTS) $(BENCHES) $(FAILPOINT) $(PRELOADS)
 	@:
+
+# What tests put between a program and its system; never with a sanitizer.
+$(PRELOADS): $(BUILD)/%.so: tests/%.c Makefile
+	@mkdir -p $(@D)
+	$(call say,LD)$(CC) $(ALL_CPPFLAGS) -std=gnu11 $(OPT) $(WARN) \
+	  -Wno-missing-prototypes -fPIC -shared -o $@ $< -ldl
 
 # The broker that dies on command, for the crash tests: build/failpoint/choird
 failpoint:

@@ -7,7 +7,23 @@
 
 TEST(killed_five_times_the_broker_loses_and_doubles_nothing)
 {
-    CHECK(crash_run(5, false));
+    CHECK(crash_run("kill", 5, 0));
+}
+
+/* Killing a process takes nothing from the disk; losing power does. */
+TEST(losing_power_costs_nothing_that_was_acknowledged)
+{
+    if (test_patience() > 1)
+        skip(); /* a preload and a sanitizer do not go together */
+    CHECK(crash_run("power", 5, CRASH_POWER));
+}
+
+/* That the test before could fail. What follows is to go wrong. */
+TEST(a_disk_that_only_says_it_has_synced_is_found_out)
+{
+    if (test_patience() > 1)
+        skip();
+    CHECK_NOT(crash_run("lie", 5, CRASH_POWER | CRASH_LIE));
 }
 
 /* A first start that dies anywhere leaves nothing that a second one cannot

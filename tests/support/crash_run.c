@@ -14,6 +14,7 @@
 #include "tests/support/crash_client.h"
 #include "tests/support/daemon.h"
 #include "tests/support/history.h"
+#include "tests/support/power.h"
 
 enum { REACH_MS = 4000, END_MS = 60000, CLIENTS = 9, WORKER = 7 };
 
@@ -51,11 +52,12 @@ static const enum client_role roles[CLIENTS] = {
 
 struct run {
     struct daemon d;
+    unsigned how;
     unsigned seed;
     pid_t clients[CLIENTS];
     struct client_task tasks[CLIENTS + 1];
-    char logs[CLIENTS + 1][DAEMON_PATH];
-    unsigned reached[PLACES];
+    char logs[CLIENTS + 1][DAEMON_PATH + 16];
+    unsigned reached[PLACES], harmed;
     bool wrong;
 };
 
@@ -192,6 +194,27 @@ static void kill_at(struct run *run, unsigned i)
             started == -ETIMEDOUT ? "killed, not having died" : "died", point);
 }
 
+static char journal[DAEMON_PATH + 16];
+static bool lies;
+
+/* In the daemon to be. */
+static void preload(void)
+{
+    char path[DAEMON_PATH];
+
+    snprintf(path, sizeof path, "%s/preload/power.so", getenv("CHOIR_BUILD"));
+    setenv("LD_PRELOAD", path, 1);
+    setenv(POWER_JOURNAL, journal, 1);
+    if (lies)
+        setenv(POWER_LIE, "1", 1);
+}
+
+static void lose_power(struct run *run)
+{
+    if (run->how & CRASH_POWER)
+        run->harmed += power_lose(journal, run->d.data, &run->seed);
+}
+
 /* --- Clients ------------------------------------------------------------------ */
 
 static void client_begin(struct run *run, unsigned i, enum client_role role)
@@ -202,7 +225,7 @@ static void client_begin(struct run *run, unsigned i, enum client_role role)
     t->number = i;
     t->seed = draw(run, 1u << 30);
     t->log = run->logs[i];
-    snprintf(run->logs[i], DAEMON_PATH, "%s/client-%u", test_dir(), i);
+    snprintf(run->logs[i], DAEMON_PATH + 16, "%s/client-%u", run->d.dir, i);
 }
 
 static void clients_start(struct run *run)
@@ -242,12 +265,26 @@ static void clients_stop(struct run *run)
                    "the watcher sees the last write");
 }
 
+static void clients_kill(struct run *run)
+{
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        int status;
+
+        kill(run->clients[i], SIGKILL);
+        waitpid(run->clients[i], &status, 0);
+    }
+}
+
 /* --- The whole ------------------------------------------------------------------ */
 
-static void configure(struct run *run)
+static void configure(struct run *run, const char *name)
 {
-    daemon_init(&run->d, "crash");
+    daemon_init(&run->d, name);
     run->d.program = "failpoint/choird";
+    snprintf(journal, sizeof journal, "%s/journal", run->d.dir);
+    lies = run->how & CRASH_LIE;
+    if (run->how & CRASH_POWER)
+        run->d.prepare = preload;
     daemon_set(&run->d, "value_bytes_max = 4KiB");
     daemon_set(&run->d, "bundle_bytes_max = 32KiB");
     daemon_set(&run->d, "segment_bytes = 64KiB");
@@ -279,29 +316,37 @@ static void verify_with_choir(struct run *run)
         expect(run, program_run("choir", args) == 0, "choir verify agrees");
 }
 
-bool crash_run(unsigned kills, bool all_points)
+/* Killed, then looked at, again and again. */
+static void kill_again(struct run *run, unsigned kills)
 {
-    struct run run = {.seed = from_env("CRASH_SEED", (unsigned)test_now_us())};
-    unsigned place;
+    unsigned place = draw(run, PLACES);
+
+    for (unsigned i = 0; i < kills && !run->wrong; i++) {
+        if (i % 2)
+            kill_at(run, place++ % PLACES);
+        else
+            kill_at_random(run);
+        lose_power(run);
+        if (i == kills / 2)
+            kill_a_worker(run);
+        compare_projections(run);
+    }
+}
+
+bool crash_run(const char *name, unsigned kills, unsigned how)
+{
+    struct run run = {.seed = from_env("CRASH_SEED", (unsigned)test_now_us()),
+                      .how = how};
 
     kills = from_env("CRASH_KILLS", kills);
     fprintf(stderr, "to repeat: CRASH_SEED=%u CRASH_KILLS=%u\n", run.seed,
             kills);
-    configure(&run);
-    place = draw(&run, PLACES);
+    configure(&run, name);
     /* Once, so that there is an invitation; enrolling goes on under fire. */
     expect(&run, daemon_start(&run.d, NULL) == 0, "choird starts");
     daemon_kill(&run.d);
     clients_start(&run);
-    for (unsigned i = 0; i < kills && !run.wrong; i++) {
-        if (i % 2)
-            kill_at(&run, place++ % PLACES);
-        else
-            kill_at_random(&run);
-        if (i == kills / 2)
-            kill_a_worker(&run);
-        compare_projections(&run);
-    }
+    kill_again(&run, kills);
     if (!run.wrong &&
         expect(&run, daemon_start(&run.d, NULL) == 0, "choird starts again")) {
         clients_stop(&run);
@@ -309,9 +354,13 @@ bool crash_run(unsigned kills, bool all_points)
         compare_projections(&run);
         compare_histories(&run);
         verify_with_choir(&run);
+    } else {
+        clients_kill(&run);
     }
-    for (unsigned i = 0; i < PLACES && all_points; i++)
+    for (unsigned i = 0; i < PLACES && how & CRASH_ALL_POINTS; i++)
         expect(&run, run.reached[i] > 0, places[i].name);
+    if (how & CRASH_POWER)
+        fprintf(stderr, "power took %u writes away\n", run.harmed);
     daemon_kill(&run.d);
     return !run.wrong;
 }

@@ -5,9 +5,15 @@
 
 #include <stdbool.h>
 
+enum {
+    CRASH_ALL_POINTS = 1, /* every failpoint must be reached */
+    CRASH_POWER = 2,      /* what was not synced may be gone, see power.h */
+    CRASH_LIE = 4,        /* and syncs do nothing: this must go wrong */
+};
+
 /* Kill choird that many times (CRASH_KILLS changes it), at random moments and
- * at failpoints by turns; CRASH_SEED repeats the choices. Says on stderr what
- * is wrong. True: nothing is. all_points: every failpoint must be reached. */
-bool crash_run(unsigned kills, bool all_points);
+ * at failpoints by turns; CRASH_SEED repeats the choices. name: of the run's
+ * directory. Says on stderr what is wrong. True: nothing is. */
+bool crash_run(const char *name, unsigned kills, unsigned how);
 
 #endif
