@@ -77,7 +77,7 @@ export function openAnswer(frame) {
   const path = [];
   for (let i = 0; i < hashes; i++) path.push(c.take(32));
   const body = c.bytes.subarray(c.at);
-  const session = c.number();
+  const session = Number(c.u64()); // an id above 2^53-1 is nobody's
   const agent = c.take(32);
   const items = c.u32();
   const h = read();

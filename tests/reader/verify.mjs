@@ -156,7 +156,7 @@ function segment(l, bytes, number, last, sealed) {
     end = groups(l, bytes, s.nonce);
   } catch (error) {
     if (!error.torn || sealed || !last || !mayBeCut(l, bytes, s.nonce, error.torn)) throw error;
-    l.torn = bytes.length - error.torn.at;
+    l.torn = bytes.subarray(error.torn.at).findLastIndex((b) => b !== 0) + 1;
     return error.torn.at;
   }
   if (!last && end !== bytes.length) malformed('bytes behind its last group');
