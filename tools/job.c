@@ -14,7 +14,15 @@
 
 extern char **environ;
 
-enum { IN, OUT, ERR, PIECE = 65536, ERROR_TAIL = 4096 };
+enum {
+    IN,
+    OUT,
+    ERR,
+    PIECE = 65536,
+    ERROR_TAIL = 4096,
+    ORPHAN_TRIES = 100,
+    ORPHAN_WAIT_US = 50000,
+};
 
 struct job {
     pid_t pid;
@@ -54,26 +62,84 @@ static char **environment_join(char *const *more)
     return out;
 }
 
-/* Only calls that are safe between fork and exec. If the worker dies, so does
- * the command: its lease is lost and nobody would take its result. */
-_Noreturn static void child(const struct job_order *order, char **environment,
-                            const int in[2], const int out[2], const int err[2])
+/* Between fork and exec only what is safe in a signal handler, too: the worker
+ * has threads. */
+
+static volatile sig_atomic_t orphaned;
+
+static void on_orphaned(int number)
+{
+    (void)number;
+    orphaned = 1;
+}
+
+/* Its end, as it was. */
+_Noreturn static void end_like(int status)
+{
+    if (WIFSIGNALED(status)) {
+        signal(WTERMSIG(status), SIG_DFL);
+        kill(getpid(), WTERMSIG(status));
+    }
+    _exit(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
+}
+
+/* The group's leader only waits. If the worker dies, the lease is lost and
+ * nobody takes the result: then the whole group goes, not the shell alone. */
+_Noreturn static void keep(pid_t command)
+{
+    int status = 0;
+
+    close_range(0, ~0U, 0); /* the worker's, too: the command's input ends */
+    while (waitpid(command, &status, 0) != command && !orphaned)
+        ;
+    if (!orphaned)
+        end_like(status);
+    kill(0, SIGTERM);
+    for (int i = 0; i < ORPHAN_TRIES; i++) {
+        if (waitpid(command, &status, WNOHANG) == command)
+            break;
+        usleep(ORPHAN_WAIT_US);
+    }
+    kill(0, SIGKILL);
+    _exit(127);
+}
+
+_Noreturn static void command_exec(const char *command, char **environment)
 {
     char *const argv[] = {(char *)"sh", (char *)"-c",
-                          (char *)(uintptr_t)order->command, NULL};
-    sigset_t none;
+                          (char *)(uintptr_t)command, NULL};
 
-    setpgid(0, 0);
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
-    dup2(in[0], STDIN_FILENO);
-    dup2(out[1], STDOUT_FILENO);
-    dup2(err[1], STDERR_FILENO);
-    signal(SIGPIPE, SIG_DFL);
-    signal(SIGINT, SIG_DFL);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGHUP, SIG_DFL);
     execve("/bin/sh", argv, environment);
     _exit(127);
+}
+
+_Noreturn static void child(const struct job_order *order, char **environment,
+                            const int ends[JOB_FDS], pid_t worker)
+{
+    struct sigaction action = {.sa_handler = on_orphaned};
+    sigset_t none;
+    pid_t pid;
+
+    setpgid(0, 0);
+    sigaction(SIGHUP, &action, NULL);
+    prctl(PR_SET_PDEATHSIG, SIGHUP);
+    if (getppid() != worker)
+        _exit(127);
+    for (int i = 0; i < JOB_FDS; i++)
+        dup2(ends[i], i);
+    signal(SIGPIPE, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_IGN); /* the group's, not its leader's */
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    pid = fork();
+    if (pid == 0)
+        command_exec(order->command, environment);
+    if (pid < 0)
+        _exit(127);
+    keep(pid);
 }
 
 static void close_pair(int fds[2])
@@ -87,13 +153,14 @@ static int process_start(struct job *j, const struct job_order *order,
                          char **environment)
 {
     int in[2] = {-1, -1}, out[2] = {-1, -1}, err[2] = {-1, -1}, r = 0;
+    pid_t worker = getpid();
 
     if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC) || pipe2(err, O_CLOEXEC))
         r = -errno;
     if (!r) {
         j->pid = fork();
         if (j->pid == 0)
-            child(order, environment, in, out, err);
+            child(order, environment, (int[]){in[0], out[1], err[1]}, worker);
         if (j->pid < 0)
             r = -errno;
     }

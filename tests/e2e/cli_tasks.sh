@@ -104,6 +104,17 @@ wait $worker
 is 'the second Ctrl-C ends with 130' 130 $?
 is 'the task is given back' queued "$(state "$task")"
 
+# the worker is killed: its command goes too, and the task to another
+task=$(choir submit f x --lease 1s)
+choir work f --exec "sleep 1000 & echo \$! >$CHOIR_TMP/pid; wait" 2>/dev/null &
+worker=$!
+until_true [ -s "$CHOIR_TMP/pid" ]
+kill -KILL $worker
+wait $worker 2>/dev/null
+until_true sh -c "! kill -0 $(cat "$CHOIR_TMP/pid")" && ok
+ends 0 timeout 20 choir work f --once --exec 'echo "attempt $CHOIR_ATTEMPT"'
+like 'another attempt follows' 'result +attempt 2' "$(choir task show "$task")"
+
 # several at once
 for i in 1 2 3; do choir submit p $i >/dev/null; done
 ends 0 timeout 20 choir work p --jobs 3 --count 3 --exec "

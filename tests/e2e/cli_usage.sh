@@ -62,6 +62,18 @@ like 'JSON errors say where' ':[0-9]+: ' "$err"
 ends 2 choir --frob put a b
 ends 2 choir put -x a b
 
+# The manual has every command, every option, every setting.
+for name in $(choir help | awk '/^  [a-z]/ {print $1}'); do
+    [ "$name" = help ] || [ "$name" = version ] && continue
+    grep -qE "^(\*[a-z]+\*, )*\*$name\*" docs/man/choir.1.scd && ok || bad "choir(1) lacks $name"
+    for option in $(choir help "$name" | grep -oE '^  --[a-z-]+'); do
+        [ "$option" = --help ] || grep -qF -- "*$option" docs/man/choir.1.scd && ok || bad "choir(1) lacks $option of $name"
+    done
+done
+while read -r name value; do
+    grep -qF "*$name* = _$value" docs/man/choird.conf.5.scd && ok || bad "choird.conf(5) lacks $name = $value"
+done < <(sed -nE 's/^#([a-z_]+) = "?([A-Za-z0-9]*).*/\1 \2/p' broker/choird.conf)
+
 # Nobody there.
 ends 1 choir get a
 like 'no identity' '^NO_IDENTITY .*choir join' "$err"
