@@ -297,7 +297,7 @@ static uint64_t submit_short(struct choir *c, const char *queue)
 
     choir_request_text(r, "queue", queue);
     choir_request_slot(r, "think", 5, NULL);
-    choir_request_uint(r, "lease_ms", 300);
+    choir_request_uint(r, "lease_ms", 200);
     choir_request_uint(r, "backoff_ms", 10);
     if (choir_call(c, &r, 5000, &e))
         fail_msg("%s", choir_error_text());
@@ -316,10 +316,10 @@ TEST(a_lease_lives_while_its_holder_is_busy_and_the_broker_is_killed)
     c = agent("ada");
     id = submit_short(c, "q");
     CHECK_OK(choir_work(c, "q", 5000, &task));
-    usleep(700000); /* a model call: more than two leases long */
+    usleep(450000); /* a model call: more than two leases long */
     CHECK(choir_task_held(c, task));
     broker_bounce();
-    usleep(700000);
+    usleep(450000);
     CHECK(choir_task_held(c, task));
     CHECK_EQ(choir_event_uint(task, "attempt"), 1);
     CHECK_OK(choir_complete(c, task, "done", 4));
@@ -410,7 +410,7 @@ TEST(tasks_that_were_not_asked_for_stay_with_the_broker)
     }
     CHECK_EQ(tasks, 1);
     broker_bounce(); /* it is asked for again, and told what is held */
-    CHECK_REFUSED(choir_wait(c, work, 700, &e), CHOIR_TIMEOUT);
+    CHECK_REFUSED(choir_wait(c, work, 400, &e), CHOIR_TIMEOUT);
     CHECK_OK(choir_credit(c, work, 2));
     while (choir_wait(c, work, tasks < 3 ? 5000 : 100, &e) == 0) {
         tasks += strcmp(choir_event_name(e), "task") == 0;
