@@ -604,13 +604,16 @@ static int place_fits(const struct decision *d)
     return session_by_id(d->s->sessions, d->f->session) ? 0 : CHOIR_INVALID;
 }
 
-static int repeated(struct decision *d)
+/* One operation for one id, whichever process says it again. */
+static int id_fits(struct decision *d)
 {
     int outcome;
     uint64_t first;
 
     if (!msg_has(d->op, FIELD_ID))
         return 0;
+    if (msg_b(d->op, FIELD_ID).n == 0)
+        return CHOIR_INVALID;
     first = operation_id_find(d->s->agents, d->f->agent, msg_b(d->op, FIELD_ID),
                               &outcome);
     if (!first)
@@ -640,7 +643,7 @@ int decide(const struct state *s, const struct msg *op,
         return CHOIR_UNSUPPORTED;
     r = place_fits(&d);
     if (!r)
-        r = repeated(&d);
+        r = id_fits(&d);
     if (!r)
         r = verbs[op->verb](&d);
     return scratch->failed ? -ENOMEM : r;

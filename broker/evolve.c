@@ -418,6 +418,19 @@ static const evolve_verb verbs[256] = {
     [MSG_EQUIVOCATE] = on_session_end,
 };
 
+/* The first outcome under an id stays. It may be there already although this
+ * is no REPEATED: whoever has no session (it was closed by the operation
+ * before, say) is refused before anyone looks at ids. */
+static int keep_id(struct state *s, const struct evolve_op *o)
+{
+    struct bytes id = o->op ? msg_b(o->op, FIELD_ID) : (struct bytes){0};
+
+    if (id.n == 0 || operation_id_find(s->agents, o->agent, id, NULL))
+        return 0;
+    return must(
+        operation_id_add(s->agents, o->agent, id, o->index, o->outcome));
+}
+
 int evolve_op(struct state *s, const struct evolve_op *o)
 {
     int r = 0;
@@ -429,9 +442,8 @@ int evolve_op(struct state *s, const struct evolve_op *o)
             return -EUCLEAN;
         r = verbs[o->op->verb](s, o);
     }
-    if (!r && o->op && msg_has(o->op, FIELD_ID) && o->outcome != CHOIR_REPEATED)
-        r = must(operation_id_add(s->agents, o->agent, msg_b(o->op, FIELD_ID),
-                                  o->index, o->outcome));
+    if (!r)
+        r = keep_id(s, o);
     s->size = o->index + 1;
     s->time = o->time;
     return r;

@@ -161,8 +161,13 @@ int actor_resend(struct rig *r, struct actor *a, struct told *told)
     return actor_send(r, a, buf_bytes(&a->frame), told);
 }
 
-static void add_op(struct actor *a, struct msg *op, const struct bytes *values,
-                   size_t n)
+void actor_begin(struct actor *a)
+{
+    bundle_begin(&a->writer);
+}
+
+void actor_add(struct actor *a, struct msg *op, const struct bytes *values,
+               size_t n)
 {
     struct buf rows = {0}, payload = {0}, head = {0};
     uint8_t salt[SLOT_SALT_BYTES] = {7};
@@ -205,10 +210,10 @@ static void sign(struct rig *r, struct actor *a, bool joins)
 void actor_sign(struct rig *r, struct actor *a, struct msg *op,
                 const struct bytes *values, size_t n)
 {
-    bundle_begin(&a->writer);
-    add_op(a, op, values, n);
+    actor_begin(a);
+    actor_add(a, op, values, n);
     sign(r, a, false);
-    a->next_seq++;
+    a->next_seq += a->writer.count;
 }
 
 static void open_session(struct rig *r, struct actor *a, const char *name,
@@ -222,17 +227,17 @@ static void open_session(struct rig *r, struct actor *a, const char *name,
     struct told told = {0};
     struct msg m;
 
-    bundle_begin(&a->writer);
+    actor_begin(a);
     if (name) {
         msg_init(&m, MSG_ENROL);
         msg_set_text(&m, FIELD_NAME, name);
         msg_set_b(&m, FIELD_PUBLIC_KEY, bytes_of(a->key.public_key, 32));
         msg_set_b(&m, FIELD_CURVE_KEY, bytes_of(a->curve.public_key, 32));
-        add_op(a, &m, NULL, 0);
+        actor_add(a, &m, NULL, 0);
     }
     msg_init(&m, MSG_SESSION_OPEN);
     msg_set_hash(&m, FIELD_CHALLENGE, &a->challenge);
-    add_op(a, &m, NULL, 0);
+    actor_add(a, &m, NULL, 0);
     sign(r, a, true);
     must(send_as(r, &from, buf_bytes(&a->frame), &told), "join");
     must(told.turnaway, "join turned away");
@@ -274,21 +279,28 @@ void actor_free(struct actor *a)
     buf_free(&a->frame);
 }
 
-int actor_do(struct rig *r, struct actor *a, struct msg *op,
-             const struct bytes *values, size_t n, struct told *told)
+int actor_finish(struct rig *r, struct actor *a, struct told *told)
 {
     struct hash before = a->prev_hash;
     int got;
 
-    actor_sign(r, a, op, values, n);
+    sign(r, a, false);
     got = actor_resend(r, a, told);
     if (told->turnaway) { /* nothing was used up */
-        a->next_seq--;
         a->prev_hash = before;
     } else {
+        a->next_seq += a->writer.count;
         a->answered = a->next_seq - 1;
     }
     return got;
+}
+
+int actor_do(struct rig *r, struct actor *a, struct msg *op,
+             const struct bytes *values, size_t n, struct told *told)
+{
+    actor_begin(a);
+    actor_add(a, op, values, n);
+    return actor_finish(r, a, told);
 }
 
 static int outcome_of(struct rig *r, struct actor *a, struct msg *op,

@@ -63,6 +63,13 @@ int actor_send(struct rig *r, const struct actor *a, struct bytes frame,
 void actor_sign(struct rig *r, struct actor *a, struct msg *op,
                 const struct bytes *values, size_t n);
 
+/* Several operations in one bundle: begin, add, and send it in a cycle of its
+ * own, as actor_do does with one. told is about the last of them. */
+void actor_begin(struct actor *a);
+void actor_add(struct actor *a, struct msg *op, const struct bytes *values,
+               size_t n);
+int actor_finish(struct rig *r, struct actor *a, struct told *told);
+
 /* The usual operations; outcome (or -turnaway), *index if wanted. */
 int actor_put(struct rig *r, struct actor *a, const char *space,
               const char *key, const char *value, uint64_t *index);

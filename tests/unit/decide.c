@@ -260,6 +260,47 @@ TEST(operation_id_gives_the_first_outcome_to_another_process)
     over();
 }
 
+TEST(an_operation_id_without_a_letter_is_refused)
+{
+    struct bytes v = bytes_text("1");
+    struct msg m;
+
+    two_agents();
+    msg_init(&m, MSG_PUT);
+    msg_set_text(&m, FIELD_SPACE, "team");
+    msg_set_text(&m, FIELD_KEY, "k");
+    msg_set_text(&m, FIELD_ID, "");
+    CHECK_OK(actor_do(&rig, &ada, &m, &v, 1, &told));
+    CHECK_EQ(told.outcome, CHOIR_INVALID);
+    over();
+}
+
+TEST(an_operation_id_said_again_behind_the_sessions_end_keeps_its_first_outcome)
+{
+    struct bytes v = bytes_text("1");
+    struct msg m, bye;
+    uint64_t first;
+
+    two_agents();
+    msg_init(&m, MSG_PUT);
+    msg_set_text(&m, FIELD_SPACE, "team");
+    msg_set_text(&m, FIELD_KEY, "k");
+    msg_set_text(&m, FIELD_ID, "once");
+    CHECK_OK(actor_do(&rig, &ada, &m, &v, 1, &told));
+    first = told.index;
+    msg_init(&bye, MSG_SESSION_CLOSE);
+    actor_begin(&ada);
+    actor_add(&ada, &bye, NULL, 0);
+    actor_add(&ada, &m, &v, 1);
+    CHECK_OK(actor_finish(&rig, &ada, &told));
+    CHECK_EQ(told.outcome, CHOIR_INVALID);
+    actor_session(&rig, &ada);
+    CHECK_OK(actor_do(&rig, &ada, &m, &v, 1, &told));
+    CHECK_EQ(told.outcome, CHOIR_REPEATED);
+    CHECK_EQ(msg_u(&told.effect, FIELD_REVISION), first);
+    over();
+}
+
 TEST(lease_refuses_a_second_holder_and_an_old_token)
 {
     struct bytes v = bytes_text("done");
