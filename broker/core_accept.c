@@ -330,8 +330,15 @@ static int apply(struct core *c, const struct bundle *b,
     return r;
 }
 
-/* Everything about a session's bundle but its contents. 0: go on;
- * CHOIR_OK + out filled: done. */
+/* Unanswered bundles are kept until they are answered whole. */
+static bool window_full(const struct session *s, const struct bundle *b)
+{
+    return s->window_count >= LIMIT_SESSION_WINDOW &&
+           b->answered < s->window->first_seq + s->window->count - 1;
+}
+
+/* Everything about a session's bundle but its contents. *done: it goes no
+ * further; out says why. */
 static int in_order(struct core *c, const struct bundle *b,
                     const struct session *s, struct accepted *out, bool *done)
 {
@@ -344,8 +351,7 @@ static int in_order(struct core *c, const struct bundle *b,
         turn(c, out, CHOIR_MALFORMED);
         return end_session(c, s->id, "malformed: prev_hash or answered");
     }
-    if (s->window_count >= LIMIT_SESSION_WINDOW &&
-        b->answered < s->window[0].first_seq)
+    if (window_full(s, b))
         return turn_limit(c, out, CHOIR_BUSY, "session_window",
                           LIMIT_SESSION_WINDOW, s->window_count);
     *done = false;

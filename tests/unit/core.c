@@ -40,6 +40,13 @@ static struct bytes one(void)
     return bytes_text("one");
 }
 
+static void ignore(void *arg, const struct bundle *b, uint32_t position,
+                   int outcome, uint64_t index, struct bytes effect)
+{
+    (void)arg, (void)b, (void)position;
+    (void)outcome, (void)index, (void)effect;
+}
+
 TEST(the_same_bytes_again_give_the_original_outcome)
 {
     struct bytes v = one();
@@ -394,6 +401,40 @@ TEST(an_agent_over_its_rate_is_turned_away_until_time_passes)
     }
     env_sim_advance_us(rig.env, 5 * 1000 * 1000);
     CHECK_EQ(actor_put(&rig, &ada, "team", "k", "v", NULL), CHOIR_OK);
+    end();
+}
+
+/* One more bundle without a commit. */
+static int squeeze(void)
+{
+    struct sender from = {.agent = ada.number, .challenge = &ada.challenge};
+    struct bytes v = one();
+    struct bundle b = {0};
+    struct accepted out;
+
+    actor_sign(&rig, &ada, &put, &v, 1);
+    CHECK_OK(bundle_open(&b, buf_bytes(&ada.frame)));
+    CHECK_OK(core_accept(rig.core, &b, &from, ignore, NULL, &out));
+    bundle_free(&b);
+    return out.turnaway;
+}
+
+TEST(a_session_with_too_many_unanswered_bundles_has_to_wait)
+{
+    struct bytes v = one();
+
+    begin();
+    actor_begin(&ada);
+    actor_add(&ada, &put, &v, 1);
+    actor_add(&ada, &put, &v, 1);
+    CHECK_OK(actor_finish(&rig, &ada, &told));
+    ada.answered = 1; /* half of it, for ever */
+    core_begin(rig.core);
+    for (int i = 1; i < LIMIT_SESSION_WINDOW; i++)
+        CHECK_EQ(squeeze(), 0);
+    CHECK_EQ(squeeze(), CHOIR_BUSY);
+    CHECK_OK(core_commit(rig.core));
+    same_after_reopen(true, NULL);
     end();
 }
 
