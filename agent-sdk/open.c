@@ -45,6 +45,9 @@ static int timeout_of(const struct choir_options *o)
 
 /* --- Labels --------------------------------------------------------------- */
 
+/* All labels of a header, encoded; the rest of it needs less than 512. */
+enum { LABELS_BYTES = LIMIT_HEADER_BYTES - 512 };
+
 struct label {
     struct bytes name, text;
 };
@@ -96,6 +99,10 @@ static int labels_put(const char *const *given, struct choir *c)
         pack_text(&c->labels, labels[i].name);
         pack_text(&c->labels, labels[i].text);
     }
+    if (c->labels.n > LABELS_BYTES)
+        return error_set(CHOIR_OVER_LIMIT, 0,
+                         "field=labels size=%zu limit=%d: all of them together",
+                         c->labels.n, (int)LABELS_BYTES);
     c->label_count = n;
     return c->labels.failed ? error_set(-ENOMEM, 0, NULL) : 0;
 }

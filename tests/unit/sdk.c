@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "tests/check.h"
+#include "proto/limits.h"
 #include "tests/support/standin.h"
 
 static struct standin *broker;
@@ -351,11 +352,21 @@ TEST(a_forked_child_is_refused_and_its_parent_goes_on)
 TEST(options_that_do_not_fit_are_refused)
 {
     const char *const labels[] = {"model", NULL};
+    const char *long_labels[LIMIT_LABELS + 1] = {NULL};
+    char text[LIMIT_LABELS][2 * LIMIT_LABEL_BYTES + 2];
     struct choir *c;
 
+    for (unsigned i = 0; i < LIMIT_LABELS; i++) { /* each fits, all do not */
+        memset(text[i], 'a' + (int)i, sizeof text[i]);
+        text[i][LIMIT_LABEL_BYTES] = '=';
+        text[i][2 * LIMIT_LABEL_BYTES + 1] = 0;
+        long_labels[i] = text[i];
+    }
     begin();
     options.labels = labels;
     CHECK_REFUSED(choir_open(&options, &c), CHOIR_INVALID);
+    options.labels = long_labels;
+    CHECK_REFUSED(choir_open(&options, &c), CHOIR_OVER_LIMIT);
     options.labels = NULL;
     options.name = "a/b";
     CHECK_REFUSED(choir_open(&options, &c), CHOIR_INVALID);
