@@ -12,8 +12,9 @@
 enum {
     CYCLE_FRAMES = 2048,
     CYCLE_BYTES = 8 << 20,
-    OUTBOX_MAX = 32 << 20,   /* further answers wait for the next cycle */
-    ASKS_PER_PEER = 256,     /* bundles of them that may wait */
+    OUTBOX_MAX = 32 << 20, /* further answers wait for the next cycle */
+    ASKS_PER_PEER = 256,   /* bundles of them that may wait */
+    ASK_BYTES_PER_PEER = 4 << 20,
     BLOCKED_RETRY_US = 20000 /* look again whether a full peer has read */
 };
 
@@ -437,8 +438,10 @@ static void job_done(struct cycle *c, struct job *j)
     struct connection *from = connection_find(c->router, j->connection);
 
     DL_DELETE(c->jobs, j);
-    if (from)
+    if (from) {
         from->asks--;
+        from->ask_bytes -= j->frame.n;
+    }
     if (c->spare || j->frame.cap > 65536) {
         job_free(j);
         return;
@@ -489,20 +492,38 @@ static bool job_is_volatile(const struct job *j)
     return true;
 }
 
+/* Asks wait in memory while their peer does not read. */
+static bool asks_fit(const struct connection *from, struct bytes frame,
+                     struct accepted *why)
+{
+    *why = (struct accepted){.turnaway = CHOIR_BUSY};
+    if (from->asks >= ASKS_PER_PEER) {
+        why->field = "asks_waiting";
+        why->limit = ASKS_PER_PEER;
+        why->size = from->asks;
+        return false;
+    }
+    if (frame.n + from->ask_bytes <= ASK_BYTES_PER_PEER)
+        return true;
+    if (frame.n > ASK_BYTES_PER_PEER)
+        why->turnaway = CHOIR_TOO_LARGE;
+    why->field = "ask_bytes_waiting";
+    why->limit = ASK_BYTES_PER_PEER;
+    why->size = frame.n + from->ask_bytes;
+    return false;
+}
+
 static int take_ask(struct cycle *c, struct connection *from,
                     struct bytes frame)
 {
     struct sender sender = sender_of(from);
-    struct accepted why = {.turnaway = CHOIR_BUSY,
-                           .field = "asks_waiting",
-                           .limit = ASKS_PER_PEER,
-                           .size = from->asks};
+    struct accepted why;
     struct session *session;
     struct presence *p;
     struct job *j;
     int r;
 
-    if (from->asks >= ASKS_PER_PEER)
+    if (!asks_fit(from, frame, &why))
         return turn_away(c, &c->bundle, from, &why);
     j = job_new(c, frame);
     if (!j)
@@ -520,6 +541,7 @@ static int take_ask(struct cycle *c, struct connection *from,
     j->session = session->id;
     DL_APPEND(c->jobs, j);
     from->asks++;
+    from->ask_bytes += j->frame.n;
     if (!p)
         return -ENOMEM;
     r = job_is_volatile(j) ? job_go(c, j, p) : 0;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <zmq.h>
 
 #include "base/log.h"
@@ -355,6 +356,23 @@ static void url_local(char url[EDGE_URL_BYTES])
     }
 }
 
+/* The last daemon may have died with a child that was copying the record; it
+ * dies too, but a moment later, and until then holds the port. */
+static int bind_patiently(struct edge *e, const char *endpoint)
+{
+    const struct timespec moment = {.tv_nsec = 50000000};
+    int r = -1;
+
+    for (unsigned i = 0; r && i < 10; i++) {
+        if (i)
+            nanosleep(&moment, NULL);
+        r = zmq_bind(e->router, endpoint);
+        if (r && errno != EADDRINUSE)
+            break;
+    }
+    return r;
+}
+
 static int bind_one(struct edge *e, const char *endpoint,
                     char trouble[EDGE_TROUBLE_BYTES])
 {
@@ -368,7 +386,7 @@ static int bind_one(struct edge *e, const char *endpoint,
         return -EINVAL;
     }
     if (option(e->router, ZMQ_IPV6, strchr(endpoint, '[') != NULL) ||
-        zmq_bind(e->router, endpoint) ||
+        bind_patiently(e, endpoint) ||
         zmq_getsockopt(e->router, ZMQ_LAST_ENDPOINT, url, &n)) {
         int r = -errno;
 

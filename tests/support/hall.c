@@ -208,6 +208,11 @@ int guest_put(struct guest *g, const char *key, const char *value)
 
 uint64_t guest_ask(struct guest *g, const struct msg *op)
 {
+    return guest_ask_times(g, op, 1);
+}
+
+uint64_t guest_ask_times(struct guest *g, const struct msg *op, unsigned times)
+{
     struct actor *a = &g->actor;
     const struct state *s = rig_state(&g->hall->rig);
     struct bundle_facts facts = {
@@ -225,7 +230,10 @@ uint64_t guest_ask(struct guest *g, const struct msg *op)
 
     bundle_begin(&a->writer);
     msg_encode(op, &head);
-    must(bundle_add(&a->writer, buf_bytes(&head), (struct bytes){0}), "add");
+    for (unsigned i = 0; i < times; i++)
+        must(bundle_add(&a->writer, buf_bytes(&head), (struct bytes){0}),
+             "add");
+    a->asks += times - 1;
     must(bundle_finish(&a->writer, &facts, &a->key, &frame, &hash), "finish");
     must(cycle_take(g->hall->cycle, g->connection, buf_bytes(&frame)),
          "cycle_take");

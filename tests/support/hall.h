@@ -55,6 +55,8 @@ int guest_put(struct guest *g, const char *key, const char *value);
 int guest_resend(struct guest *g);
 /* An ask; returns its number. */
 uint64_t guest_ask(struct guest *g, const struct msg *op);
+/* The same so many times in one bundle; the last one's number. */
+uint64_t guest_ask_times(struct guest *g, const struct msg *op, unsigned times);
 /* Ask, settle, and the reply. */
 const struct msg *guest_reply(struct guest *g, const struct msg *op);
 

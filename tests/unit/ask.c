@@ -309,4 +309,29 @@ TEST(asks_of_a_full_peer_wait_and_are_bounded)
     hall_close(&hall);
 }
 
+TEST(bundle_of_asks_that_is_too_large_is_turned_away_with_the_limit)
+{
+    struct buf items = {0};
+    const struct msg *r;
+    struct msg m, item;
+
+    begin();
+    msg_init(&item, MSG_ITEM);
+    msg_set_u(&item, FIELD_TASK, 1);
+    msg_set_u(&item, FIELD_TOKEN, 2);
+    for (unsigned i = 0; i < 2000; i++)
+        msg_encode(&item, &items);
+    msg_init(&m, MSG_HEARTBEAT);
+    msg_set_list(&m, FIELD_ITEMS, 2000, buf_bytes(&items));
+    guest_ask_times(&ada, &m, 900);
+    hall_settle(&hall);
+    r = guest_item(&ada, MSG_TURNED_AWAY);
+    assert_non_null(r);
+    CHECK_EQ(outcome(r), CHOIR_TOO_LARGE);
+    CHECK_EQ(msg_u(r, FIELD_KIND), BUNDLE_ASK);
+    CHECK(msg_u(r, FIELD_SIZE) > msg_u(r, FIELD_LIMIT));
+    buf_free(&items);
+    hall_close(&hall);
+}
+
 CHECK_MAIN
