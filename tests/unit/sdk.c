@@ -8,8 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tests/check.h"
 #include "proto/limits.h"
+#include "tests/check.h"
 #include "tests/support/standin.h"
 
 static struct standin *broker;
