@@ -60,6 +60,7 @@ TESTS    := $(call programs,$(foreach d,unit sim e2e vectors slow,tests/$d/*.c))
 BENCHES  := $(call programs,tests/bench/*.c)
 FUZZ     := $(filter-out replay_main,$(notdir $(basename \
               $(wildcard tests/fuzz/*.c))))
+DEMO     := $(if $(SDK),$(BUILD)/demo-agent)
 MAN      := $(patsubst docs/man/%.scd,$(BUILD)/man/%,$(wildcard docs/man/*.scd))
 
 CHOIRD   := $(if $(wildcard broker/main.c),$(BUILD)/choird)
@@ -96,7 +97,7 @@ help: ## this list
 	@echo
 	@echo "  Variables: PREFIX DESTDIR CC CFLAGS LDFLAGS WERROR= V=1 BUILD= SAN="
 
-all: $(PROTO) $(BROKER) $(SDK) $(CHOIRD) $(CHOIR) $(LIBCHOIR) $(EXAMPLES) $(MAN) ## build everything into build/
+all: $(PROTO) $(BROKER) $(SDK) $(CHOIRD) $(CHOIR) $(LIBCHOIR) $(EXAMPLES) $(DEMO) $(MAN) ## build everything into build/
 	@:
 
 demo: deps ## agents at work without Choir, then with it (DOCS=dir AGENT=cmd)
@@ -211,6 +212,12 @@ $(BUILD)/choir.pc: Makefile
 $(EXAMPLES): $(BUILD)/examples/%: $(OBJ)/agent-sdk/examples/%.o \
   $(BUILD)/$(SONAME) $(BUILD)/libchoir.so
 	$(link) $< -L$(BUILD) -lchoir -Wl,-rpath,'$$ORIGIN/..'
+
+# The demo's agent in C; the others need no building.
+$(BUILD)/demo-agent: $(call objects,tools/demo/*.c) $(BUILD)/$(SONAME) \
+  $(BUILD)/libchoir.so
+	$(link) $(filter %.o,$^) -L$(BUILD) -lchoir -Wl,-rpath,'$$ORIGIN' \
+	  $(call pkg,--libs,jansson)
 
 # A test may use anything: internals of every part, and tests/support.
 TEST_ARCHIVES := $(foreach l,support tools sdk broker proto,$(BUILD)/lib$l.a)

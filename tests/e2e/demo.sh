@@ -1,0 +1,50 @@
+#!/bin/bash
+# The demo, on a few documents: what it promises, the commands it suggests,
+# pasted, and that it cleans up however it ends.
+# test-timeout: 90
+# shellcheck source=tests/support/demo.sh
+. tests/support/demo.sh
+
+documents
+demo DEMO_DOCUMENTS=16
+promised
+is 'the flipped entry is named' says 'revision [0-9]+'
+
+# ---- what it suggests works as pasted ---------------------------------------
+
+suggested=$(sed -n '/^5\. Try next/,$p' "$said" |
+    sed -nE 's/^    ([^ ]*(with|choir) .*)$/\1/p')
+is 'three or four commands are suggested' \
+    [ "$(printf '%s\n' "$suggested" | wc -l)" -ge 3 ]
+while IFS= read -r command; do
+    bash -c "$command" >"$said.pasted" 2>&1 </dev/null
+    rc=$?
+    is "this works as pasted: $command" [ $rc -eq 0 ]
+    is "it says something: $command" [ -s "$said.pasted" ]
+    [ $rc -eq 0 ] || cat "$said.pasted"
+done <<<"$suggested"
+is 'no process is left by what was pasted' left_none
+
+# ---- trouble ------------------------------------------------------------------
+
+demo DOCS="$CHOIR_TMP/nowhere"
+is 'a folder that is not there is refused' [ $code -eq 1 ]
+is 'and named' says 'nowhere: there is no such folder'
+
+mkdir "$CHOIR_TMP/docs/mine"
+demo CHOIR_DEMO_DIR="$CHOIR_TMP/docs"
+is 'a folder that is not of a demo is not cleared' [ $code -eq 1 ]
+is 'and is still there' [ -d "$CHOIR_TMP/docs/mine" ]
+
+tools/demo/run >"$said" 2>&1 &
+pid=$!
+for _ in $(seq 200); do
+    says ' is started again' && break
+    sleep 0.05
+done
+kill -INT $pid
+wait $pid
+code=$?
+is 'interrupted, it says so with 130' [ $code -eq 130 ]
+is 'and leaves no process' left_none
+ending
