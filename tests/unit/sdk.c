@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "proto/limits.h"
@@ -533,6 +534,55 @@ TEST(a_busy_broker_is_questioned_again)
     standin_turn_asks_away(broker, CHOIR_BUSY, 2);
     CHECK_OK(choir_get(c, "k", 0, &e));
     choir_event_free(&e);
+    choir_close(&c);
+    end();
+}
+
+static void one_trouble(int kind)
+{
+    switch (kind) {
+    case 0: standin_turn_away(broker, CHOIR_RATE, 1); return;
+    case 1: standin_turn_away(broker, CHOIR_READ_ONLY, 3); return;
+    case 2: standin_turn_away(broker, CHOIR_BUSY, 2); return;
+    case 3: standin_swallow(broker, 1); return;
+    case 4: standin_restart(broker, 1); return;
+    case 5: standin_repeat(broker, true); return;
+    default: standin_repeat(broker, false); return;
+    }
+}
+
+/* Whatever comes in whatever order: an operation that is called done was done
+ * once, and one that is called refused was not. */
+TEST(troubles_that_overlap_double_nothing_and_invent_nothing)
+{
+    enum { N = 3000 };
+    static uint64_t requests[N];
+    unsigned seed = (unsigned)time(NULL), done = 0;
+    struct standin_counts n;
+    struct choir *c;
+
+    begin();
+    print_message("seed %u\n", seed);
+    options.timeout_ms = 20000;
+    c = open_or_fail();
+    for (int i = 0; i < N; i++) {
+        requests[i] = send_put(c, "k", NULL);
+        if (rand_r(&seed) % 40 == 0)
+            one_trouble(rand_r(&seed) % 7);
+    }
+    standin_turn_away(broker, 0, 0);
+    standin_swallow(broker, 0);
+    standin_restart(broker, 1); /* fetches what was swallowed last */
+    for (int i = 0; i < N; i++) {
+        int code = code_of(c, requests[i]);
+
+        CHECK(code == 0 || code == CHOIR_RATE || code == CHOIR_READ_ONLY);
+        done += code == 0;
+    }
+    n = standin_counts(broker);
+    CHECK_EQ(n.operations, done);
+    CHECK_EQ(n.equivocations, 0);
+    CHECK_EQ(n.bad, 0);
     choir_close(&c);
     end();
 }
