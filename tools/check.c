@@ -252,11 +252,6 @@ int check_entry(struct check *c, const struct choir_event *event,
     return r ? r : tree_add(c, &e, why);
 }
 
-uint64_t check_whole(const struct check *c)
-{
-    return c->missed ? 0 : c->tree.size;
-}
-
 uint64_t check_agreed(const struct check *c)
 {
     return c->agreed;

@@ -25,9 +25,8 @@ int check_entry(struct check *c, const struct choir_event *e, const char **why);
  * come so far. 0 or CHOIR_BROKEN. */
 int check_head(struct check *c, uint64_t size, const struct hash *root);
 
-/* Entries of an unbroken row from index 0; 0: it did not begin there. */
-uint64_t check_whole(const struct check *c);
-/* The largest size at which the tree was compared and agreed. */
+/* The last size at which the tree was compared and agreed; 0: none yet, or
+ * entries are missing. */
 uint64_t check_agreed(const struct check *c);
 
 #endif
