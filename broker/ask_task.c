@@ -6,7 +6,11 @@
 
 int ask_work(struct ask *q)
 {
-    return lease_offer(q->a->with.leases, q->p, q->op);
+    int r = lease_offer(q->a->with.leases, q->p, q->op);
+
+    return r == CHOIR_OVER_LIMIT ? ask_over(q, "offers_per_session",
+                                            LEASE_OFFERS_MAX, LEASE_OFFERS_MAX)
+                                 : r;
 }
 
 int ask_heartbeat(struct ask *q)

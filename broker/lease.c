@@ -10,7 +10,13 @@
 #include "proto/refusal.h"
 #include "timers.h"
 
-enum { READ_ONLY_RETRY_US = 1000000, NO_ROOM_RETRY_US = 50000 };
+enum {
+    READ_ONLY_RETRY_US = 1000000,
+    NO_ROOM_RETRY_US = 50000,
+    /* Leases a session has and was not told of, before it gets another: their
+     * payloads may be large, and their time runs. */
+    UNTOLD_MAX = 64,
+};
 
 struct line { /* a queue with at least one offer */
     struct offer *offers;
@@ -26,6 +32,7 @@ struct offer {
     struct presence *p;
     struct line *line;
     uint64_t credit;
+    bool full; /* at its agent's limit of leases when last tried */
     struct offer *prev, *next;     /* in its line */
     struct offer *p_prev, *p_next; /* of its presence */
 };
@@ -75,11 +82,15 @@ static int lease_extend(struct leases *l, struct lease *lease)
 
 static void lease_give(struct lease *lease, struct presence *p)
 {
-    if (lease->p)
+    if (lease->p) {
         DL_DELETE2(lease->p->leases, lease, p_prev, p_next);
+        lease->p->untold -= lease->undelivered;
+    }
     lease->p = p;
-    if (p)
+    if (p) {
         DL_APPEND2(p->leases, lease, p_prev, p_next);
+        p->untold += lease->undelivered;
+    }
 }
 
 static struct lease *lease_new(struct leases *l, const struct task *t)
@@ -104,15 +115,21 @@ static struct lease *lease_new(struct leases *l, const struct task *t)
 
 static void delivery_clear(struct leases *l, struct lease *lease)
 {
-    if (lease->undelivered)
-        DL_DELETE(l->undelivered, lease);
+    if (!lease->undelivered)
+        return;
+    DL_DELETE(l->undelivered, lease);
+    if (lease->p)
+        lease->p->untold--;
     lease->undelivered = false;
 }
 
 static void delivery_due(struct leases *l, struct lease *lease)
 {
-    if (!lease->undelivered)
-        DL_APPEND(l->undelivered, lease);
+    if (lease->undelivered)
+        return;
+    DL_APPEND(l->undelivered, lease);
+    if (lease->p)
+        lease->p->untold++;
     lease->undelivered = true;
 }
 
@@ -214,6 +231,7 @@ static void offer_free(struct leases *l, struct offer *o)
 
     DL_DELETE(line->offers, o);
     DL_DELETE2(o->p->offers, o, p_prev, p_next);
+    o->p->offer_count--;
     l->counters.offers--;
     free(o);
     if (!line->offers)
@@ -237,6 +255,7 @@ static struct offer *offer_of(struct leases *l, struct presence *p,
     o->line = line;
     DL_APPEND(line->offers, o);
     DL_APPEND2(p->offers, o, p_prev, p_next);
+    p->offer_count++;
     l->counters.offers++;
     return o;
 }
@@ -289,6 +308,8 @@ int lease_offer(struct leases *l, struct presence *p, const struct msg *work)
         return CHOIR_INVALID;
     if (!a || !agent_may(a, RIGHT_WORK, space, (struct bytes){0}, queue))
         return CHOIR_DENIED;
+    if (p->offer_count >= LEASE_OFFERS_MAX && !line_find(l, space, queue))
+        return CHOIR_OVER_LIMIT;
     line = line_of(l, space, queue);
     o = line ? offer_of(l, p, line) : NULL;
     if (!o) {
@@ -463,6 +484,12 @@ static int claim(struct leases *l, struct offer *o, const struct task *t)
     return 0;
 }
 
+static bool can_take(const struct leases *l, const struct offer *o)
+{
+    return o->credit && !o->full && o->p->untold < UNTOLD_MAX &&
+           connection_has_room(l->router, o->p->connection);
+}
+
 /* The first in the ring that can take one; it goes to the end. */
 static struct offer *next_offer(struct leases *l, struct line *line)
 {
@@ -474,7 +501,7 @@ static struct offer *next_offer(struct leases *l, struct line *line)
         o = line->offers;
         DL_DELETE(line->offers, o);
         DL_APPEND(line->offers, o);
-        if (o->credit && connection_has_room(l->router, o->p->connection))
+        if (can_take(l, o))
             return o;
     }
     return NULL;
@@ -494,8 +521,11 @@ static int line_match(struct leases *l, struct line *line)
 {
     struct queue *q = queue_find(state_of(l)->tasks, bytes_text(line->key),
                                  bytes_text(line_queue(line)));
+    struct offer *any;
     uint64_t wake = 0;
 
+    DL_FOREACH (line->offers, any)
+        any->full = false;
     while (q) {
         const struct task *t = queue_first(q, core_time(l->core), &wake);
         struct offer *o = t ? next_offer(l, line) : NULL;
@@ -503,7 +533,7 @@ static int line_match(struct leases *l, struct line *line)
 
         if (!t)
             return wake ? line_sleep(l, line, wake) : 0;
-        if (!o) /* whoever has credit does not read: look again soon */
+        if (!o) /* whoever has credit can take no more: look again soon */
             return line_sleep(l, line, core_time(l->core) + NO_ROOM_RETRY_US);
         r = claim(l, o, t);
         if (r == 0) {
@@ -517,7 +547,11 @@ static int line_match(struct leases *l, struct line *line)
             return line_sleep(l, line, core_time(l->core) + READ_ONLY_RETRY_US);
         if (r < 0)
             return r;
-        offer_free(l, o); /* no longer granted, or at its limit */
+        if (r == CHOIR_OVER_LIMIT) {
+            o->full = true;
+            continue;
+        }
+        offer_free(l, o); /* no longer granted */
         if (!line_find(l, bytes_text(q->space), bytes_text(q->name)))
             return 0;
     }
@@ -614,22 +648,35 @@ static int deliver(struct leases *l, struct lease *lease)
     return r;
 }
 
+static bool must_wait(const struct leases *l, const struct lease *lease)
+{
+    struct connection *c = lease->p ? lease->p->connection : NULL;
+
+    return c && !connection_has_room(l->router, c);
+}
+
 int leases_deliver(struct leases *l)
 {
+    struct lease *lease, *next;
     int r = 0;
 
-    while (!r && l->undelivered)
-        r = deliver(l, l->undelivered);
+    DL_FOREACH_SAFE (l->undelivered, lease, next) {
+        if (!r && !must_wait(l, lease))
+            r = deliver(l, lease);
+    }
     return r;
 }
 
 uint64_t leases_next(const struct leases *l)
 {
     uint64_t ends = timers_next(&l->ends), wakes = timers_next(&l->wakes);
+    uint64_t next = ends < wakes ? ends : wakes;
 
     if (l->touched)
         return 0;
-    return ends < wakes ? ends : wakes;
+    if (l->undelivered && env_steady_us(l->env) + NO_ROOM_RETRY_US < next)
+        next = env_steady_us(l->env) + NO_ROOM_RETRY_US;
+    return next;
 }
 
 /* --- Beginning and end --------------------------------------------------- */

@@ -15,6 +15,8 @@
 
 struct leases;
 
+enum { LEASE_OFFERS_MAX = 256 }; /* queues one session may ask for work from */
+
 struct lease_counters {
     uint64_t live, offers, claims, expired, delivered;
 };
@@ -28,7 +30,7 @@ void leases_destroy(struct leases **self_p);
 
 /* Ask `work`: credit tasks of that queue are wanted, no more; what the session
  * holds of it and does not list in FIELD_ITEMS is delivered again. 0,
- * CHOIR_DENIED, CHOIR_INVALID, -ENOMEM. */
+ * CHOIR_DENIED, CHOIR_INVALID, CHOIR_OVER_LIMIT (LEASE_OFFERS_MAX), -ENOMEM. */
 int lease_offer(struct leases *l, struct presence *p, const struct msg *work);
 /* Ask `heartbeat`: extends, appends an item for each lease that is lost to
  * `lost` and counts them. */
@@ -47,7 +49,8 @@ int lease_applied(struct leases *l, const struct msg *op, uint64_t index);
 /* Before the commit: end what is due, hand out what waits (not while
  * draining), both by entries. 0 or negative errno. */
 int leases_match(struct leases *l, bool draining);
-/* After the commit: tell holders what they got. 0 or negative errno. */
+/* After the commit: tell holders what they got, as far as their connections
+ * take it; the rest soon. 0 or negative errno. */
 int leases_deliver(struct leases *l);
 /* Steady time at which match has something to do; UINT64_MAX: none known. */
 uint64_t leases_next(const struct leases *l);

@@ -37,6 +37,8 @@ struct presence {
     struct watch *watches;         /* cursor */
     struct offer *offers;          /* lease */
     struct lease *leases;          /* lease */
+    uint32_t untold;               /* of those, how many it was not told of */
+    uint32_t offer_count;          /* lease */
     struct await *awaits;          /* await */
     struct presence *prev, *next;  /* on its connection */
     struct presence *away_prev, *away_next;

@@ -1,3 +1,4 @@
+#include "broker/lease.h"
 #include "proto/refusal.h"
 #include "tests/check.h"
 #include "tests/support/hall.h"
@@ -331,6 +332,126 @@ TEST(progress_and_result_reach_the_submitter)
     assert_non_null(is);
     CHECK_EQ(msg_u(is, FIELD_STATE), TASK_COMPLETED);
     CHECK(bytes_equal(msg_b(is, FIELD_VALUE), bytes_text("all")));
+    hall_close(&hall);
+}
+
+static void at_most(uint64_t leases)
+{
+    hall.rig.config->leases_per_agent_max = leases;
+    core_begin(hall.rig.core);
+    CHECK_OK(core_rules(hall.rig.core, hall.rig.config));
+    CHECK_OK(core_commit(hall.rig.core));
+}
+
+TEST(worker_at_its_agents_limit_of_leases_gets_more_when_one_ends)
+{
+    struct msg m;
+
+    begin();
+    at_most(1);
+    submit(5000, 3);
+    submit(5000, 3);
+    CHECK_EQ(work(&bob, 2), 0);
+    CHECK_EQ(guest_items(&bob, MSG_TASK), 1);
+    m = on_task(MSG_COMPLETE, guest_item(&bob, MSG_TASK));
+    CHECK_OK(guest_do(&bob, &m, "done"));
+    pass(100);
+    CHECK_EQ(guest_items(&bob, MSG_TASK), 2);
+    hall_close(&hall);
+}
+
+/* Without waiting for the answer. */
+static void offer(uint64_t credit)
+{
+    struct msg m;
+
+    msg_init(&m, MSG_WORK);
+    msg_set_text(&m, FIELD_SPACE, "main");
+    msg_set_text(&m, FIELD_QUEUE, "jobs");
+    msg_set_u(&m, FIELD_CREDIT, credit);
+    guest_ask(&bob, &m);
+}
+
+/* Its socket is full as soon as the ask is in; what comes is what comes then,
+ * and what comes when it reads on. */
+static void work_slowly(uint64_t credit, size_t first, size_t then)
+{
+    enum { FULL = 5 << 20 };
+
+    offer(credit);
+    bob.backlog = FULL;
+    hall_turn(&hall);
+    CHECK_EQ(guest_items(&bob, MSG_TASK), first);
+    bob.backlog = 0;
+    pass(60);
+    pass(60);
+    pass(60);
+    CHECK_EQ(guest_items(&bob, MSG_TASK), then);
+}
+
+TEST(tasks_come_as_fast_as_their_payloads_are_read)
+{
+    enum { TASKS = 150 };
+
+    begin();
+    for (int i = 0; i < TASKS; i++)
+        submit(5000, 3);
+    work_slowly(TASKS, 0, TASKS);
+    guest_disconnect(&bob);
+    guest_connect(&bob);
+    work_slowly(TASKS, TASKS, 2 * TASKS); /* those once more */
+    hall_close(&hall);
+}
+
+TEST(large_payloads_do_not_flood_a_worker_with_credit_for_many)
+{
+    enum { TASKS = 150, BYTES = 60000, SPACE_MAX = 6 << 20 };
+    char *big = calloc(1, BYTES);
+
+    begin();
+    memset(big, 'x', BYTES - 1);
+    for (int i = 0; i < TASKS; i++) {
+        struct msg m;
+
+        msg_init(&m, MSG_SUBMIT);
+        msg_set_text(&m, FIELD_SPACE, "main");
+        msg_set_text(&m, FIELD_QUEUE, "jobs");
+        CHECK_OK(guest_do(&ada, &m, big));
+    }
+    hall_settle(&hall);
+    work_slowly(TASKS, 0, TASKS);
+    guest_disconnect(&bob);
+    guest_connect(&bob);
+    guest_forget(&bob);
+    offer(TASKS);
+    hall_turn(&hall);
+    CHECK(guest_items(&bob, MSG_TASK) * BYTES < SPACE_MAX);
+    pass(60);
+    pass(60);
+    pass(60);
+    CHECK_EQ(guest_items(&bob, MSG_TASK), TASKS);
+    free(big);
+    hall_close(&hall);
+}
+
+TEST(a_session_asks_a_limited_number_of_queues_for_work)
+{
+    const struct msg *reply;
+    char name[32];
+    struct msg m;
+
+    begin();
+    msg_init(&m, MSG_WORK);
+    msg_set_text(&m, FIELD_SPACE, "main");
+    msg_set_u(&m, FIELD_CREDIT, 1);
+    for (int i = 0; i <= LEASE_OFFERS_MAX; i++) {
+        snprintf(name, sizeof name, "queue-%d", i);
+        msg_set_text(&m, FIELD_QUEUE, name);
+        reply = guest_reply(&bob, &m);
+        CHECK_EQ(msg_u(reply, FIELD_OUTCOME),
+                 i < LEASE_OFFERS_MAX ? 0 : CHOIR_OVER_LIMIT);
+    }
+    CHECK_EQ(msg_u(reply, FIELD_LIMIT), LEASE_OFFERS_MAX);
     hall_close(&hall);
 }
 
