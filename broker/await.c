@@ -207,9 +207,12 @@ static int tell(struct awaits *a, struct presence *p, const struct task *t)
     buf_clear(&a->bytes);
     msg_init(&m, MSG_TASK_STATE);
     r = task_describe(a->state, a->ledger, t, &a->bytes, &m);
-    if (!r)
-        presence_say(a->router, p, &m);
-    return r;
+    if (r)
+        return r;
+    if (t->progress > t->changed) /* each that is told is newer than the last */
+        msg_set_u(&m, FIELD_REVISION, t->progress);
+    presence_say(a->router, p, &m);
+    return 0;
 }
 
 int await_task(struct awaits *a, struct presence *p, uint64_t task)

@@ -335,6 +335,31 @@ TEST(progress_and_result_reach_the_submitter)
     hall_close(&hall);
 }
 
+TEST(each_progress_is_told_at_a_revision_of_its_own)
+{
+    const struct msg *t, *is;
+    uint64_t last = 0;
+    struct msg m;
+
+    begin();
+    submit(5000, 3);
+    CHECK_EQ(work(&bob, 1), 0);
+    t = guest_item(&bob, MSG_TASK);
+    msg_init(&m, MSG_AWAIT);
+    msg_set_u(&m, FIELD_TASK, msg_u(t, FIELD_TASK));
+    CHECK_EQ(msg_u(guest_reply(&ada, &m), FIELD_OUTCOME), 0);
+    for (int i = 0; i < 3; i++) {
+        m = on_task(MSG_PROGRESS, t);
+        CHECK_OK(guest_do(&bob, &m, "more"));
+        hall_settle(&hall);
+        is = guest_item(&ada, MSG_TASK_STATE);
+        assert_non_null(is);
+        CHECK(msg_u(is, FIELD_REVISION) > last);
+        last = msg_u(is, FIELD_REVISION);
+    }
+    hall_close(&hall);
+}
+
 static void at_most(uint64_t leases)
 {
     hall.rig.config->leases_per_agent_max = leases;
