@@ -1,0 +1,169 @@
+/* Bundles that ask: checked as they arrive, answered after the commit, in the
+ * order of their arrival, as far as their peers read. */
+#include <errno.h>
+#include <stdlib.h>
+#include <utlist.h>
+
+#include "cycle_private.h"
+#include "proto/refusal.h"
+
+enum {
+    OUTBOX_MAX = 32 << 20, /* further answers wait for the next cycle */
+    ASKS_PER_PEER = 256,   /* bundles of them that may wait */
+    ASK_BYTES_PER_PEER = 4 << 20,
+};
+
+static void job_free(struct job *j)
+{
+    buf_free(&j->frame);
+    bundle_free(&j->bundle);
+    free(j);
+}
+
+static void job_done(struct cycle *c, struct job *j)
+{
+    struct connection *from = connection_find(c->router, j->connection);
+
+    DL_DELETE(c->jobs, j);
+    if (from) {
+        from->asks--;
+        from->ask_bytes -= j->frame.n;
+    }
+    if (c->spare || j->frame.cap > 65536) {
+        job_free(j);
+        return;
+    }
+    c->spare = j;
+}
+
+/* The frame is the socket's and goes; the job needs its own. */
+static struct job *job_new(struct cycle *c, struct bytes frame)
+{
+    struct job *j = c->spare ? c->spare : calloc(1, sizeof *j);
+
+    c->spare = NULL;
+    if (!j)
+        return NULL;
+    j->at = 0;
+    buf_clear(&j->frame);
+    buf_put(&j->frame, frame.p, frame.n);
+    if (j->frame.failed || bundle_open(&j->bundle, buf_bytes(&j->frame))) {
+        job_free(j);
+        return NULL;
+    }
+    return j;
+}
+
+/* As many of its asks as may be answered now. 0 or negative errno. */
+static int job_go(struct cycle *c, struct job *j, struct presence *p)
+{
+    struct bundle *b = &j->bundle;
+    int r = 0;
+
+    while (!r && j->at < b->count && p->connection &&
+           outbox_bytes(c->outbox) < OUTBOX_MAX &&
+           connection_has_room(c->router, p->connection)) {
+        r = ask_answer(c->asks, p, b->first_seq + j->at, &b->ops[j->at]);
+        j->at++;
+        c->jobs_ready = true;
+    }
+    return r;
+}
+
+static bool job_is_volatile(const struct job *j)
+{
+    for (uint32_t i = 0; i < j->bundle.count; i++) {
+        if (!ask_is_volatile(head_verb(j->bundle.ops[i].head)))
+            return false;
+    }
+    return true;
+}
+
+/* Asks wait in memory while their peer does not read. */
+static bool asks_fit(const struct connection *from, struct bytes frame,
+                     struct accepted *why)
+{
+    *why = (struct accepted){.turnaway = CHOIR_BUSY};
+    if (from->asks >= ASKS_PER_PEER) {
+        why->field = "asks_waiting";
+        why->limit = ASKS_PER_PEER;
+        why->size = from->asks;
+        return false;
+    }
+    if (frame.n + from->ask_bytes <= ASK_BYTES_PER_PEER)
+        return true;
+    if (frame.n > ASK_BYTES_PER_PEER)
+        why->turnaway = CHOIR_TOO_LARGE;
+    why->field = "ask_bytes_waiting";
+    why->limit = ASK_BYTES_PER_PEER;
+    why->size = frame.n + from->ask_bytes;
+    return false;
+}
+
+int take_ask(struct cycle *c, struct connection *from, struct bytes frame)
+{
+    struct sender sender = cycle_sender(from);
+    struct accepted why;
+    struct session *session;
+    struct presence *p;
+    struct job *j;
+    int r;
+
+    if (!asks_fit(from, frame, &why))
+        return turn_away(c, &c->bundle, from, &why);
+    j = job_new(c, frame);
+    if (!j)
+        return -ENOMEM;
+    r = core_check_ask(c->core, &j->bundle, &sender, &session);
+    if (r) {
+        job_free(j);
+        why = (struct accepted){.turnaway = r};
+        return r < 0                 ? r
+               : r == CHOIR_ANSWERED ? 0 /* a replay: nobody waits for it */
+                                     : turn_away(c, &c->bundle, from, &why);
+    }
+    p = session_bind(c, session->id, &j->bundle.agent, from);
+    j->connection = from->id;
+    j->session = session->id;
+    DL_APPEND(c->jobs, j);
+    from->asks++;
+    from->ask_bytes += j->frame.n;
+    if (!p)
+        return -ENOMEM;
+    r = job_is_volatile(j) ? job_go(c, j, p) : 0;
+    if (!r && j->at == j->bundle.count)
+        job_done(c, j);
+    return r;
+}
+
+int answer_asks(struct cycle *c)
+{
+    struct job *j, *next;
+    int r = 0;
+
+    c->jobs_ready = false;
+    DL_FOREACH_SAFE (c->jobs, j, next) {
+        struct presence *p = presence_find(c->router, j->session);
+
+        if (!p || !p->connection || p->connection->id != j->connection) {
+            job_done(c, j); /* whoever asked is gone, and asks again */
+            continue;
+        }
+        r = job_go(c, j, p);
+        if (r)
+            return r;
+        if (j->at == j->bundle.count)
+            job_done(c, j);
+    }
+    return 0;
+}
+
+void jobs_free(struct cycle *c)
+{
+    struct job *j, *next;
+
+    DL_FOREACH_SAFE (c->jobs, j, next)
+        job_free(j);
+    if (c->spare)
+        job_free(c->spare);
+}

@@ -1,0 +1,98 @@
+/* What the files of cycle share: bundles that change the record, bundles that
+ * ask, and the turn around both. */
+#ifndef CHOIR_BROKER_CYCLE_PRIVATE_H
+#define CHOIR_BROKER_CYCLE_PRIVATE_H
+
+#include "cycle.h"
+
+/* Outcomes of the bundle that is being applied. */
+struct telling {
+    struct cycle *c;
+    const struct accepted *accepted;
+    bool plain; /* all done, and nothing worth telling besides */
+    uint32_t count;
+    struct told {
+        int outcome;
+        uint64_t index;
+        size_t at, bytes; /* of the effect, in effects */
+    } list[LIMIT_BUNDLE_OPS];
+    struct buf effects;
+};
+
+/* A bundle of asks on its way; it keeps its frame. */
+struct job {
+    uint64_t connection, session;
+    struct buf frame;
+    struct bundle bundle;
+    uint32_t at; /* the next to be answered */
+    struct job *prev, *next;
+};
+
+/* Outcomes that are repeated but were not in the record yet. */
+struct repeat {
+    uint64_t connection, session, first_seq, index;
+    uint32_t count;
+    struct hash agent;
+    struct repeat *prev, *next;
+};
+
+struct cycle {
+    struct core *core;
+    struct env *env;
+    const struct config *config;
+    struct outbox *outbox;
+    struct router *router;
+    struct cursors *cursors;
+    struct leases *leases;
+    struct awaits *awaits;
+    struct asks *asks;
+    struct job *jobs, *spare;
+    struct repeat *repeats;
+    struct bundle bundle;
+    struct telling telling;
+    size_t frames, bytes;
+    bool draining, jobs_ready;
+    uint64_t end_retry; /* steady time; sessions cannot be ended before */
+    int error;          /* from inside a callback */
+};
+
+static inline const struct state *cycle_state(const struct cycle *c)
+{
+    return core_state(c->core);
+}
+
+static inline struct sender cycle_sender(const struct connection *from)
+{
+    return (struct sender){from->agent, from->invite, &from->challenge};
+}
+
+/* --- cycle.c ------------------------------------------------------------- */
+
+/* The session's presence, on that connection unless it is NULL. NULL when
+ * there is no such session or no memory. */
+struct presence *session_bind(struct cycle *c, uint64_t id,
+                              const struct hash *agent,
+                              struct connection *connection);
+/* The session is no more. reason: told to the peer, unless NULL. */
+void session_over(struct cycle *c, uint64_t session, const char *reason);
+
+/* --- cycle_record.c ------------------------------------------------------ */
+
+/* c->bundle, of kind RECORD. As cycle_take. */
+int take_record(struct cycle *c, struct connection *from);
+/* Outcomes that could not be repeated before the commit. 0 or negative. */
+int answer_repeats(struct cycle *c);
+/* Tell why a bundle is not taken. As cycle_take. */
+int turn_away(struct cycle *c, const struct bundle *b, struct connection *to,
+              const struct accepted *why);
+
+/* --- cycle_ask.c --------------------------------------------------------- */
+
+/* A frame with a bundle of kind ASK; c->bundle has its header. As
+ * cycle_take. */
+int take_ask(struct cycle *c, struct connection *from, struct bytes frame);
+/* After the commit, as many as there is room for. 0 or negative errno. */
+int answer_asks(struct cycle *c);
+void jobs_free(struct cycle *c);
+
+#endif

@@ -1,0 +1,309 @@
+/* Bundles that change the record: what core makes of them goes to everybody it
+ * concerns, and back to their author. */
+#include <errno.h>
+#include <stdlib.h>
+#include <utlist.h>
+
+#include "cycle_private.h"
+#include "proto/refusal.h"
+
+/* --- What was applied ---------------------------------------------------- */
+
+/* Its sessions have ended with it; its connections are cut. */
+static void agent_revoked(struct cycle *c, const struct agent *a)
+{
+    struct presence *p, *next;
+    struct connection *x;
+
+    for (p = presences_next(c->router, NULL); p; p = next) {
+        next = presences_next(c->router, p);
+        if (p->agent == a->number)
+            session_over(c, p->session, "the agent was revoked");
+    }
+    for (x = connections_next(c->router, NULL); x;
+         x = connections_next(c->router, x)) {
+        if (x->agent == a->number)
+            connection_cut(c->router, x, "the agent was revoked");
+    }
+}
+
+static void grants_changed(struct cycle *c, const struct agent *a)
+{
+    struct presence *p;
+
+    for (p = presences_next(c->router, NULL); p;
+         p = presences_next(c->router, p)) {
+        if (p->agent == a->number)
+            watches_recheck(c->cursors, p);
+    }
+}
+
+static void rights_applied(struct cycle *c, const struct msg *op)
+{
+    struct hash id = msg_hash(op, FIELD_AGENT);
+    const struct agent *a = agent_by_id(cycle_state(c)->agents, &id);
+
+    if (!a)
+        return;
+    if (op->verb == MSG_REVOKE)
+        agent_revoked(c, a);
+    else
+        grants_changed(c, a);
+}
+
+static int change_applied(struct cycle *c, const struct bundle *b,
+                          uint32_t position, uint64_t index,
+                          struct bytes effect)
+{
+    struct entry e = {
+        .index = index,
+        .time = core_time(c->core),
+        .outcome = CHOIR_OK,
+        .head = b->ops[position].head,
+        .effect = effect,
+        .payload = b->ops[position].payload,
+    };
+
+    if (head_slots(e.head, &e.rows))
+        return -EUCLEAN;
+    return cursors_live(c->cursors, &e, &b->agent);
+}
+
+static int task_applied(struct cycle *c, struct bytes head, uint64_t index)
+{
+    unsigned field;
+    struct msg op;
+    int r;
+
+    if (msg_decode(head, CLASS_OPERATION, &op, &field))
+        return -EUCLEAN;
+    r = lease_applied(c->leases, &op, index);
+    await_touch(c->awaits, msg_u(&op, FIELD_TASK));
+    return r;
+}
+
+static int applied(struct cycle *c, const struct bundle *b, uint32_t position,
+                   uint64_t index, struct bytes effect)
+{
+    struct bytes head = b->ops[position].head;
+    unsigned field;
+    struct msg op;
+    int r;
+
+    switch (head_verb(head)) {
+    case MSG_PUT:
+    case MSG_DELETE:
+    case MSG_TXN: return change_applied(c, b, position, index, effect);
+    case MSG_COMPLETE:
+        r = change_applied(c, b, position, index, effect);
+        return r ? r : task_applied(c, head, index);
+    case MSG_SUBMIT:
+    case MSG_PROGRESS:
+    case MSG_FAIL:
+    case MSG_NAK:
+    case MSG_CANCEL:
+    case MSG_REQUEUE: return task_applied(c, head, index);
+    case MSG_GRANT:
+    case MSG_REVOKE:
+        if (msg_decode(head, CLASS_OPERATION, &op, &field))
+            return -EUCLEAN;
+        rights_applied(c, &op);
+        return 0;
+    default: return 0;
+    }
+}
+
+/* Does the author learn from the effect what the outcome does not say? */
+static bool worth_telling(unsigned verb, int outcome)
+{
+    if (outcome != CHOIR_OK)
+        return true;
+    switch (verb) {
+    case MSG_PUT:
+    case MSG_DELETE:
+    case MSG_TXN:
+    case MSG_SUBMIT:
+    case MSG_COMPLETE: return false;
+    default: return true;
+    }
+}
+
+static void on_told(void *arg, const struct bundle *b, uint32_t position,
+                    int outcome, uint64_t index, struct bytes effect)
+{
+    struct telling *t = arg;
+    struct cycle *c = t->c;
+    bool again = t->accepted->duplicate;
+    unsigned verb = again ? 0 : head_verb(b->ops[position].head);
+    struct told *told = &t->list[t->count++];
+
+    *told = (struct told){outcome, index, t->effects.n, 0};
+    if (effect.n && worth_telling(verb, outcome)) {
+        buf_put(&t->effects, effect.p, effect.n);
+        told->bytes = effect.n;
+    }
+    if (outcome != CHOIR_OK || told->bytes)
+        t->plain = false;
+    if (!again && outcome == CHOIR_OK && !c->error)
+        c->error = applied(c, b, position, index, effect);
+}
+
+/* --- Answering a bundle -------------------------------------------------- */
+
+static void say_done(struct cycle *c, const struct bundle *b,
+                     struct connection *to, const struct told *t, uint32_t i)
+{
+    struct msg m;
+
+    msg_init(&m, MSG_DONE);
+    msg_set_u(&m, FIELD_SEQ, b->first_seq + i);
+    msg_set_u(&m, FIELD_OUTCOME, (uint64_t)t->outcome);
+    msg_set_u(&m, FIELD_REVISION, t->index);
+    if (t->bytes)
+        msg_set_b(&m, FIELD_EFFECT,
+                  bytes_of(c->telling.effects.p + t->at, t->bytes));
+    router_say(c->router, to, b->session, &b->agent, &m);
+}
+
+static void say_outcomes(struct cycle *c, const struct bundle *b,
+                         struct connection *to)
+{
+    struct telling *t = &c->telling;
+    struct msg m;
+
+    if (t->count == 0)
+        return;
+    if (!t->plain) {
+        for (uint32_t i = 0; i < t->count; i++)
+            say_done(c, b, to, &t->list[i], i);
+        return;
+    }
+    msg_init(&m, MSG_DONE_ALL);
+    msg_set_u(&m, FIELD_FIRST_SEQ, b->first_seq);
+    msg_set_u(&m, FIELD_COUNT, t->count);
+    msg_set_u(&m, FIELD_REVISION, t->list[0].index);
+    router_say(c->router, to, b->session, &b->agent, &m);
+}
+
+static void say_turnaway(struct cycle *c, const struct bundle *b,
+                         struct connection *to, const struct accepted *why)
+{
+    struct msg m;
+
+    msg_init(&m, MSG_TURNED_AWAY);
+    msg_set_u(&m, FIELD_SESSION, b->session);
+    msg_set_u(&m, FIELD_FIRST_SEQ, b->first_seq);
+    msg_set_u(&m, FIELD_OUTCOME, (uint64_t)why->turnaway);
+    msg_set_u(&m, FIELD_KIND, b->kind);
+    if (why->field) {
+        msg_set_text(&m, FIELD_FIELD, why->field);
+        msg_set_u(&m, FIELD_LIMIT, why->limit);
+        msg_set_u(&m, FIELD_SIZE, why->size);
+    }
+    if (why->turnaway == CHOIR_EPOCH_CHANGED)
+        msg_set_u(&m, FIELD_EPOCH, cycle_state(c)->epoch);
+    router_say(c->router, to, b->session, &b->agent, &m);
+}
+
+/* A forged signature is nobody's statement: it is dropped and shown to taps.
+ * All else is answered to the peer that the wire has proven. */
+int turn_away(struct cycle *c, const struct bundle *b, struct connection *to,
+              const struct accepted *why)
+{
+    cycle_notice(c, refusal_sentence(why->turnaway), &b->agent, 0,
+                 why->turnaway);
+    if (why->turnaway == CHOIR_BAD_SIGNATURE)
+        return CHOIR_BAD_SIGNATURE;
+    say_turnaway(c, b, to, why);
+    return why->turnaway == CHOIR_WRONG_LEDGER ||
+                   why->turnaway == CHOIR_UNKNOWN_AGENT
+               ? why->turnaway
+               : 0;
+}
+
+static int repeat_later(struct cycle *c, const struct bundle *b,
+                        const struct connection *from, uint64_t index)
+{
+    struct repeat *x = calloc(1, sizeof *x);
+
+    if (!x)
+        return -ENOMEM;
+    x->connection = from->id;
+    x->session = b->session;
+    x->first_seq = b->first_seq;
+    x->index = index;
+    x->count = b->count;
+    x->agent = b->agent;
+    DL_APPEND(c->repeats, x);
+    return 0;
+}
+
+int take_record(struct cycle *c, struct connection *from)
+{
+    struct bundle *b = &c->bundle;
+    struct sender sender = cycle_sender(from);
+    struct accepted accepted = {.turnaway = CHOIR_BUSY};
+    int r;
+
+    if (c->draining)
+        return turn_away(c, b, from, &accepted);
+    buf_clear(&c->telling.effects);
+    c->telling.count = 0;
+    c->telling.plain = true;
+    c->telling.accepted = &accepted;
+    r = core_accept(c->core, b, &sender, on_told, &c->telling, &accepted);
+    if (r || c->error)
+        return r ? r : c->error;
+    if (accepted.turnaway)
+        r = turn_away(c, b, from, &accepted);
+    else if (b->session)
+        session_bind(c, b->session, &b->agent, from);
+    if (accepted.session)
+        session_bind(c, accepted.session, &b->agent, from->agent ? from : NULL);
+    if (accepted.duplicate && c->telling.count < b->count)
+        return repeat_later(c, b, from, accepted.index);
+    say_outcomes(c, b, from);
+    if (accepted.ends_session)
+        session_over(c, b->session,
+                     accepted.turnaway ? refusal_name(accepted.turnaway)
+                                       : NULL);
+    return r;
+}
+
+/* --- Repeating ----------------------------------------------------------- */
+
+static int answer_repeat(struct cycle *c, const struct repeat *x)
+{
+    struct connection *to = connection_find(c->router, x->connection);
+
+    for (uint32_t i = 0; to && i < x->count; i++) {
+        const struct entry *e;
+        struct msg m;
+        int r = ledger_entry(core_ledger(c->core), x->index + i, &e);
+
+        if (r)
+            return r < 0 ? r : -EUCLEAN;
+        msg_init(&m, MSG_DONE);
+        msg_set_u(&m, FIELD_SEQ, x->first_seq + i);
+        msg_set_u(&m, FIELD_OUTCOME, (uint64_t)e->outcome);
+        msg_set_u(&m, FIELD_REVISION, e->index);
+        if (e->effect.n)
+            msg_set_b(&m, FIELD_EFFECT, e->effect);
+        router_say(c->router, to, x->session, &x->agent, &m);
+    }
+    return 0;
+}
+
+int answer_repeats(struct cycle *c)
+{
+    struct repeat *x, *next;
+    int r = 0;
+
+    DL_FOREACH_SAFE (c->repeats, x, next) {
+        if (!r)
+            r = answer_repeat(c, x);
+        DL_DELETE(c->repeats, x);
+        free(x);
+    }
+    return r;
+}
