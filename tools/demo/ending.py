@@ -41,8 +41,8 @@ def choir(run, *words, code=0):
 def show_result(run, store, together):
     index = result.index_of(store)
     for term in result.top_terms(index, 5):
-        look.line(look.cut("    %-14s %3d documents, most of it in %s" % (
-            term, len(index[term]), result.foremost(index[term])),
+        look.line(look.cut("    %-14s %3d document%s, most of it in %s" % (
+            term, len(index[term]), "s" * (len(index[term]) > 1), result.foremost(index[term])),
             look.WIDTH))
     doc = example(store)
     if doc:
@@ -74,7 +74,7 @@ def show_authors(run, together, languages):
 
 
 def verify(run, data):
-    look.show("$ choir verify %s --key %s" % (short(data), short(run.key)))
+    look.show("$ choir verify %s --key %s" % (typed(data), typed(run.key)))
     look.wrap(choir(run, "verify", data, "--key", run.key), 10)
 
 
@@ -92,7 +92,7 @@ def flip(run, data, store, together):
     look.tell("In a copy of the record, one bit of one letter of %s is turned "
               "over (%s, byte %d). It was written as revision %d."
               % (key, name, at, revision))
-    look.show("$ choir verify %s --key %s" % (short(copy), short(run.key)))
+    look.show("$ choir verify %s --key %s" % (typed(copy), typed(run.key)))
     said = choir(run, "verify", copy, "--key", run.key, code=4)
     look.wrap(said)
     if f"entry {revision}:" not in said:
@@ -132,19 +132,23 @@ def write_with(run):
 
 
 def suggest(run, key):
-    path = shlex.quote(short(write_with(run)))
+    path = typed(write_with(run))
     for command, why in (
             (f"{path} choir log {shlex.quote(key)}", "who wrote it, and when"),
             (f"{path} choir tap --since 0 --count 8", "the record, verified"),
             (f"{path} choir put note/mine 'hello' --as me", "write something"),
             ("%s/choir verify %s --key %s" % (
-                shlex.quote(short(run.build)), shlex.quote(short(run.data)),
-                shlex.quote(short(run.key))), "prove it again; no broker")):
+                typed(run.build), typed(run.data), typed(run.key)), "prove it again; no broker")):
         look.line("    " + command)
         look.quiet("    " + why)
 
 
-def short(path):
+def typed(path):
     """As one would type it here."""
+    return shlex.quote(short(path))
+
+
+def short(path):
+    """As one would call it here."""
     relative = os.path.relpath(path)
     return path if relative.startswith("..") else relative

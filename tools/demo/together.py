@@ -61,7 +61,7 @@ class Together:
                                          lease_ms=LEASE_MS, backoff_ms=100)
 
     def until_final(self):
-        team = self.team
+        team, docs = self.team, self.run.docs
         while any(t not in self.editor.final for t in self.tasks):
             said = team.next(0.02)
             if said and said[0].name == "tap":
@@ -69,7 +69,7 @@ class Together:
                 said = None
             self.killing.follow(said)
             if not self.broker_fell \
-                    and team.did("index") >= len(self.run.docs) * 2 // 3:
+                    and team.did("index") >= (len(docs) * 2 + 2) // 3:
                 self.kill_broker()
             if self.editor.process.poll() is not None:
                 raise Trouble("choir pipe of the editor ended")
