@@ -90,7 +90,8 @@ async function run(store) {
       const result = new Map();
       if (queue === 'index')
         for (const [term, at] of found)
-          result.set('index/' + term, merge(seen.get('index/' + term), doc, at));
+          result.set('index/' + term,
+            merge(seen.get('index/' + term), doc, at));
       else
         result.set('xref/' + doc, related(doc,
           keys.map((k) => [k.slice(6), seen.get(k)])));

@@ -8,7 +8,7 @@
 set -u
 export LC_ALL=C
 here=$(dirname "$0")
-IFS= read -r doc || [ -n "${doc:-}" ] || { echo 'no document named' >&2; exit 1; }
+IFS= read -r doc || [ -n "${doc:-}" ] || { echo 'no document' >&2; exit 1; }
 [ -r "$doc" ] || { echo "cannot read $doc" >&2; exit 1; }
 
 if [ -n "${AGENT:-}" ]; then

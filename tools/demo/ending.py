@@ -42,8 +42,8 @@ def show_result(run, store, together):
     index = result.index_of(store)
     for term in result.top_terms(index, 5):
         look.line(look.cut("    %-14s %3d document%s, most of it in %s" % (
-            term, len(index[term]), "s" * (len(index[term]) > 1), result.foremost(index[term])),
-            look.WIDTH))
+            term, len(index[term]), "s" * (len(index[term]) > 1),
+            result.foremost(index[term])), look.WIDTH))
     doc = example(store)
     if doc:
         look.line()
@@ -138,7 +138,8 @@ def suggest(run, key):
             (f"{path} choir tap --since 0 --count 8", "the record, verified"),
             (f"{path} choir put note/mine 'hello' --as me", "write something"),
             ("%s/choir verify %s --key %s" % (
-                typed(run.build), typed(run.data), typed(run.key)), "prove it again; no broker")):
+                typed(run.build), typed(run.data), typed(run.key)),
+             "prove it again; no broker")):
         look.line("    " + command)
         look.quiet("    " + why)
 

@@ -88,7 +88,8 @@ class Together:
             look.event(self.team.seconds(), "an agent comes too late with what "
                        "it had read; it reads again:")
             look.line(tap_row(text))
-        elif text.startswith("ok") and self.excerpt > 0 and self.team.did("index") > 0:
+        elif self.excerpt > 0 and text.startswith("ok") \
+                and self.team.did("index") > 0:
             self.excerpt -= 1
             look.line(tap_row(text))
             if self.excerpt == 0:
