@@ -74,7 +74,8 @@ def show_authors(run, together, languages):
 
 
 def verify(run, data):
-    look.show("$ choir verify %s --key %s" % (typed(data), typed(run.key)))
+    look.show(f"$ {typed(run.build)}/choir verify {typed(data)} "
+              f"--key {typed(run.key)}")
     look.wrap(choir(run, "verify", data, "--key", run.key), 10)
 
 
@@ -92,7 +93,8 @@ def flip(run, data, store, together):
     look.tell("In a copy of the record, one bit of one letter of %s is turned "
               "over (%s, byte %d). It was written as revision %d."
               % (key, name, at, revision))
-    look.show("$ choir verify %s --key %s" % (typed(copy), typed(run.key)))
+    look.show(f"$ {typed(run.build)}/choir verify {typed(copy)} "
+              f"--key {typed(run.key)}")
     said = choir(run, "verify", copy, "--key", run.key, code=4)
     look.wrap(said)
     if f"entry {revision}:" not in said:
