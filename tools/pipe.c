@@ -24,7 +24,21 @@ static int events_pass(struct choir *c, struct relay *r)
     return code == CHOIR_TIMEOUT || code == CHOIR_UNREACHABLE ? 0 : code;
 }
 
-static int pipe_loop(struct choir *c, struct relay *r, struct lane *l)
+enum { LOOK_MS = 200, TIMEOUT_MS = 10000 };
+
+/* Has whoever reads what we write ended? */
+static bool reader_gone(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO};
+
+    return poll(&out, 1, 0) > 0 && out.revents & POLLERR;
+}
+
+/* At the end of its input a pipe waits for the answers still due, but no
+ * longer than left_ms when the broker is away, and not at all for a reader
+ * that has ended. */
+static int pipe_loop(struct choir *c, struct relay *r, struct lane *l,
+                     int left_ms)
 {
     struct pollfd fds[3];
     int code = 0;
@@ -34,7 +48,13 @@ static int pipe_loop(struct choir *c, struct relay *r, struct lane *l)
 
         fds[0] = (struct pollfd){.fd = relay_full(r) ? -1 : choir_fd(c),
                                  .events = POLLIN};
-        poll(fds, 1 + (nfds_t)n, -1);
+        if (poll(fds, 1 + (nfds_t)n, lane_at_end(l) ? LOOK_MS : -1) == 0) {
+            left_ms -= choir_connected(c) ? 0 : LOOK_MS;
+            if (reader_gone())
+                break;
+            if (left_ms < 0)
+                return CHOIR_UNREACHABLE;
+        }
         code = events_pass(c, r);
         relay_after(r, fds + 1, n);
     }
@@ -53,9 +73,14 @@ static int pipe_run(struct cli *cli)
     signal(SIGPIPE, SIG_IGN);
     r = relay_new(c);
     l = r ? lane_open(r, STDIN_FILENO, STDOUT_FILENO, 0, 0) : NULL;
-    code = l ? pipe_loop(c, r, l) : CHOIR_BUSY;
+    code = cli->timeout_ms ? cli->timeout_ms : TIMEOUT_MS;
+    code = l ? pipe_loop(c, r, l, code) : CHOIR_BUSY;
     if (code)
-        code = cli_failed(code, l ? NULL : "ENOMEM");
+        code = cli_failed(code, !l ? "ENOMEM"
+                                : code == CHOIR_UNREACHABLE
+                                    ? "UNREACHABLE: the broker is away, and "
+                                      "answers are still due"
+                                    : NULL);
     lane_close(&l);
     relay_destroy(&r);
     choir_close(&c);

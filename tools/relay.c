@@ -452,6 +452,11 @@ void lane_close(struct lane **self_p)
     *self_p = NULL;
 }
 
+bool lane_at_end(const struct lane *l)
+{
+    return l->at_end && !l->heard.n && !l->stuck;
+}
+
 bool lane_ended(const struct lane *l)
 {
     return l->is_gone || (l->at_end && !l->heard.n && !l->stuck && !l->open &&

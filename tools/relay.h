@@ -29,6 +29,8 @@ struct lane *lane_open(struct relay *r, int in, int out, uint64_t task,
                        uint64_t token);
 /* Tasks that came over it go back by nak, its watches end. */
 void lane_close(struct lane **self_p);
+/* It says nothing more. */
+bool lane_at_end(const struct lane *l);
 /* It has said and been told everything, or it is gone. */
 bool lane_ended(const struct lane *l);
 /* All lanes under that lease, closed. */

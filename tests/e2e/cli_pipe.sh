@@ -144,4 +144,28 @@ if [[ $p =~ ^[0-9]+$ ]]; then
 else
     bad 'the script ends'
 fi
+
+# When the broker goes away, neither a pipe at the end of its input nor one
+# whose reader has ended waits for ever.
+mkfifo "$CHOIR_TMP/in" "$CHOIR_TMP/answers"
+away() { # option...: a put that comes when the broker is gone, and no more
+    (exec timeout 20 choir pipe "$@" <"$CHOIR_TMP/in" >"$CHOIR_TMP/answers") &
+    pipe=$!
+    exec 5>"$CHOIR_TMP/in" 6<"$CHOIR_TMP/answers"
+    echo '{"op":"ping"}' >&5
+    read -r _ <&6
+    stop_broker KILL
+    echo '{"op":"put","key":"a","value":"late"}' >&5
+}
+away --timeout 500ms 2>"$CHOIR_TMP/err"
+exec 5>&-
+wait $pipe
+is 'the broker is away, the input at its end' 3 $?
+exec 6<&-
+like 'and it says so' '^UNREACHABLE' "$(cat "$CHOIR_TMP/err")"
+start_broker
+away
+exec 6<&- 5>&-
+wait $pipe
+is 'nobody is left to read' 0 $?
 finish
