@@ -8,57 +8,12 @@
 #include <stdlib.h>
 #include <utlist.h>
 
+#include "cursor_private.h"
 #include "proto/refusal.h"
-#include "tap.h"
 
 enum {
     PUMP_ENTRIES = 4096, /* read per cycle, over all */
     SLICE_ENTRIES = 512, /* and per watch before the next one's turn */
-    SPOT_KEY_MAX = LIMIT_NAME_BYTES + 1 + LIMIT_KEY_BYTES,
-};
-
-enum stand { PARKED, LEVEL, BEHIND };
-
-/* A prefix of a space that level watches wait at. */
-struct spot {
-    struct watch *watches;
-    size_t prefix_bytes;
-    uint64_t seen;     /* the last revision that came by, plus one */
-    struct spot *also; /* the next one concerned by the same revision */
-    UT_hash_handle hh;
-    char key[]; /* space, NUL, prefix */
-};
-
-struct watch {
-    struct presence *p;
-    uint64_t number, next, credit, opened_at;
-    bool caught_up, tap, values;
-    enum stand stand;
-    struct spot *spot;             /* while LEVEL, unless a tap */
-    struct watch *prev, *next_in;  /* of its spot, of taps or of those behind */
-    struct watch *p_prev, *p_next; /* of its presence */
-    size_t space_bytes, prefix_bytes;
-    char key[]; /* space, NUL, prefix */
-};
-
-struct cursors {
-    const struct state *state;
-    struct ledger *ledger;
-    struct router *router;
-    struct ledger_reader *reader;
-    struct tap *tap;
-    struct spot *spots;
-    struct watch *taps, *behind;
-    uint32_t lengths[LIMIT_KEY_BYTES + 1]; /* spots by length of prefix */
-    uint16_t used[LIMIT_KEY_BYTES + 1];    /* the lengths in use */
-    size_t used_count;
-    uint32_t *per_agent; /* watches by agent number */
-    size_t per_agent_cap;
-    bool ready;
-    struct change list[LIMIT_TXN_WRITES]; /* of the entry in hand */
-    size_t count;
-    struct buf items;
-    struct cursor_counters counters;
 };
 
 struct cursors *cursors_new(const struct state *state, struct ledger *ledger,
@@ -91,117 +46,9 @@ void cursors_destroy(struct cursors **self_p)
     *self_p = NULL;
 }
 
-static struct bytes watch_space(const struct watch *w)
-{
-    return bytes_of(w->key, w->space_bytes);
-}
-
-static struct bytes watch_prefix(const struct watch *w)
-{
-    return bytes_of(w->key + w->space_bytes + 1, w->prefix_bytes);
-}
-
-static const struct agent *watch_agent(const struct cursors *c,
-                                       const struct watch *w)
-{
-    return agent_by_number(c->state->agents, w->p->agent);
-}
-
-/* --- Where watches wait -------------------------------------------------- */
-
-static void lengths_changed(struct cursors *c)
-{
-    c->used_count = 0;
-    for (uint16_t i = 0; i <= LIMIT_KEY_BYTES; i++) {
-        if (c->lengths[i])
-            c->used[c->used_count++] = i;
-    }
-}
-
-static struct spot *spot_find(const struct cursors *c, const char *key,
-                              size_t n)
-{
-    struct spot *s;
-
-    HASH_FIND(hh, c->spots, key, n, s);
-    return s;
-}
-
-static struct spot *spot_of(struct cursors *c, const struct watch *w)
-{
-    size_t n = w->space_bytes + 1 + w->prefix_bytes;
-    struct spot *s = spot_find(c, w->key, n);
-
-    if (s)
-        return s;
-    s = calloc(1, sizeof *s + n);
-    if (!s)
-        return NULL;
-    memcpy(s->key, w->key, n);
-    s->prefix_bytes = w->prefix_bytes;
-    HASH_ADD_KEYPTR(hh, c->spots, s->key, n, s);
-    if (c->lengths[s->prefix_bytes]++ == 0)
-        lengths_changed(c);
-    return s;
-}
-
-static void spot_leave(struct cursors *c, struct watch *w)
-{
-    struct spot *s = w->spot;
-
-    DL_DELETE2(s->watches, w, prev, next_in);
-    w->spot = NULL;
-    c->counters.live--;
-    if (s->watches)
-        return;
-    HASH_DEL(c->spots, s);
-    if (--c->lengths[s->prefix_bytes] == 0)
-        lengths_changed(c);
-    free(s);
-}
-
-static void stand_nowhere(struct cursors *c, struct watch *w)
-{
-    if (w->spot)
-        spot_leave(c, w);
-    else if (w->stand == LEVEL)
-        DL_DELETE2(c->taps, w, prev, next_in);
-    else if (w->stand == BEHIND)
-        DL_DELETE2(c->behind, w, prev, next_in);
-    w->stand = PARKED;
-}
-
-static void stand_behind(struct cursors *c, struct watch *w)
-{
-    stand_nowhere(c, w);
-    if (w->credit == 0)
-        return;
-    w->stand = BEHIND;
-    DL_APPEND2(c->behind, w, prev, next_in);
-    c->ready = true;
-}
-
-static int stand_level(struct cursors *c, struct watch *w)
-{
-    struct spot *s = w->tap ? NULL : spot_of(c, w);
-
-    if (!w->tap && !s)
-        return -ENOMEM;
-    stand_nowhere(c, w);
-    w->stand = LEVEL;
-    if (w->tap) {
-        DL_APPEND2(c->taps, w, prev, next_in);
-        return 0;
-    }
-    w->spot = s;
-    DL_APPEND2(s->watches, w, prev, next_in);
-    c->counters.live++;
-    return 0;
-}
-
 /* --- Telling ------------------------------------------------------------- */
 
-static void say_caught_up(struct cursors *c, struct watch *w)
+void say_caught_up(struct cursors *c, struct watch *w)
 {
     struct msg m;
 
@@ -278,16 +125,6 @@ static int change_tell(struct cursors *c, struct watch *w,
     msg_set_list(&m, FIELD_ITEMS, n, buf_bytes(&c->items));
     presence_say(c->router, w->p, &m);
     return 0;
-}
-
-static void say_over(struct cursors *c, struct watch *w, int outcome)
-{
-    struct msg m;
-
-    msg_init(&m, MSG_WATCH_OVER);
-    msg_set_u(&m, FIELD_WATCH, w->number);
-    msg_set_u(&m, FIELD_OUTCOME, (uint64_t)outcome);
-    presence_say(c->router, w->p, &m);
 }
 
 /* Head and changes of an entry into c->list; *task, *space: whose. 0;
@@ -496,180 +333,7 @@ bool cursors_wait(const struct cursors *c)
     return c->behind != NULL;
 }
 
-/* --- Opening and closing ------------------------------------------------- */
-
-static struct watch *watch_find(const struct presence *p, uint64_t number)
-{
-    struct watch *w;
-
-    DL_FOREACH2(p->watches, w, p_next)
-    {
-        if (w->number == number)
-            return w;
-    }
-    return NULL;
-}
-
-static void watch_free(struct cursors *c, struct watch *w)
-{
-    stand_nowhere(c, w);
-    DL_DELETE2(w->p->watches, w, p_prev, p_next);
-    c->per_agent[w->p->agent]--;
-    if (w->tap)
-        c->counters.taps--;
-    else
-        c->counters.watches--;
-    free(w);
-}
-
-static bool overlaps(const struct grant *g, struct bytes space,
-                     struct bytes prefix)
-{
-    struct bytes scope = bytes_text(g->scope);
-
-    if (g->queue || (strcmp(g->space, "*") != 0 &&
-                     !bytes_equal(bytes_text(g->space), space)))
-        return false;
-    return !g->prefix || bytes_start_with(scope, prefix) ||
-           bytes_start_with(prefix, scope);
-}
-
-/* Could it ever be told anything? The answer at delivery is agent_may's. */
-static bool may_open(const struct agent *a, bool tap, struct bytes space,
-                     struct bytes prefix)
-{
-    if (!a || a->revoked)
-        return false;
-    if (tap)
-        return agent_may_somewhere(a, RIGHT_TAP);
-    for (size_t i = 0; i < a->grant_count; i++) {
-        if (a->grants[i].rights & RIGHT_READ &&
-            overlaps(&a->grants[i], space, prefix))
-            return true;
-    }
-    return false;
-}
-
-static int count_in(struct cursors *c, uint32_t agent, uint64_t limit_max)
-{
-    if (agent >= c->per_agent_cap) {
-        size_t cap = agent + 64;
-        uint32_t *per = realloc(c->per_agent, cap * sizeof *per);
-
-        if (!per)
-            return -ENOMEM;
-        memset(per + c->per_agent_cap, 0,
-               (cap - c->per_agent_cap) * sizeof *per);
-        c->per_agent = per;
-        c->per_agent_cap = cap;
-    }
-    if (c->per_agent[agent] >= limit_max)
-        return CHOIR_OVER_LIMIT;
-    c->per_agent[agent]++;
-    return 0;
-}
-
-static struct watch *watch_new(struct presence *p,
-                               const struct watch_request *q)
-{
-    size_t n = q->space.n + 1 + q->prefix.n;
-    struct watch *w = calloc(1, sizeof *w + n);
-
-    if (!w)
-        return NULL;
-    w->p = p;
-    w->number = q->number;
-    w->next = q->revision;
-    w->credit = q->credit;
-    w->tap = q->tap;
-    w->values = q->values;
-    w->space_bytes = q->space.n;
-    w->prefix_bytes = q->prefix.n;
-    if (q->space.n)
-        memcpy(w->key, q->space.p, q->space.n);
-    if (q->prefix.n)
-        memcpy(w->key + q->space.n + 1, q->prefix.p, q->prefix.n);
-    return w;
-}
-
-int watch_open(struct cursors *c, struct presence *p,
-               const struct watch_request *q, uint64_t limit_max)
-{
-    const struct agent *a = agent_by_number(c->state->agents, p->agent);
-    uint64_t size = ledger_size(c->ledger);
-    struct watch *w;
-    int r;
-
-    if (!may_open(a, q->tap, q->space, q->prefix))
-        return CHOIR_DENIED;
-    if (q->revision > size)
-        return CHOIR_FUTURE;
-    watch_close(c, p, q->number);
-    r = count_in(c, p->agent, limit_max);
-    if (r)
-        return r;
-    w = watch_new(p, q);
-    if (!w) {
-        c->per_agent[p->agent]--;
-        return -ENOMEM;
-    }
-    w->opened_at = size - 1;
-    if (w->tap)
-        c->counters.taps++;
-    else
-        c->counters.watches++;
-    DL_APPEND2(p->watches, w, p_prev, p_next);
-    if (w->next < size) {
-        stand_behind(c, w);
-        return 0;
-    }
-    say_caught_up(c, w);
-    return stand_level(c, w);
-}
-
-int watch_credit(struct cursors *c, struct presence *p, uint64_t number,
-                 uint64_t credit)
-{
-    struct watch *w = watch_find(p, number);
-
-    if (!w)
-        return CHOIR_NOT_FOUND;
-    w->credit = credit > LIMIT_UINT_MAX_WIRE - w->credit ? LIMIT_UINT_MAX_WIRE
-                                                         : w->credit + credit;
-    if (w->stand == PARKED)
-        stand_behind(c, w);
-    return 0;
-}
-
-int watch_close(struct cursors *c, struct presence *p, uint64_t number)
-{
-    struct watch *w = watch_find(p, number);
-
-    if (!w)
-        return CHOIR_NOT_FOUND;
-    watch_free(c, w);
-    return 0;
-}
-
-void watches_drop(struct cursors *c, struct presence *p)
-{
-    while (p->watches)
-        watch_free(c, p->watches);
-}
-
-void watches_recheck(struct cursors *c, struct presence *p)
-{
-    struct watch *w, *next;
-
-    DL_FOREACH_SAFE2(p->watches, w, next, p_next)
-    {
-        if (may_open(watch_agent(c, w), w->tap, watch_space(w),
-                     watch_prefix(w)))
-            continue;
-        say_over(c, w, CHOIR_DENIED);
-        watch_free(c, w);
-    }
-}
+/* --- Notices ------------------------------------------------------------- */
 
 static void notice_to(struct cursors *c, struct watch *w, struct msg *m)
 {

@@ -1,0 +1,190 @@
+/* Opening, feeding and ending watches and taps. */
+#include <errno.h>
+#include <stdlib.h>
+#include <utlist.h>
+
+#include "cursor_private.h"
+#include "proto/refusal.h"
+
+static struct watch *watch_find(const struct presence *p, uint64_t number)
+{
+    struct watch *w;
+
+    DL_FOREACH2(p->watches, w, p_next)
+    {
+        if (w->number == number)
+            return w;
+    }
+    return NULL;
+}
+
+static void watch_free(struct cursors *c, struct watch *w)
+{
+    stand_nowhere(c, w);
+    DL_DELETE2(w->p->watches, w, p_prev, p_next);
+    c->per_agent[w->p->agent]--;
+    if (w->tap)
+        c->counters.taps--;
+    else
+        c->counters.watches--;
+    free(w);
+}
+
+static bool overlaps(const struct grant *g, struct bytes space,
+                     struct bytes prefix)
+{
+    struct bytes scope = bytes_text(g->scope);
+
+    if (g->queue || (strcmp(g->space, "*") != 0 &&
+                     !bytes_equal(bytes_text(g->space), space)))
+        return false;
+    return !g->prefix || bytes_start_with(scope, prefix) ||
+           bytes_start_with(prefix, scope);
+}
+
+/* Could it ever be told anything? The answer at delivery is agent_may's. */
+static bool may_open(const struct agent *a, bool tap, struct bytes space,
+                     struct bytes prefix)
+{
+    if (!a || a->revoked)
+        return false;
+    if (tap)
+        return agent_may_somewhere(a, RIGHT_TAP);
+    for (size_t i = 0; i < a->grant_count; i++) {
+        if (a->grants[i].rights & RIGHT_READ &&
+            overlaps(&a->grants[i], space, prefix))
+            return true;
+    }
+    return false;
+}
+
+static int count_in(struct cursors *c, uint32_t agent, uint64_t limit_max)
+{
+    if (agent >= c->per_agent_cap) {
+        size_t cap = agent + 64;
+        uint32_t *per = realloc(c->per_agent, cap * sizeof *per);
+
+        if (!per)
+            return -ENOMEM;
+        memset(per + c->per_agent_cap, 0,
+               (cap - c->per_agent_cap) * sizeof *per);
+        c->per_agent = per;
+        c->per_agent_cap = cap;
+    }
+    if (c->per_agent[agent] >= limit_max)
+        return CHOIR_OVER_LIMIT;
+    c->per_agent[agent]++;
+    return 0;
+}
+
+static struct watch *watch_new(struct presence *p,
+                               const struct watch_request *q)
+{
+    size_t n = q->space.n + 1 + q->prefix.n;
+    struct watch *w = calloc(1, sizeof *w + n);
+
+    if (!w)
+        return NULL;
+    w->p = p;
+    w->number = q->number;
+    w->next = q->revision;
+    w->credit = q->credit;
+    w->tap = q->tap;
+    w->values = q->values;
+    w->space_bytes = q->space.n;
+    w->prefix_bytes = q->prefix.n;
+    if (q->space.n)
+        memcpy(w->key, q->space.p, q->space.n);
+    if (q->prefix.n)
+        memcpy(w->key + q->space.n + 1, q->prefix.p, q->prefix.n);
+    return w;
+}
+
+int watch_open(struct cursors *c, struct presence *p,
+               const struct watch_request *q, uint64_t limit_max)
+{
+    const struct agent *a = agent_by_number(c->state->agents, p->agent);
+    uint64_t size = ledger_size(c->ledger);
+    struct watch *w;
+    int r;
+
+    if (!may_open(a, q->tap, q->space, q->prefix))
+        return CHOIR_DENIED;
+    if (q->revision > size)
+        return CHOIR_FUTURE;
+    watch_close(c, p, q->number);
+    r = count_in(c, p->agent, limit_max);
+    if (r)
+        return r;
+    w = watch_new(p, q);
+    if (!w) {
+        c->per_agent[p->agent]--;
+        return -ENOMEM;
+    }
+    w->opened_at = size - 1;
+    if (w->tap)
+        c->counters.taps++;
+    else
+        c->counters.watches++;
+    DL_APPEND2(p->watches, w, p_prev, p_next);
+    if (w->next < size) {
+        stand_behind(c, w);
+        return 0;
+    }
+    say_caught_up(c, w);
+    return stand_level(c, w);
+}
+
+int watch_credit(struct cursors *c, struct presence *p, uint64_t number,
+                 uint64_t credit)
+{
+    struct watch *w = watch_find(p, number);
+
+    if (!w)
+        return CHOIR_NOT_FOUND;
+    w->credit = credit > LIMIT_UINT_MAX_WIRE - w->credit ? LIMIT_UINT_MAX_WIRE
+                                                         : w->credit + credit;
+    if (w->stand == PARKED)
+        stand_behind(c, w);
+    return 0;
+}
+
+int watch_close(struct cursors *c, struct presence *p, uint64_t number)
+{
+    struct watch *w = watch_find(p, number);
+
+    if (!w)
+        return CHOIR_NOT_FOUND;
+    watch_free(c, w);
+    return 0;
+}
+
+void watches_drop(struct cursors *c, struct presence *p)
+{
+    while (p->watches)
+        watch_free(c, p->watches);
+}
+
+static void say_over(struct cursors *c, struct watch *w, int outcome)
+{
+    struct msg m;
+
+    msg_init(&m, MSG_WATCH_OVER);
+    msg_set_u(&m, FIELD_WATCH, w->number);
+    msg_set_u(&m, FIELD_OUTCOME, (uint64_t)outcome);
+    presence_say(c->router, w->p, &m);
+}
+
+void watches_recheck(struct cursors *c, struct presence *p)
+{
+    struct watch *w, *next;
+
+    DL_FOREACH_SAFE2(p->watches, w, next, p_next)
+    {
+        if (may_open(watch_agent(c, w), w->tap, watch_space(w),
+                     watch_prefix(w)))
+            continue;
+        say_over(c, w, CHOIR_DENIED);
+        watch_free(c, w);
+    }
+}

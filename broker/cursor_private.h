@@ -1,0 +1,84 @@
+/* What the files of cursor share: where watches stand, and what they are. */
+#ifndef CHOIR_BROKER_CURSOR_PRIVATE_H
+#define CHOIR_BROKER_CURSOR_PRIVATE_H
+
+#include "cursor.h"
+#include "tap.h"
+
+enum { SPOT_KEY_MAX = LIMIT_NAME_BYTES + 1 + LIMIT_KEY_BYTES };
+
+enum stand { PARKED, LEVEL, BEHIND };
+
+/* A prefix of a space that level watches wait at. */
+struct spot {
+    struct watch *watches;
+    size_t prefix_bytes;
+    uint64_t seen;     /* the last revision that came by, plus one */
+    struct spot *also; /* the next one concerned by the same revision */
+    UT_hash_handle hh;
+    char key[]; /* space, NUL, prefix */
+};
+
+struct watch {
+    struct presence *p;
+    uint64_t number, next, credit, opened_at;
+    bool caught_up, tap, values;
+    enum stand stand;
+    struct spot *spot;             /* while LEVEL, unless a tap */
+    struct watch *prev, *next_in;  /* of its spot, of taps or of those behind */
+    struct watch *p_prev, *p_next; /* of its presence */
+    size_t space_bytes, prefix_bytes;
+    char key[]; /* space, NUL, prefix */
+};
+
+struct cursors {
+    const struct state *state;
+    struct ledger *ledger;
+    struct router *router;
+    struct ledger_reader *reader;
+    struct tap *tap;
+    struct spot *spots;
+    struct watch *taps, *behind;
+    uint32_t lengths[LIMIT_KEY_BYTES + 1]; /* spots by length of prefix */
+    uint16_t used[LIMIT_KEY_BYTES + 1];    /* the lengths in use */
+    size_t used_count;
+    uint32_t *per_agent; /* watches by agent number */
+    size_t per_agent_cap;
+    bool ready;
+    struct change list[LIMIT_TXN_WRITES]; /* of the entry in hand */
+    size_t count;
+    struct buf items;
+    struct cursor_counters counters;
+};
+
+static inline struct bytes watch_space(const struct watch *w)
+{
+    return bytes_of(w->key, w->space_bytes);
+}
+
+static inline struct bytes watch_prefix(const struct watch *w)
+{
+    return bytes_of(w->key + w->space_bytes + 1, w->prefix_bytes);
+}
+
+static inline const struct agent *watch_agent(const struct cursors *c,
+                                              const struct watch *w)
+{
+    return agent_by_number(c->state->agents, w->p->agent);
+}
+
+/* --- cursor_stand.c: where a watch stands -------------------------------- */
+
+/* The spot of that key (space, NUL, prefix), or NULL. */
+struct spot *spot_find(const struct cursors *c, const char *key, size_t n);
+void stand_nowhere(struct cursors *c, struct watch *w);
+/* Reads on from w->next; without credit it is parked. */
+void stand_behind(struct cursors *c, struct watch *w);
+/* 0 or -ENOMEM. */
+int stand_level(struct cursors *c, struct watch *w);
+
+/* --- cursor.c ------------------------------------------------------------ */
+
+void say_caught_up(struct cursors *c, struct watch *w);
+
+#endif
