@@ -118,10 +118,23 @@ static int list_one(struct ask *q, const struct key *k, uint64_t at, bool now)
     return 0;
 }
 
-int ask_list(struct ask *q)
+/* Keys that may not be read are as good as absent: they are neither listed nor
+ * where the next page starts. */
+static const struct key *next_readable(struct ask *q, struct bytes from,
+                                       bool exclusive)
 {
     const struct context *context = q->a->state->context;
     struct bytes space = msg_b(q->op, FIELD_SPACE);
+    struct bytes prefix = msg_b(q->op, FIELD_PREFIX);
+    const struct key *k = context_next(context, space, prefix, from, exclusive);
+
+    while (k && !may_read(q, space, key_name(k)))
+        k = context_next(context, space, prefix, key_name(k), true);
+    return k;
+}
+
+int ask_list(struct ask *q)
+{
     struct bytes prefix = msg_b(q->op, FIELD_PREFIX);
     struct bytes after = msg_b(q->op, FIELD_AFTER);
     bool now = !msg_has(q->op, FIELD_REVISION);
@@ -131,16 +144,14 @@ int ask_list(struct ask *q)
 
     if (r)
         return r;
-    k = context_next(context, space, prefix, after.n ? after : prefix,
-                     after.n != 0);
+    k = next_readable(q, after.n ? after : prefix, after.n != 0);
     for (; k && n < page && scanned < SCAN_MAX; scanned++) {
-        r = may_read(q, space, key_name(k)) ? list_one(q, k, at, now)
-                                            : CHOIR_NOT_FOUND;
+        r = list_one(q, k, at, now);
         if (r < 0)
             return r;
         n += r == 0;
         last = k;
-        k = context_next(context, space, prefix, key_name(k), true);
+        k = next_readable(q, key_name(k), true);
     }
     if (k && last)
         msg_set_b(q->reply, FIELD_AFTER, key_name(last));

@@ -9,7 +9,7 @@
 enum {
     PAGE_DEFAULT = 256,
     PAGE_MAX = 1000,
-    SCAN_MAX = 20000,     /* looked at for one page, granted or not */
+    SCAN_MAX = 20000,     /* looked up for one page */
     ASK_LATER = -1000000, /* the reply follows; no errno */
 };
 

@@ -47,16 +47,24 @@ static int verdict(bool may)
     return may ? 0 : CHOIR_NOT_FOUND;
 }
 
-/* Every key of it: an entry is shown whole or not at all. */
-static int may_writes(const struct agent *a, enum right right,
-                      struct bytes space, const struct msg *head)
+/* Every key it names, written or compared: an entry is shown whole or not at
+ * all. */
+static int may_keys(const struct agent *a, enum right right, struct bytes space,
+                    const struct msg *head)
 {
     struct list writes = msg_list(head, FIELD_WRITES);
-    struct msg w;
+    struct list compares = msg_list(head, FIELD_COMPARES);
+    struct bytes none = {0};
+    struct msg m;
 
-    while (list_next(&writes, &w)) {
-        if (!agent_may(a, right, space, msg_b(&w, FIELD_KEY),
-                       (struct bytes){0}))
+    while (list_next(&writes, &m)) {
+        if (!agent_may(a, right, space, msg_b(&m, FIELD_KEY), none))
+            return CHOIR_NOT_FOUND;
+    }
+    while (list_next(&compares, &m)) {
+        enum field f = msg_has(&m, FIELD_KEY) ? FIELD_KEY : FIELD_PREFIX;
+
+        if (!agent_may(a, right, space, msg_b(&m, f), none))
             return CHOIR_NOT_FOUND;
     }
     return 0;
@@ -73,7 +81,7 @@ static int may_task(struct tap *t, const struct agent *a, enum right right,
     if (!agent_may(a, right, bytes_text(place.space), (struct bytes){0},
                    bytes_text(place.queue)))
         return CHOIR_NOT_FOUND;
-    return may_writes(a, right, bytes_text(place.space), head);
+    return may_keys(a, right, bytes_text(place.space), head);
 }
 
 int tap_may(struct tap *t, const struct entry *e, const struct agent *a,
@@ -91,7 +99,7 @@ int tap_may(struct tap *t, const struct entry *e, const struct agent *a,
     case MSG_DELETE:
         return verdict(
             agent_may(a, right, space, msg_b(&head, FIELD_KEY), none));
-    case MSG_TXN: return may_writes(a, right, space, &head);
+    case MSG_TXN: return may_keys(a, right, space, &head);
     case MSG_SUBMIT:
         return verdict(
             agent_may(a, right, space, none, msg_b(&head, FIELD_QUEUE)));

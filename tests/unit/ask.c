@@ -164,6 +164,37 @@ TEST(list_pages_through_all_keys_in_order)
     hall_close(&hall);
 }
 
+TEST(list_tells_nothing_of_keys_that_may_not_be_read)
+{
+    struct msg m = about(MSG_LIST, NULL), g, grant;
+    struct buf grants = {0};
+    const struct msg *r;
+
+    begin();
+    put("open/a", "1");
+    put("secret/b", "2");
+    msg_init(&g, MSG_GRANT_ROW);
+    msg_set_text(&g, FIELD_SPACE, "*");
+    msg_set_u(&g, FIELD_RIGHTS, 0);
+    msg_encode(&g, &grants);
+    msg_set_text(&g, FIELD_SPACE, "main");
+    msg_set_text(&g, FIELD_PREFIX, "open/");
+    msg_set_u(&g, FIELD_RIGHTS, RIGHT_READ);
+    msg_encode(&g, &grants);
+    msg_init(&grant, MSG_GRANT);
+    msg_set_hash(&grant, FIELD_AGENT, &bob.actor.id);
+    msg_set_list(&grant, FIELD_GRANTS, 2, buf_bytes(&grants));
+    CHECK_OK(guest_do(&ada, &grant, NULL));
+    hall_settle(&hall);
+    msg_set_text(&m, FIELD_PREFIX, "");
+    msg_set_u(&m, FIELD_COUNT, 1);
+    r = guest_reply(&bob, &m);
+    CHECK_EQ(msg_u(r, FIELD_ITEMS), 1);
+    CHECK_NOT(msg_has(r, FIELD_AFTER));
+    buf_free(&grants);
+    hall_close(&hall);
+}
+
 TEST(list_of_the_past_shows_what_was_there_then)
 {
     struct msg m = about(MSG_LIST, NULL), gone = about(MSG_DELETE, "a");

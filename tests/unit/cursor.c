@@ -298,6 +298,59 @@ TEST(tap_shows_every_entry_with_a_path_that_proves_it)
     hall_close(&hall);
 }
 
+TEST(tap_hides_what_compares_a_key_it_may_not_name)
+{
+    struct buf grants = {0}, writes = {0}, compares = {0};
+    struct bytes value = bytes_text("x");
+    const struct msg *m;
+    struct msg g, op;
+
+    begin();
+    msg_init(&g, MSG_GRANT_ROW);
+    msg_set_text(&g, FIELD_SPACE, "*");
+    msg_set_u(&g, FIELD_RIGHTS, 0);
+    msg_encode(&g, &grants);
+    msg_set_text(&g, FIELD_SPACE, "main");
+    msg_set_text(&g, FIELD_PREFIX, "open/");
+    msg_set_u(&g, FIELD_RIGHTS, RIGHT_TAP);
+    msg_encode(&g, &grants);
+    msg_init(&op, MSG_GRANT);
+    msg_set_hash(&op, FIELD_AGENT, &bob.actor.id);
+    msg_set_list(&op, FIELD_GRANTS, 2, buf_bytes(&grants));
+    CHECK_OK(guest_do(&ada, &op, NULL));
+    hall_settle(&hall);
+    msg_init(&g, MSG_WRITE);
+    msg_set_text(&g, FIELD_KEY, "open/a");
+    msg_set_u(&g, FIELD_SLOT, 0);
+    msg_encode(&g, &writes);
+    msg_init(&g, MSG_COMPARE);
+    msg_set_text(&g, FIELD_KEY, "secret/b");
+    msg_set_u(&g, FIELD_REVISION, 0);
+    msg_encode(&g, &compares);
+    msg_init(&op, MSG_TXN);
+    msg_set_text(&op, FIELD_SPACE, "main");
+    msg_set_list(&op, FIELD_WRITES, 1, buf_bytes(&writes));
+    msg_set_list(&op, FIELD_COMPARES, 1, buf_bytes(&compares));
+    CHECK_OK(guest_do_n(&ada, &op, &value, 1));
+    CHECK_OK(guest_put(&ada, "open/b", "y"));
+    hall_settle(&hall);
+    msg_init(&op, MSG_TAP);
+    msg_set_u(&op, FIELD_WATCH, 1);
+    msg_set_u(&op, FIELD_REVISION, size() - 2);
+    msg_set_u(&op, FIELD_CREDIT, 10);
+    CHECK_EQ(msg_u(guest_reply(&bob, &op), FIELD_OUTCOME), 0);
+    hall_settle(&hall);
+    bob.next = 0;
+    m = guest_item(&bob, MSG_ENTRY);
+    assert_non_null(m);
+    CHECK_EQ(msg_u(m, FIELD_REVISION), size() - 1);
+    CHECK_NULL(guest_item(&bob, MSG_ENTRY));
+    buf_free(&grants);
+    buf_free(&writes);
+    buf_free(&compares);
+    hall_close(&hall);
+}
+
 TEST(tap_needs_the_right)
 {
     struct guest eve;
