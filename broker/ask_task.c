@@ -25,7 +25,13 @@ int ask_heartbeat(struct ask *q)
 
 int ask_await(struct ask *q)
 {
-    return await_task(q->a->with.awaits, q->p, msg_u(q->op, FIELD_TASK));
+    uint64_t limit = q->a->with.config->awaits_per_agent_max;
+    int r =
+        await_task(q->a->with.awaits, q->p, msg_u(q->op, FIELD_TASK), limit);
+
+    return r == CHOIR_OVER_LIMIT
+               ? ask_over(q, "awaits_per_agent_max", limit, limit)
+               : r;
 }
 
 static void task_facts(const struct ask *q, const struct task *t,

@@ -7,6 +7,7 @@
 #include <utlist.h>
 
 #include "proto/refusal.h"
+#include "tally.h"
 
 struct awaited {
     uint64_t task;
@@ -19,6 +20,7 @@ struct awaited {
 struct await {
     struct presence *p;
     struct awaited *task;
+    bool due;                      /* to be told */
     struct await *prev, *next;     /* for the same task */
     struct await *p_prev, *p_next; /* of its presence */
 };
@@ -28,6 +30,7 @@ struct awaits {
     struct ledger *ledger;
     struct router *router;
     struct awaited *tasks, *touched;
+    struct tally per_agent; /* awaits */
     struct buf bytes;
 };
 
@@ -51,18 +54,25 @@ static void untouch(struct awaits *a, struct awaited *t)
     t->touched = false;
 }
 
+/* Nobody waits for it any more? */
+static void awaited_leave(struct awaits *a, struct awaited *t)
+{
+    if (t->waiters)
+        return;
+    untouch(a, t);
+    HASH_DEL(a->tasks, t);
+    free(t);
+}
+
 static void await_free(struct awaits *a, struct await *w)
 {
     struct awaited *t = w->task;
 
     DL_DELETE(t->waiters, w);
     DL_DELETE2(w->p->awaits, w, p_prev, p_next);
+    tally_sub(&a->per_agent, w->p->agent);
     free(w);
-    if (t->waiters)
-        return;
-    untouch(a, t);
-    HASH_DEL(a->tasks, t);
-    free(t);
+    awaited_leave(a, t);
 }
 
 void awaits_destroy(struct awaits **self_p)
@@ -79,6 +89,7 @@ void awaits_destroy(struct awaits **self_p)
         HASH_DEL(a->tasks, t);
         free(t);
     }
+    tally_free(&a->per_agent);
     buf_free(&a->bytes);
     free(a);
     *self_p = NULL;
@@ -215,37 +226,50 @@ static int tell(struct awaits *a, struct presence *p, const struct task *t)
     return 0;
 }
 
-int await_task(struct awaits *a, struct presence *p, uint64_t task)
+/* One more that waits for the task. 0, CHOIR_OVER_LIMIT or -ENOMEM. */
+static int await_add(struct awaits *a, struct presence *p, uint64_t task,
+                     uint64_t limit_max)
 {
-    const struct agent *agent = agent_by_number(a->state->agents, p->agent);
-    const struct task *t = task_by_id(a->state->tasks, task);
-    struct awaited *at;
+    struct awaited *at = awaited_of(a, task);
     struct await *w;
+    int r = at ? 0 : -ENOMEM;
 
-    if (!t || !agent || !task_visible(agent, t))
-        return CHOIR_NOT_FOUND;
-    if (task_state_final(t->state))
-        return tell(a, p, t);
-    at = awaited_of(a, task);
-    if (!at)
-        return -ENOMEM;
+    if (r)
+        return r;
     DL_FOREACH (at->waiters, w) {
         if (w->p == p)
             return 0;
     }
-    w = calloc(1, sizeof *w);
-    if (!w) {
-        if (!at->waiters) {
-            HASH_DEL(a->tasks, at);
-            free(at);
-        }
-        return -ENOMEM;
+    r = tally_add(&a->per_agent, p->agent, limit_max);
+    w = r ? NULL : calloc(1, sizeof *w);
+    if (!r && !w) {
+        tally_sub(&a->per_agent, p->agent);
+        r = -ENOMEM;
+    }
+    if (r) {
+        awaited_leave(a, at);
+        return r;
     }
     w->p = p;
     w->task = at;
     DL_APPEND(at->waiters, w);
     DL_APPEND2(p->awaits, w, p_prev, p_next);
-    return t->progress ? tell(a, p, t) : 0;
+    return 0;
+}
+
+int await_task(struct awaits *a, struct presence *p, uint64_t task,
+               uint64_t limit_max)
+{
+    const struct agent *agent = agent_by_number(a->state->agents, p->agent);
+    const struct task *t = task_by_id(a->state->tasks, task);
+    int r;
+
+    if (!t || !agent || !task_visible(agent, t))
+        return CHOIR_NOT_FOUND;
+    if (task_state_final(t->state))
+        return tell(a, p, t);
+    r = await_add(a, p, task, limit_max);
+    return !r && t->progress ? tell(a, p, t) : r;
 }
 
 void awaits_drop(struct awaits *a, struct presence *p)
@@ -257,35 +281,59 @@ void awaits_drop(struct awaits *a, struct presence *p)
 void await_touch(struct awaits *a, uint64_t task)
 {
     struct awaited *t = a->tasks ? awaited_find(a, task) : NULL;
+    struct await *w;
 
-    if (!t || t->touched)
+    if (!t)
         return;
+    DL_FOREACH (t->waiters, w)
+        w->due = true;
+    if (!t->touched)
+        DL_APPEND(a->touched, t);
     t->touched = true;
-    DL_APPEND(a->touched, t);
 }
 
 static int tell_all(struct awaits *a, struct awaited *at)
 {
     const struct task *t = task_by_id(a->state->tasks, at->task);
-    bool final = !t || task_state_final(t->state);
+    bool final = !t || task_state_final(t->state), later = false;
     struct await *w, *next;
-    int r = 0;
+    int r;
 
-    untouch(a, at);
+    DL_FOREACH (at->waiters, w) {
+        if (!w->due)
+            continue;
+        if (!connection_has_room(a->router, w->p->connection)) {
+            later = true;
+            continue;
+        }
+        r = t ? tell(a, w->p, t) : 0;
+        if (r)
+            return r;
+        w->due = false;
+    }
+    if (!later)
+        untouch(a, at);
     DL_FOREACH_SAFE (at->waiters, w, next) {
-        if (t && !r)
-            r = tell(a, w->p, t);
-        if (final)
+        if (final && !w->due)
             await_free(a, w); /* the last one frees `at` too */
     }
-    return r;
+    return 0;
 }
 
 int awaits_tell(struct awaits *a)
 {
+    struct awaited *at, *next;
     int r = 0;
 
-    while (!r && a->touched)
-        r = tell_all(a, a->touched);
-    return r;
+    DL_FOREACH_SAFE (a->touched, at, next) {
+        r = tell_all(a, at);
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
+bool awaits_wait(const struct awaits *a)
+{
+    return a->touched != NULL;
 }

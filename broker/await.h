@@ -18,13 +18,18 @@ void awaits_destroy(struct awaits **self_p);
 bool task_visible(const struct agent *a, const struct task *t);
 
 /* One TASK_STATE follows now if the task is final or has progress, and then at
- * each change. 0, CHOIR_NOT_FOUND, -ENOMEM, other negative errno. */
-int await_task(struct awaits *a, struct presence *p, uint64_t task);
+ * each change. An agent may await limit_max tasks. 0, CHOIR_NOT_FOUND,
+ * CHOIR_OVER_LIMIT, -ENOMEM, other negative errno. */
+int await_task(struct awaits *a, struct presence *p, uint64_t task,
+               uint64_t limit_max);
 void awaits_drop(struct awaits *a, struct presence *p);
 /* The task has made progress or is final. Cheap when nobody waits for it. */
 void await_touch(struct awaits *a, uint64_t task);
-/* After the commit: tell. 0 or negative errno. */
+/* After the commit: tell those whose connections have room; the others later,
+ * what is true then. 0 or negative errno. */
 int awaits_tell(struct awaits *a);
+/* Is there somebody who waits for room? */
+bool awaits_wait(const struct awaits *a);
 
 /* What there is to say about a task, as MSG_TASK_STATE or MSG_ITEM, with
  * payloads read from the record. m borrows from `bytes` and from the state. 0

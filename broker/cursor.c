@@ -40,7 +40,7 @@ void cursors_destroy(struct cursors **self_p)
         return;
     ledger_reader_close(&c->reader);
     tap_destroy(&c->tap);
-    free(c->per_agent);
+    tally_free(&c->per_agent);
     buf_free(&c->items);
     free(c);
     *self_p = NULL;

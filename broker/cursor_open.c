@@ -22,7 +22,7 @@ static void watch_free(struct cursors *c, struct watch *w)
 {
     stand_nowhere(c, w);
     DL_DELETE2(w->p->watches, w, p_prev, p_next);
-    c->per_agent[w->p->agent]--;
+    tally_sub(&c->per_agent, w->p->agent);
     if (w->tap)
         c->counters.taps--;
     else
@@ -56,25 +56,6 @@ static bool may_open(const struct agent *a, bool tap, struct bytes space,
             return true;
     }
     return false;
-}
-
-static int count_in(struct cursors *c, uint32_t agent, uint64_t limit_max)
-{
-    if (agent >= c->per_agent_cap) {
-        size_t cap = agent + 64;
-        uint32_t *per = realloc(c->per_agent, cap * sizeof *per);
-
-        if (!per)
-            return -ENOMEM;
-        memset(per + c->per_agent_cap, 0,
-               (cap - c->per_agent_cap) * sizeof *per);
-        c->per_agent = per;
-        c->per_agent_cap = cap;
-    }
-    if (c->per_agent[agent] >= limit_max)
-        return CHOIR_OVER_LIMIT;
-    c->per_agent[agent]++;
-    return 0;
 }
 
 static struct watch *watch_new(struct presence *p,
@@ -113,12 +94,12 @@ int watch_open(struct cursors *c, struct presence *p,
     if (q->revision > size)
         return CHOIR_FUTURE;
     watch_close(c, p, q->number);
-    r = count_in(c, p->agent, limit_max);
+    r = tally_add(&c->per_agent, p->agent, limit_max);
     if (r)
         return r;
     w = watch_new(p, q);
     if (!w) {
-        c->per_agent[p->agent]--;
+        tally_sub(&c->per_agent, p->agent);
         return -ENOMEM;
     }
     w->opened_at = size - 1;

@@ -3,6 +3,7 @@
 #define CHOIR_BROKER_CURSOR_PRIVATE_H
 
 #include "cursor.h"
+#include "tally.h"
 #include "tap.h"
 
 enum { SPOT_KEY_MAX = LIMIT_NAME_BYTES + 1 + LIMIT_KEY_BYTES };
@@ -42,8 +43,7 @@ struct cursors {
     uint32_t lengths[LIMIT_KEY_BYTES + 1]; /* spots by length of prefix */
     uint16_t used[LIMIT_KEY_BYTES + 1];    /* the lengths in use */
     size_t used_count;
-    uint32_t *per_agent; /* watches by agent number */
-    size_t per_agent_cap;
+    struct tally per_agent; /* watches */
     bool ready;
     struct change list[LIMIT_TXN_WRITES]; /* of the entry in hand */
     size_t count;

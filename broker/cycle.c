@@ -256,7 +256,8 @@ uint64_t cycle_next(const struct cycle *c)
         next = UINT64_MAX;
     if (cursors_ready(c->cursors) || (c->jobs && c->jobs_ready))
         return 0;
-    if ((cursors_wait(c->cursors) || c->jobs) && retry < next)
+    if ((cursors_wait(c->cursors) || awaits_wait(c->awaits) || c->jobs) &&
+        retry < next)
         next = retry;
     if (!p)
         return next;

@@ -65,6 +65,8 @@
         "A session unused for so long is ended.")                              \
     NUMBER(watches_per_agent_max, "watches", 1024, 1, 1000000, RELOAD,         \
         "Most open watches of one agent.")                                     \
+    NUMBER(awaits_per_agent_max, "tasks", 100000, 1, 100000000, RELOAD,        \
+        "Most open tasks, over all its sessions, that one agent awaits.")      \
     NUMBER(queue_tasks_max, "tasks", 100000, 1, 100000000, RELOAD,             \
         "Most open tasks in one queue.")                                       \
     NUMBER(tasks_per_agent_max, "tasks", 100000, 1, 100000000, RELOAD,         \

@@ -480,4 +480,64 @@ TEST(a_session_asks_a_limited_number_of_queues_for_work)
     hall_close(&hall);
 }
 
+static const struct msg *await(struct guest *g, uint64_t task)
+{
+    struct msg m;
+
+    msg_init(&m, MSG_AWAIT);
+    msg_set_u(&m, FIELD_TASK, task);
+    return guest_reply(g, &m);
+}
+
+TEST(awaits_over_the_limit_are_refused)
+{
+    const struct msg *r;
+    uint64_t first, last;
+
+    begin();
+    hall.rig.config->awaits_per_agent_max = 1;
+    submit(5000, 3);
+    submit(5000, 3);
+    hall_settle(&hall);
+    last = core_size(hall.rig.core) - 1;
+    first = last - 1;
+    CHECK_EQ(msg_u(await(&ada, first), FIELD_OUTCOME), 0);
+    CHECK_EQ(msg_u(await(&ada, first), FIELD_OUTCOME), 0);
+    r = await(&ada, last);
+    CHECK_EQ(msg_u(r, FIELD_OUTCOME), CHOIR_OVER_LIMIT);
+    CHECK_EQ(msg_u(r, FIELD_LIMIT), 1);
+    guest_disconnect(&ada); /* which ends them */
+    guest_connect(&ada);
+    CHECK_EQ(msg_u(await(&ada, last), FIELD_OUTCOME), 0);
+    hall_close(&hall);
+}
+
+TEST(a_slow_awaiter_hears_what_is_true_once_it_reads_again)
+{
+    const struct msg *t, *is;
+    struct msg m;
+
+    begin();
+    submit(5000, 3);
+    CHECK_EQ(work(&bob, 1), 0);
+    t = guest_item(&bob, MSG_TASK);
+    CHECK_EQ(msg_u(await(&ada, msg_u(t, FIELD_TASK)), FIELD_OUTCOME), 0);
+    ada.backlog = 32 << 20;
+    m = on_task(MSG_PROGRESS, t);
+    CHECK_OK(guest_do(&bob, &m, "half"));
+    hall_pass(&hall, 30);
+    CHECK_EQ(guest_items(&ada, MSG_TASK_STATE), 0);
+    m = on_task(MSG_COMPLETE, t);
+    CHECK_OK(guest_do(&bob, &m, "all"));
+    hall_pass(&hall, 30);
+    CHECK_EQ(guest_items(&ada, MSG_TASK_STATE), 0);
+    ada.backlog = 0;
+    hall_pass(&hall, 30);
+    CHECK_EQ(guest_items(&ada, MSG_TASK_STATE), 1);
+    is = guest_item(&ada, MSG_TASK_STATE);
+    CHECK_EQ(msg_u(is, FIELD_STATE), TASK_COMPLETED);
+    CHECK_EQ(cycle_next(hall.cycle) <= env_steady_us(hall.rig.env), 0);
+    hall_close(&hall);
+}
+
 CHECK_MAIN
