@@ -100,6 +100,31 @@ static bool asks_fit(const struct connection *from, struct bytes frame,
     return false;
 }
 
+/* Opening a tap that shows values is an entry, before it shows anything. */
+static int tell_of_taps(struct cycle *c, const struct bundle *b,
+                        const struct session *session)
+{
+    const struct agent *a =
+        agent_by_number(cycle_state(c)->agents, session->agent);
+    struct msg op, m;
+    uint64_t index;
+    unsigned field;
+    int r = 0;
+
+    for (uint32_t i = 0; i < b->count && !r; i++) {
+        if (head_verb(b->ops[i].head) != MSG_TAP ||
+            msg_decode(b->ops[i].head, CLASS_ASK, &op, &field) ||
+            msg_u(&op, FIELD_KIND) != 1 || !agent_may_somewhere(a, RIGHT_TAP))
+            continue;
+        msg_init(&m, MSG_TAPPED);
+        msg_set_hash(&m, FIELD_AGENT, &a->id);
+        msg_set_u(&m, FIELD_REVISION, msg_u(&op, FIELD_REVISION));
+        msg_set_u(&m, FIELD_SESSION, session->id);
+        r = core_say(c->core, &m, &index);
+    }
+    return r;
+}
+
 int take_ask(struct cycle *c, struct connection *from, struct bytes frame)
 {
     struct sender sender = cycle_sender(from);
@@ -115,6 +140,8 @@ int take_ask(struct cycle *c, struct connection *from, struct bytes frame)
     if (!j)
         return -ENOMEM;
     r = core_check_ask(c->core, &j->bundle, &sender, &session);
+    if (!r)
+        r = tell_of_taps(c, &j->bundle, session);
     if (r) {
         job_free(j);
         why = (struct accepted){.turnaway = r};

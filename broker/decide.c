@@ -582,6 +582,7 @@ static const decide_verb verbs[256] = {
     [MSG_CHECKPOINT] = decide_ok,
     [MSG_NEW_EPOCH] = decide_ok,
     [MSG_CUT] = decide_ok,
+    [MSG_TAPPED] = decide_ok,
     [MSG_RULES] = decide_ok,
     [MSG_FORGET] = decide_ok,
     [MSG_EQUIVOCATE] = decide_session_end,

@@ -350,10 +350,12 @@ static int on_new_epoch(struct state *s, const struct evolve_op *o)
     return 0;
 }
 
-static int on_cut(struct state *s, const struct evolve_op *o)
+/* What was cut was never part of the state, and who looks changes nothing:
+ * these are there to be read. */
+static int on_remark(struct state *s, const struct evolve_op *o)
 {
     (void)s;
-    (void)o; /* what was cut was never part of the state */
+    (void)o;
     return 0;
 }
 
@@ -412,7 +414,8 @@ static const evolve_verb verbs[256] = {
     [MSG_SESSION_END] = on_session_end,
     [MSG_CHECKPOINT] = on_checkpoint,
     [MSG_NEW_EPOCH] = on_new_epoch,
-    [MSG_CUT] = on_cut,
+    [MSG_CUT] = on_remark,
+    [MSG_TAPPED] = on_remark,
     [MSG_RULES] = on_rules,
     [MSG_FORGET] = on_forget,
     [MSG_EQUIVOCATE] = on_session_end,

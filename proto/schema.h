@@ -199,6 +199,7 @@ enum message_class {
     X(FORGET, 41, "forget", BROKER, B(REVISION) | B(KIND), 0)                  \
     X(EQUIVOCATE, 42, "equivocate", BROKER,                                    \
       B(SESSION) | B(HEADER) | B(SIGNATURE), 0)                                \
+    X(TAPPED, 43, "tapped", BROKER, B(AGENT) | B(SESSION) | B(REVISION), 0)    \
     X(GET, 65, "get", ASK, B(SPACE) | B(KEY), B(REVISION))                     \
     X(LIST, 66, "list", ASK, B(SPACE) | B(PREFIX),                             \
       B(AFTER) | B(COUNT) | B(REVISION))                                       \

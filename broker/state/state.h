@@ -35,8 +35,8 @@ struct state {
     struct hash ledger;
     uint64_t epoch;
     uint64_t epoch_began; /* entries there were when it did */
-    uint64_t size; /* entries evolved */
-    uint64_t time; /* of the last */
+    uint64_t size;        /* entries evolved */
+    uint64_t time;        /* of the last */
     struct frontier tree;
     struct rules rules;
     uint64_t broker_seq; /* the broker's own next number */

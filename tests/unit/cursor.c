@@ -351,6 +351,34 @@ TEST(tap_hides_what_compares_a_key_it_may_not_name)
     hall_close(&hall);
 }
 
+TEST(opening_a_tap_with_values_is_an_entry)
+{
+    const struct msg *m;
+    struct msg ask, head;
+    unsigned field;
+    uint64_t before;
+
+    begin();
+    before = size();
+    msg_init(&ask, MSG_TAP);
+    msg_set_u(&ask, FIELD_WATCH, 1);
+    msg_set_u(&ask, FIELD_REVISION, before);
+    msg_set_u(&ask, FIELD_CREDIT, 10);
+    CHECK_EQ(msg_u(guest_reply(&bob, &ask), FIELD_OUTCOME), 0);
+    CHECK_EQ(size(), before); /* heads alone need no entry */
+    msg_set_u(&ask, FIELD_WATCH, 2);
+    msg_set_u(&ask, FIELD_KIND, 1);
+    CHECK_EQ(msg_u(guest_reply(&bob, &ask), FIELD_OUTCOME), 0);
+    CHECK_EQ(size(), before + 1);
+    bob.next = 0;
+    m = guest_item(&bob, MSG_ENTRY);
+    assert_non_null(m);
+    CHECK_OK(msg_decode(msg_b(m, FIELD_HEAD), CLASS_BROKER, &head, &field));
+    CHECK_EQ(head.verb, MSG_TAPPED);
+    CHECK_MEM(msg_b(&head, FIELD_AGENT).p, bob.actor.id.b, HASH_BYTES);
+    hall_close(&hall);
+}
+
 TEST(tap_needs_the_right)
 {
     struct guest eve;
