@@ -270,14 +270,16 @@ install: all ## into PREFIX=/usr/local, under DESTDIR
 	$(if $(SDK),install -D -m 755 $(BUILD)/$(SONAME) $(TO)/lib/$(SONAME))
 	$(if $(SDK),ln -sf $(SONAME) $(TO)/lib/libchoir.so)
 	$(if $(SDK),install -D -m 644 $(BUILD)/libchoir.a $(TO)/lib/libchoir.a)
-	$(if $(SDK),install -D -m 644 $(BUILD)/choir.pc \
-	  $(TO)/lib/pkgconfig/choir.pc)
+	$(if $(SDK),sed 's|^prefix=.*|prefix=$(PREFIX)|' $(BUILD)/choir.pc \
+	  | install -D -m 644 /dev/stdin $(TO)/lib/pkgconfig/choir.pc)
 	$(call put,644,agent-sdk/choir.h,$(TO)/include/choir.h)
-	$(call put,644,broker/choird.service,$(TO)/lib/systemd/system/choird.service)
+	sed 's|/usr/local/bin|$(PREFIX)/bin|' broker/choird.service \
+	  | install -D -m 644 /dev/stdin $(TO)/lib/systemd/system/choird.service
 	$(call put,644,broker/choird.conf,$(TO)/share/doc/choir/choird.conf)
 	@for page in $(notdir $(MAN)); do \
 	  install -D -m 644 $(BUILD)/man/$$page \
 	    $(TO)/share/man/man$${page##*.}/$$page; done
+	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" != 0 ] || ldconfig
 
 uninstall: ## remove what install put there; data stays
 	rm -f $(TO)/bin/choird $(TO)/bin/choir $(TO)/lib/$(SONAME) \
