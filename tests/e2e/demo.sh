@@ -8,6 +8,7 @@
 documents
 demo DEMO_DOCUMENTS=16
 promised
+is 'what is no text is left out, and counted' says '^Files left out: 2[.]'
 is 'the flipped entry is named' says 'revision [0-9]+'
 
 # ---- what it suggests works as pasted ---------------------------------------

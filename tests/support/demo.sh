@@ -57,6 +57,8 @@ documents() # some documents of this checkout into $DOCS
     cp README.md docs/*.md proto/*.h "$DOCS"
     printf '# Übergröße\n\nGrüße an alle Agenten. Ein Satz.\n' \
         >"$DOCS/notes/ein Brief.md"
+    : >"$DOCS/empty.md"
+    printf 'a\0b\377' >"$DOCS/notes/binary"
 }
 
 demo() # variable=value...

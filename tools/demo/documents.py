@@ -46,7 +46,8 @@ def rank(name):
 
 
 def choose(folder, root, most):
-    """-> (top folder, names of documents in it, how many there would be)"""
+    """-> (top folder, names of documents in it, how many there would be, how
+    many files there are that are no documents)"""
     if folder:
         top, starts = os.path.abspath(os.path.expanduser(folder)), ["."]
     else:
@@ -55,13 +56,14 @@ def choose(folder, root, most):
         top, starts = os.path.dirname(top), [os.path.basename(top)]
     elif not os.path.isdir(top):
         raise FileNotFoundError(f"DOCS={folder}: there is no such folder")
-    found = {n for n in map(os.path.normpath, walk(top, starts))
+    files = {n for n in map(os.path.normpath, walk(top, starts))
+             if folder or n.endswith((".md", ".h", ".c"))}
+    found = [n for n in sorted(files, key=rank)
              if not re.search(r"[\x00-\x1f\x7f]", n)
              and len(n.encode(errors="replace")) <= 200
-             and (folder or n.endswith((".md", ".h", ".c")))}
-    found = [n for n in sorted(found, key=rank)
-             if printable(n) and readable(os.path.join(top, n))]
-    return top, sorted(found[:most], key=str.encode), len(found)
+             and printable(n) and readable(os.path.join(top, n))]
+    return (top, sorted(found[:most], key=str.encode), len(found),
+            len(files) - len(found))
 
 
 def printable(name):

@@ -83,8 +83,12 @@ def flip(run, data, store, together):
     """Change one letter of a value in a copy, and have it found."""
     copy = os.path.join(run.demo, "copy")
     shutil.copytree(data, copy)
-    key, revision = written_first(store, together)
-    name, at = find(copy, store[key].encode())
+    found = written_once(copy, store, together)
+    if not found:
+        look.tell("(Each value stands in the record more than once; "
+                  "no letter of one is turned over.)")
+        return
+    key, revision, name, at = found
     with open(os.path.join(copy, name), "r+b") as f:
         f.seek(at)
         old = f.read(1)
@@ -101,25 +105,24 @@ def flip(run, data, store, together):
         raise Trouble(f"verify did not name entry {revision}")
 
 
-def written_first(store, together):
-    """-> a digest's key, and the revision that first wrote what it says:
-    agents of one's own may say the same of several documents."""
-    key = max((k for k in store if k.startswith("digest/")),
-              default=min(store))
-    return min(((k, v["revision"]) for k in store if store[k] == store[key]
-                for v in together.versions[k]["items"]),
-               key=lambda found: found[1])
-
-
-def find(folder, value):
-    """-> the file of the record that holds it, a byte amid it"""
+def written_once(folder, store, together):
+    """-> a key whose value stands once in the record, the revision that wrote
+    it, the file it is in, a byte amid it; a digest's if there is one. What
+    was refused, and what other keys say too, would be found in an entry that
+    comes earlier."""
+    texts = {}
     for name in sorted(os.listdir(folder)):
         if name.startswith("segment-"):
             with open(os.path.join(folder, name), "rb") as f:
-                at = f.read().find(value)
-            if at >= 0:
-                return name, at + len(value) // 2
-    raise Trouble("the record does not hold what was written")
+                texts[name] = f.read().rstrip(b"\0")
+    for key in sorted(store, key=lambda k: (k.startswith("digest/"), k),
+                      reverse=True):
+        value = store[key].encode()
+        names = [n for n, t in texts.items() if value in t]
+        if len(names) == 1 and texts[names[0]].count(value) == 1:
+            return (key, together.versions[key]["items"][0]["revision"],
+                    names[0], texts[names[0]].find(value) + len(value) // 2)
+    return None
 
 
 def write_with(run):
