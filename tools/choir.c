@@ -53,22 +53,24 @@ static int overview(FILE *out)
     return EXIT_DONE;
 }
 
+static int version(void)
+{
+    puts("choir " CHOIR_RELEASE);
+    return EXIT_DONE;
+}
+
 static int help(const struct cli *cli, int argc, char **argv)
 {
     const struct command *command;
 
-    if (argc == 0)
+    if (argc == 0 || strcmp(argv[0], "help") == 0)
         return overview(stdout);
+    if (strcmp(argv[0], "version") == 0)
+        return version();
     command = command_find(argv[0]);
     if (!command)
         unknown_command(cli, argv[0]);
     cli_help(command, stdout);
-    return EXIT_DONE;
-}
-
-static int version(void)
-{
-    puts("choir " CHOIR_RELEASE);
     return EXIT_DONE;
 }
 

@@ -351,6 +351,8 @@ int cli_exit_code(int code)
 
 int cli_failed(int code, const char *line)
 {
+    if (code == CHOIR_INTERRUPTED)
+        return cli_exit_code(code); /* who pressed Ctrl-C knows */
     cli_print_text(stderr, line ? line : choir_error_text());
     fputc('\n', stderr);
     if (code == CHOIR_LEDGER_BEHIND)

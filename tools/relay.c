@@ -332,7 +332,7 @@ static void line_take(struct lane *l, const char *p, size_t n)
         snprintf(why, sizeof why,
                  "MALFORMED column=%d: a request is one JSON object on one "
                  "line%s%s",
-                 where.column, o ? "" : ": ", o ? "" : where.text);
+                 o ? 1 : where.column, o ? "" : ": ", o ? "" : where.text);
         lane_refuse(l, NULL, CHOIR_MALFORMED, why);
     }
     json_decref(o);

@@ -92,12 +92,13 @@ choir rm live/1 >/dev/null
 wait $watcher
 is 'watch --count ends with 0' 0 $?
 is 'in order' 'put delete' "$(awk '{print $3}' "$CHOIR_TMP/watch" | tr '\n' ' ' | sed 's/ $//')"
-choir watch live/ &
+choir watch live/ 2>"$CHOIR_TMP/err" &
 watcher=$!
 until_true sh -c 'choir status --json | grep -q "\"watches\":1"'
 kill -INT $watcher
 wait $watcher
 is 'interrupted is 130' 130 $?
+is 'and says nothing more' '' "$(cat "$CHOIR_TMP/err")"
 
 # who and where
 ends 0 choir --as ada put by-ada x

@@ -11,6 +11,9 @@ for name in status doctor put get rm txn ls log watch submit work task tap pipe 
     ends 0 choir $name --help
     like "the overview has $name" $'\n  '"$name " "$(choir help)"
 done
+ends 0 choir help help
+like 'help on help is the overview' 'Exit codes: 0 done' "$out"
+ends 0 choir help version
 ends 0 choir version
 like 'version' '^choir [0-9]+\.[0-9]+\.[0-9]+$' "$out"
 ends 0 choir --version
