@@ -19,7 +19,7 @@ fake() { # path, body
 expect() { # sentence, expected last line, expected exit status, names...
     local sentence=$1 line=$2 status=$3 got rc
     shift 3
-    got=$(CHOIR_ROOT=$dir BUILD=build SLOW='' TIMEOUT=1 "$here/run" "$@" 2>&1)
+    got=$(CHOIR_ROOT=$dir BUILD=build SLOW='' TIMEOUT=2 "$here/run" "$@" 2>&1)
     rc=$?
     if [ "$(tail -n1 <<<"$got")" = "$line" ] && [ $rc -eq "$status" ]; then
         passed=$((passed + 1))
@@ -43,8 +43,8 @@ fake tests/e2e/dots.slow.sh 'echo "1 passed, 0 failed"'
 fake tests/e2e/litter.sh 'sleep 97.31 & echo "1 passed, 0 failed"'
 fake tests/e2e/own.sh '[ -d "$CHOIR_TMP" ] && [ "$TMPDIR" = "$CHOIR_TMP" ] &&
     : >"$CHOIR_TMP/x" && echo "1 passed, 0 failed"'
-fake tests/e2e/patient.sh '# test-timeout: 5
-sleep 2; echo "1 passed, 0 failed"'
+fake tests/e2e/patient.sh '# test-timeout: 10
+sleep 3; echo "1 passed, 0 failed"'
 fake tests/slow/long.sh 'echo "1 passed, 0 failed"'
 echo 'not a test' >"$dir/tests/e2e/helper.py"
 : >"$dir/tests/unit/good.c"
