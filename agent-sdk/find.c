@@ -132,13 +132,16 @@ int find_path(struct found *f, const struct hash *ledger)
     return join_path(f->path, f->store, file);
 }
 
-/* Load path; it counts if it is for the url that was asked for. */
+/* Load path; it counts if it is for the url that was asked for. The local
+ * broker's is found by its ledger, and the broker may have moved to another
+ * port since. */
 static int try_identity(struct found *f, const char *path, bool *fits)
 {
     struct identity id;
     int r = identity_load(&id, path);
 
-    *fits = !r && (!f->url[0] || strcmp(id.broker.url, f->url) == 0);
+    *fits =
+        !r && (f->is_local || !f->url[0] || strcmp(id.broker.url, f->url) == 0);
     if (*fits) {
         f->identity = id;
         if (path != f->path)

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent-sdk/identity.h"
 #include "proto/refusal.h"
 #include "tests/check.h"
 #include "tests/support/standin.h"
@@ -124,6 +125,27 @@ TEST(a_local_broker_invites_its_own_user)
     options.url = NULL;
     join(path);
     expect_steps(0, "note=is there");
+    standin_stop(&broker);
+    end();
+}
+
+TEST(an_identity_of_the_local_broker_is_found_after_its_port_changed)
+{
+    struct standin *broker;
+    struct identity id;
+    struct choir *c;
+    char path[300];
+
+    begin();
+    broker = standin_start(dir);
+    join(path);
+    CHECK_OK(identity_load(&id, path));
+    strcpy(id.broker.url, "tcp://127.0.0.1:1");
+    CHECK_OK(identity_save(&id, path));
+    expect_steps(0, "note=is there");
+    CHECK_OK(choir_open(&options, &c));
+    choir_close(&c);
+    identity_wipe(&id);
     standin_stop(&broker);
     end();
 }
