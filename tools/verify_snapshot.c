@@ -103,7 +103,7 @@ static int records_check(struct bytes data, uint32_t records)
 {
     struct cursor c = cursor_of(data);
 
-    while (records--)
+    while (!c.failed && records--)
         cursor_take(&c, cursor_u32(&c));
     return c.failed || cursor_left(&c) ? CHOIR_BROKEN : 0;
 }
