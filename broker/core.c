@@ -313,10 +313,12 @@ static int keep_house(struct core *c)
     uint64_t tasks = tasks_to_forget(c);
     uint64_t id = operation_ids_oldest(c->state->agents);
     uint64_t kept = c->config->operation_ids_kept;
-    int r = tasks ? say_forget(c, 1, tasks) : 0;
+    int r = tasks ? say_forget(c, FORGET_TASKS, tasks) : 0;
 
     if (!r && id && c->state->size > id + kept + kept / 8)
-        r = say_forget(c, 2, c->state->size - kept);
+        r = say_forget(c, FORGET_IDS, c->state->size - kept);
+    if (!r && invites_earliest(c->state->agents) <= c->time)
+        r = say_forget(c, FORGET_INVITES, c->state->size - 1);
     return r;
 }
 

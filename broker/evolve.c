@@ -6,8 +6,6 @@
 
 #include "proto/refusal.h"
 
-enum { FORGET_TASKS = 1, FORGET_IDS = 2, FORGET_INVITES = 3 };
-
 /* -ENOMEM stays; whatever else a change reports cannot follow. */
 static int must(int r)
 {

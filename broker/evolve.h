@@ -11,6 +11,9 @@
 #include "proto/record.h"
 #include "state/state.h"
 
+/* FIELD_KIND of a forget: up to its revision; invitations: by its time. */
+enum { FORGET_TASKS = 1, FORGET_IDS = 2, FORGET_INVITES = 3 };
+
 /* A bundle was accepted. For an agent's: before its first operation; for the
  * broker's own: after its last, because the broker signs at the end. */
 struct evolve_bundle {

@@ -89,6 +89,8 @@ void invite_use(struct agents *a, struct invite *invite);
 /* Those whose `expires` is not above `now`. Costs nothing when there is none
  * among them. */
 void invites_forget(struct agents *a, uint64_t now);
+/* No invitation expires before that time; UINT64_MAX if there is none. */
+uint64_t invites_earliest(const struct agents *a);
 
 /* Operation ids: (agent, id) -> the entry that had it first, or 0. outcome:
  * of that entry; may be NULL. */

@@ -159,6 +159,11 @@ void invites_forget(struct agents *a, uint64_t now)
     a->invite_earliest = earliest;
 }
 
+uint64_t invites_earliest(const struct agents *a)
+{
+    return a->invite_earliest;
+}
+
 int invites_save(const struct agents *a, snapshot_sink put, void *to)
 {
     struct buf record = {0};

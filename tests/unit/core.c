@@ -460,6 +460,32 @@ TEST(final_tasks_leave_memory_by_an_entry)
     end();
 }
 
+TEST(expired_invitations_leave_memory_by_an_entry)
+{
+    struct curve_pair once;
+    struct msg m, row;
+    struct buf rows = {0};
+    uint64_t index;
+
+    begin();
+    curve_pair_new(&once);
+    msg_init(&row, MSG_GRANT_ROW);
+    msg_set_text(&row, FIELD_SPACE, "team");
+    msg_set_u(&row, FIELD_RIGHTS, ALL);
+    msg_encode(&row, &rows);
+    msg_init(&m, MSG_INVITE);
+    msg_set_b(&m, FIELD_CURVE_KEY, bytes_of(once.public_key, 32));
+    msg_set_list(&m, FIELD_GRANTS, 1, buf_bytes(&rows));
+    CHECK_OK(rig_say(&rig, &m, &index));
+    CHECK(invite_by_index(rig_state(&rig)->agents, index) != NULL);
+    env_sim_advance_us(rig.env, UINT64_C(601000000));
+    CHECK_EQ(actor_put(&rig, &ada, "team", "k", "v", NULL), CHOIR_OK);
+    CHECK_NULL(invite_by_index(rig_state(&rig)->agents, index));
+    same_after_reopen(false, NULL);
+    buf_free(&rows);
+    end();
+}
+
 TEST(a_missing_record_beside_keys_is_not_taken_for_a_first_start)
 {
     char command[600];
