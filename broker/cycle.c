@@ -184,6 +184,7 @@ bool cycle_full(const struct cycle *c)
 void cycle_begin(struct cycle *c)
 {
     c->frames = c->bytes = 0;
+    c->turn++;
     core_begin(c->core);
 }
 

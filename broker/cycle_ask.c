@@ -11,6 +11,7 @@ enum {
     OUTBOX_MAX = 32 << 20, /* further answers wait for the next cycle */
     ASKS_PER_PEER = 256,   /* bundles of them that may wait */
     ASK_BYTES_PER_PEER = 4 << 20,
+    ASK_SLICE_US = 5000, /* of a turn, for one connection's asks */
 };
 
 static void job_free(struct job *j)
@@ -54,19 +55,34 @@ static struct job *job_new(struct cycle *c, struct bytes frame)
     return j;
 }
 
-/* As many of its asks as may be answered now. 0 or negative errno. */
+/* What this turn has spent on the connection's asks. */
+static uint64_t *spent_us(const struct cycle *c, struct connection *from)
+{
+    if (from->asks_turn != c->turn)
+        from->asks_us = 0;
+    from->asks_turn = c->turn;
+    return &from->asks_us;
+}
+
+/* As many of its asks as may be answered now; a thousand long lists must not
+ * keep everybody else waiting. 0 or negative errno. */
 static int job_go(struct cycle *c, struct job *j, struct presence *p)
 {
+    uint64_t *spent = spent_us(c, p->connection);
+    uint64_t began = env_steady_us(c->env), now = began;
     struct bundle *b = &j->bundle;
     int r = 0;
 
     while (!r && j->at < b->count && p->connection &&
+           *spent + (now - began) < ASK_SLICE_US &&
            outbox_bytes(c->outbox) < OUTBOX_MAX &&
            connection_has_room(c->router, p->connection)) {
         r = ask_answer(c->asks, p, b->first_seq + j->at, &b->ops[j->at]);
         j->at++;
         c->jobs_ready = true;
+        now = env_steady_us(c->env);
     }
+    *spent += now - began;
     return r;
 }
 

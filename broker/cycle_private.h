@@ -45,6 +45,7 @@ struct cycle {
     struct cursors *cursors;
     struct leases *leases;
     struct awaits *awaits;
+    uint64_t turn;
     struct asks *asks;
     struct job *jobs, *spare;
     struct repeat *repeats;

@@ -18,9 +18,10 @@ struct connection {
     uint32_t agent;
     uint64_t invite; /* if agent is AGENT_NONE; 0: neither */
     struct hash challenge;
-    uint64_t queued;  /* bytes in the outbox */
-    uint32_t asks;    /* bundles of asks that wait to be answered */
-    size_t ask_bytes; /* and their bytes */
+    uint64_t queued;             /* bytes in the outbox */
+    uint32_t asks;               /* bundles of asks that wait to be answered */
+    size_t ask_bytes;            /* and their bytes */
+    uint64_t asks_turn, asks_us; /* spent on them in which turn */
     struct presence *presences;
     void *peer; /* the edge's own */
     UT_hash_handle hh;

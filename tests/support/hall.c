@@ -51,8 +51,11 @@ static void transport_send(void *arg, struct connection *c, struct bytes frame)
 
 static uint64_t transport_backlog(void *arg, struct connection *c)
 {
-    (void)arg;
-    return ((struct guest *)c->peer)->backlog;
+    struct hall *h = arg;
+    struct guest *g = c->peer;
+
+    env_sim_advance_us(h->rig.env, g->slow_us);
+    return g->backlog;
 }
 
 static void transport_cut(void *arg, struct connection *c, const char *why)

@@ -16,6 +16,7 @@ struct guest {
     struct buf *frames;
     size_t frame_count;
     uint64_t backlog; /* what its transport says */
+    uint64_t slow_us; /* that passes whenever it is asked */
     bool cut;
     struct guest *in_hall;
 };

@@ -226,4 +226,31 @@ TEST(quiet_broker_has_nothing_to_do)
     hall_close(&hall);
 }
 
+TEST(asks_that_take_long_do_not_hold_up_those_of_others)
+{
+    struct msg list, get;
+    size_t first;
+
+    begin();
+    msg_init(&list, MSG_LIST);
+    msg_set_text(&list, FIELD_SPACE, "main");
+    msg_set_text(&list, FIELD_PREFIX, "");
+    msg_init(&get, MSG_GET);
+    msg_set_text(&get, FIELD_SPACE, "main");
+    msg_set_text(&get, FIELD_KEY, "k");
+    ada.slow_us = 1000; /* each of hers takes so long */
+    guest_ask_times(&ada, &list, 50);
+    guest_ask_times(&ada, &list, 50);
+    guest_ask(&bob, &get);
+    hall_turn(&hall);
+    first = guest_items(&ada, MSG_REPLY);
+    CHECK(first >= 1 && first <= 10);
+    CHECK_EQ(guest_items(&bob, MSG_REPLY), 1);
+    hall_settle(&hall);
+    CHECK_EQ(guest_items(&ada, MSG_REPLY), 100);
+    for (unsigned i = 1; i <= 100; i++) /* and in order */
+        CHECK_EQ(msg_u(guest_item(&ada, MSG_REPLY), FIELD_ASK), i);
+    hall_close(&hall);
+}
+
 CHECK_MAIN
