@@ -228,15 +228,27 @@ static void list_clear(struct config_list *list)
         free(list->items[--list->n]);
 }
 
+/* libzmq takes 99999 for 34463. */
+static bool is_port(const char *text)
+{
+    char *end;
+    unsigned long port = strtoul(text, &end, 10);
+
+    return !strcmp(text, "*") ||
+           (*text >= '0' && *text <= '9' && !*end && port <= 65535);
+}
+
 static bool is_endpoint(const char *value)
 {
+    const char *colon = strrchr(value, ':');
     size_t scheme = strlen("tcp://"); /* and ipc:// */
 
     if (has_control_bytes(value) || strlen(value) <= scheme)
         return false;
     if (!strncmp(value, "ipc://", scheme))
         return true;
-    return !strncmp(value, "tcp://", scheme) && strchr(value + scheme, ':');
+    return !strncmp(value, "tcp://", scheme) && colon >= value + scheme &&
+           is_port(colon + 1);
 }
 
 static int list_apply(struct config *config, const struct option *option,

@@ -244,6 +244,9 @@ TEST(config_refuses_an_endpoint_of_another_kind)
     check_refused("listen = \"tcp://nowhere\"",
                   "unit.conf:1: listen = tcp://nowhere: must be "
                   "tcp://ADDRESS:PORT or ipc://PATH, in quotes");
+    check_refused("listen = \"tcp://*:99999\"",
+                  "unit.conf:1: listen = tcp://*:99999: must be "
+                  "tcp://ADDRESS:PORT or ipc://PATH, in quotes");
 }
 
 TEST(config_refuses_an_empty_list_of_endpoints)
