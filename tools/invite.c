@@ -81,6 +81,19 @@ static int invitation_make(const struct cli *cli, struct choir *c,
     return r;
 }
 
+static void reach_say(const char *url)
+{
+    if (strncmp(url, "tcp://127.", 10) != 0 && strncmp(url, "ipc://", 6) != 0)
+        return;
+    fprintf(stderr,
+            "It names %s: good on this machine only.\n"
+            "For another one, the broker must listen to it, and the line must "
+            "name it:\n"
+            "    choird --listen tcp://0.0.0.0:7117\n"
+            "    choir invite --address tcp://HOST:7117\n",
+            url);
+}
+
 static void invitation_print(const struct cli *cli, const struct buf *text,
                              uint64_t revision)
 {
@@ -104,6 +117,7 @@ static int invite_run(struct cli *cli)
 {
     struct curve_pair curve;
     struct client *c;
+    const char *address = cli_option(cli, "address");
     struct buf text = {0};
     json_t *answer = NULL, *request;
     int r = crypto_start();
@@ -123,6 +137,8 @@ static int invite_run(struct cli *cli)
                        "INVALID: cannot make the invitation from our identity");
     if (!r)
         invitation_print(cli, &text, member_uint(answer, "revision"));
+    if (!r && !cli->json)
+        reach_say(address ? address : choir_url(client_handle(c)));
     secret_wipe(&curve, sizeof curve);
     secret_wipe(text.p, text.n);
     buf_free(&text);

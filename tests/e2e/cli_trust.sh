@@ -33,6 +33,9 @@ ends 0 choir invite --role reader
 invitation=$out
 like 'one string' '^choir-invite-1:[A-Za-z0-9_-]+$' "$out"
 like 'and how to use it, on stderr' 'choir join STRING' "$err"
+like 'that it is good here only' 'good on this machine only' "$err"
+ends 0 choir invite --address tcp://192.0.2.1:7117
+[[ $err != *'this machine only'* ]] && ok || bad 'another address is not commented on'
 export CHOIR_CONFIG=$CHOIR_TMP/elsewhere
 ends 0 choir --as guest join "$invitation"
 like 'join says where the identity is' "^$CHOIR_TMP/elsewhere/guest@[0-9a-f]{16}\.identity$" "$out"
