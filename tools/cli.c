@@ -253,6 +253,10 @@ void cli_parse(struct cli *cli, const struct command *command, int argc,
     if (cli->count > command->most)
         cli_wrong(cli, "%s: \"%s\" is one argument too many", command->name,
                   cli->args[command->most]);
+    for (int i = 0; i < command->least; i++)
+        if (!cli->args[i][0])
+            cli_wrong(cli, "%s needs %s; argument %d is empty", command->name,
+                      command->usage, i + 1);
     for (int i = 0; i < cli->count; i++)
         if ((i == 0 || i != command->value_at) &&
             !bytes_utf8(bytes_text(cli->args[i])))
@@ -363,6 +367,9 @@ int cli_failed(int code, const char *line)
 
 /* --- Values ---------------------------------------------------------------- */
 
+/* Far above any limit of a broker, so that its refusal is the one heard. */
+#define INPUT_BYTES_MAX ((size_t)64 << 20)
+
 static int fd_read(int fd, struct buf *out)
 {
     for (;;) {
@@ -377,6 +384,8 @@ static int fd_read(int fd, struct buf *out)
             return 0;
         if (n < 0 && errno != EINTR)
             return -errno;
+        if (out->n > INPUT_BYTES_MAX)
+            return -EFBIG;
     }
 }
 

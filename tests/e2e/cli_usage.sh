@@ -32,6 +32,12 @@ ends 2 choir put --if-revison 3 k v
 like 'a near option is offered' 'unknown option --if-revison; did you mean --if-revision' "$err"
 ends 2 choir put
 like 'a missing argument' 'put needs KEY' "$err"
+ends 2 choir put '' v
+like 'an empty key' 'put needs KEY .*argument 1 is empty' "$err"
+ends 2 choir work '' --exec true
+choir put endless - </dev/zero 2>"$CHOIR_TMP/err"
+is 'input without an end is refused' 2 $?
+like 'before memory is full' 'standard input: File too large' "$(cat "$CHOIR_TMP/err")"
 ends 2 choir put a b c
 like 'too many arguments' '"c" is one argument too many' "$err"
 ends 2 choir put a b --if-revision x
