@@ -189,8 +189,10 @@ int ask_backup(struct ask *q)
     if (a->backup.pid)
         return ask_over(q, "backups", 1, 1);
     memcpy(dir, text.p, text.n);
-    if (pipe2(fds, O_CLOEXEC))
-        return -errno;
+    if (pipe2(fds, O_CLOEXEC)) {
+        msg_set_text(q->reply, FIELD_TEXT, "no file descriptor to spare");
+        return CHOIR_BUSY;
+    }
     pid = fork();
     if (pid == 0)
         backup_child(a, fds[1], dir);

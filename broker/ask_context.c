@@ -27,17 +27,47 @@ static int version_read(struct ask *q, uint64_t revision, struct bytes key,
     return r > 0 ? -EUCLEAN : r; /* the state said it is there */
 }
 
-/* The newest version at or below `at`. 0; CHOIR_NOT_FOUND; negative errno. */
+/* Is entry `at` itself a version of the key? Where a page of a log goes on, and
+ * most looks into the past, name a version, which then takes no walk. */
+static int version_exact(struct ask *q, const struct key *k, uint64_t at,
+                         struct version *v)
+{
+    struct msg head;
+    unsigned field;
+    int r = ledger_entry(q->a->ledger, at, &v->e);
+
+    if (!r)
+        r = changes_find(v->e, key_name(k), &v->change, &v->walk);
+    if (r)
+        return r;
+    if (msg_decode(v->e->head, CLASS_OPERATION, &head, &field))
+        return -EUCLEAN;
+    if (msg_has(&head, FIELD_SPACE))
+        return bytes_equal(msg_b(&head, FIELD_SPACE), msg_b(q->op, FIELD_SPACE))
+                   ? 0
+                   : CHOIR_NOT_FOUND;
+    return CHOIR_NOT_FOUND; /* a completion: its space is the task's */
+}
+
+/* The newest version at or below `at`. 0; CHOIR_NOT_FOUND; CHOIR_OVER_LIMIT
+ * when it lies too many versions back to look for; negative errno. */
 static int version_at(struct ask *q, const struct key *k, uint64_t at,
                       struct version *v)
 {
     uint64_t revision = k ? k->revision : 0;
+    int r;
 
+    if (k && at < revision) {
+        r = version_exact(q, k, at, v);
+        if (r <= 0)
+            return r;
+    }
     while (revision) {
-        int r = version_read(q, revision, key_name(k), v);
-
+        r = version_read(q, revision, key_name(k), v);
         if (r || revision <= at)
             return r;
+        if (++q->steps > SCAN_MAX)
+            return ask_over(q, "versions_walked", SCAN_MAX, q->steps);
         revision = v->change.prev;
     }
     return CHOIR_NOT_FOUND;
@@ -147,7 +177,7 @@ int ask_list(struct ask *q)
     k = next_readable(q, after.n ? after : prefix, after.n != 0);
     for (; k && n < page && scanned < SCAN_MAX; scanned++) {
         r = list_one(q, k, at, now);
-        if (r < 0)
+        if (r < 0 || r == CHOIR_OVER_LIMIT)
             return r;
         n += r == 0;
         last = k;

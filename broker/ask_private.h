@@ -34,6 +34,7 @@ struct ask {
     uint64_t number;
     const struct msg *op;
     struct msg *reply; /* borrows from the record, the state and a's buffers */
+    uint64_t steps;    /* versions looked at, up to SCAN_MAX */
 };
 
 /* Each fills in the reply. Its outcome, ASK_LATER, or negative errno. */

@@ -89,6 +89,7 @@ static uint64_t time_next(struct core *c)
 void core_begin(struct core *c)
 {
     c->time = time_next(c);
+    c->told_again = 0;
     group_begin(&c->group, c->state->epoch, c->state->size, c->time);
 }
 

@@ -7,7 +7,12 @@
 #include "core_private.h"
 #include "proto/refusal.h"
 
-enum { OP_OVERHEAD = 96 };
+enum {
+    OP_OVERHEAD = 96,
+    /* Outcomes read back from the record in one cycle: a header of 300 bytes
+     * can ask for a thousand of them. */
+    TOLD_AGAIN_MAX = 4096,
+};
 
 static int turn(struct core *c, struct accepted *out, int code)
 {
@@ -123,6 +128,10 @@ static int repeated(struct core *c, const struct bundle *b,
         return turn(c, out, CHOIR_ANSWERED);
     if (!was || !hash_equal(&was->hash, &b->hash))
         return equivocated(c, b, out);
+    c->told_again += b->count;
+    if (c->told_again > TOLD_AGAIN_MAX)
+        return turn_limit(c, out, CHOIR_BUSY, "told_again", TOLD_AGAIN_MAX,
+                          c->told_again);
     out->index = was->index;
     return tell_again(c, b, told, arg, out);
 }

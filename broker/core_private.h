@@ -42,6 +42,8 @@ struct core {
     struct said said;
     struct buf scratch, head, effect, header;
 
+    uint64_t told_again; /* operations, in this cycle */
+
     struct hash durable_root;
     uint64_t durable_size;
 

@@ -13,6 +13,7 @@
 #include "base/notify.h"
 #include "edge.h"
 #include "local.h"
+#include "proto/refusal.h"
 #include "verify.h"
 
 enum {
@@ -196,9 +197,14 @@ static int reload(struct daemon *d)
     log_set_level((enum log_level)d->config->log_level);
     core_begin(d->core);
     r = core_rules(d->core, d->config);
+    if (r == CHOIR_READ_ONLY)
+        log_warn("reload", "result=%s",
+                 "done, but the limits on operations stay until there is room "
+                 "to record them");
+    else
+        log_info("reload", "result=%s", "done");
     if (r >= 0)
         r = core_commit(d->core);
-    log_info("reload", "result=%s", "done");
     notify_manager("READY=1");
     return r;
 }

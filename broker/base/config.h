@@ -52,7 +52,7 @@
     NUMBER(bundle_bytes_max, "bytes", 4 * CONFIG_MIB,                          \
         4 * CONFIG_KIB, 16 * CONFIG_MIB, RESTART,                              \
         "Longest signed bundle with its payloads; it must hold a value.")      \
-    NUMBER(bundle_ops_max, "operations", 1024, 1, 65536, RELOAD,               \
+    NUMBER(bundle_ops_max, "operations", 1024, 1, 1024, RELOAD,                \
         "Most operations in one bundle.")                                      \
     NUMBER(connections_max, "connections", 10000, 1, 1000000, RESTART,         \
         "Most connections at a time; each takes one file descriptor.")         \

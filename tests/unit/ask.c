@@ -195,6 +195,33 @@ TEST(list_tells_nothing_of_keys_that_may_not_be_read)
     hall_close(&hall);
 }
 
+TEST(a_version_too_far_back_to_look_for_is_refused_with_the_limit)
+{
+    struct told told = {0};
+    struct bytes value = bytes_text("v");
+    struct msg op = about(MSG_PUT, "plan");
+    uint64_t first, between;
+    const struct msg *r;
+
+    begin();
+    first = put("plan", "1");
+    between = put("other", "x");
+    for (int i = 0; i < 21; i++) {
+        actor_begin(&ada.actor);
+        for (int k = 0; k < 1000; k++)
+            actor_add(&ada.actor, &op, &value, 1);
+        CHECK_OK(actor_finish(&hall.rig, &ada.actor, &told));
+        CHECK_EQ(told.outcome, CHOIR_OK);
+    }
+    check_value(get_at(&bob, "plan", first), "1"); /* named: no walk */
+    r = get_at(&bob, "plan", between);
+    CHECK_EQ(outcome(r), CHOIR_OVER_LIMIT);
+    CHECK_EQ(msg_u(r, FIELD_LIMIT), 20000);
+    CHECK(bytes_equal(msg_b(r, FIELD_FIELD), bytes_text("versions_walked")));
+    buf_free(&told.effect_bytes);
+    hall_close(&hall);
+}
+
 TEST(list_of_the_past_shows_what_was_there_then)
 {
     struct msg m = about(MSG_LIST, NULL), gone = about(MSG_DELETE, "a");

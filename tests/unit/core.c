@@ -63,6 +63,32 @@ TEST(the_same_bytes_again_give_the_original_outcome)
     end();
 }
 
+TEST(old_outcomes_are_read_back_so_many_times_a_cycle)
+{
+    struct bytes v = one();
+    struct bundle b = {0};
+    struct accepted out = {0};
+    struct sender from;
+    int n = 0;
+
+    begin();
+    CHECK_OK(actor_do(&rig, &ada, &put, &v, 1, &told));
+    from = (struct sender){.agent = ada.number, .challenge = &ada.challenge};
+    core_begin(rig.core);
+    while (!out.turnaway && n++ < 5000) {
+        CHECK_OK(bundle_open(&b, buf_bytes(&ada.frame)));
+        CHECK_OK(core_accept(rig.core, &b, &from, ignore, NULL, &out));
+    }
+    CHECK_EQ(out.turnaway, CHOIR_BUSY);
+    CHECK_EQ(out.limit, 4096);
+    CHECK_EQ(n, 4097);
+    CHECK_OK(core_commit(rig.core));
+    CHECK_OK(actor_resend(&rig, &ada, &told)); /* the next cycle answers */
+    CHECK(told.duplicate);
+    bundle_free(&b);
+    end();
+}
+
 TEST(a_retry_after_a_crash_gives_the_original_outcome)
 {
     struct bytes v = one();
