@@ -16,7 +16,8 @@
 #include "proto/refusal.h"
 
 enum {
-    RCVHWM = 256,
+    WAITING_MIN = 4,   /* frames that may wait from one peer, at the least, */
+    WAITING_MAX = 256, /* and at the most */
     BACKLOG = 1024,
     HANDSHAKE_MS = 5000,
     HEARTBEAT_MS = 5000,
@@ -306,6 +307,17 @@ static int option(void *socket, int name, int value)
     return zmq_setsockopt(socket, name, &value, sizeof value) ? -errno : 0;
 }
 
+/* libzmq counts whole frames that wait, not their bytes: as many as fit into
+ * what a peer may have in flight when each is as large as may be. */
+static int frames_waiting(const struct config *c)
+{
+    uint64_t n = c->peer_bytes_in_flight_max / c->bundle_bytes_max;
+
+    return n < WAITING_MIN   ? WAITING_MIN
+           : n > WAITING_MAX ? WAITING_MAX
+                             : (int)n;
+}
+
 static int router_options(struct edge *e)
 {
     int64_t frame_max = (int64_t)e->config->bundle_bytes_max + FRAME_SLACK;
@@ -315,7 +327,7 @@ static int router_options(struct edge *e)
         {ZMQ_CURVE_SERVER, 1},
         {ZMQ_ROUTER_MANDATORY, 1},
         {ZMQ_ROUTER_HANDOVER, 0},
-        {ZMQ_RCVHWM, RCVHWM},
+        {ZMQ_RCVHWM, frames_waiting(e->config)},
         {ZMQ_SNDHWM, 0}, /* bytes bound it, see router.c, not messages */
         {ZMQ_BACKLOG, BACKLOG},
         {ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS},
