@@ -78,8 +78,7 @@ static void begin(struct engine *e)
     e->wire.reconnect = false;
     if (r == -EINVAL)
         end(e, error_set(CHOIR_INVALID, 0,
-                         "url=%s: not an endpoint like tcp://host:port or "
-                         "ipc://path",
+                         "url=%s: not an endpoint like tcp://host:port",
                          e->c->id.broker.url));
     else if (r)
         lost(e);

@@ -83,7 +83,7 @@ static int invitation_make(const struct cli *cli, struct choir *c,
 
 static void reach_say(const char *url)
 {
-    if (strncmp(url, "tcp://127.", 10) != 0 && strncmp(url, "ipc://", 6) != 0)
+    if (strncmp(url, "tcp://127.", 10) != 0)
         return;
     fprintf(stderr,
             "It names %s: good on this machine only.\n"

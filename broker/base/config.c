@@ -241,12 +241,10 @@ static bool is_port(const char *text)
 static bool is_endpoint(const char *value)
 {
     const char *colon = strrchr(value, ':');
-    size_t scheme = strlen("tcp://"); /* and ipc:// */
+    size_t scheme = strlen("tcp://");
 
     if (has_control_bytes(value) || strlen(value) <= scheme)
         return false;
-    if (!strncmp(value, "ipc://", scheme))
-        return true;
     return !strncmp(value, "tcp://", scheme) && colon >= value + scheme &&
            is_port(colon + 1);
 }
@@ -259,7 +257,7 @@ static int list_apply(struct config *config, const struct option *option,
 
     if (!is_endpoint(value))
         return refuse(reporter, option, value,
-                      "must be tcp://ADDRESS:PORT or ipc://PATH, in quotes");
+                      "must be tcp://ADDRESS:PORT, in quotes");
     if (!add)
         list_clear(list);
     if (list->n == CONFIG_LISTEN_MAX)

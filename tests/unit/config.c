@@ -138,7 +138,7 @@ TEST(config_reads_each_kind_of_value)
     struct config *config;
 
     CHECK_OK(load("data = \"/srv/a \\\"b\\\"\" # where\n"
-                  "listen = {\"tcp://*:1\", \"ipc:///run/c\"}\n"
+                  "listen = {\"tcp://*:1\", \"tcp://127.0.0.1:3\"}\n"
                   "listen += \"tcp://[::1]:2\"\n"
                   "log_level = debug\npreallocate = false\n"
                   "value_bytes_max = 2MiB // more\nsession_idle_s=60\n",
@@ -146,7 +146,7 @@ TEST(config_reads_each_kind_of_value)
     CHECK_STR(config->data, "/srv/a \"b\"");
     CHECK_EQ(config->listen.n, 3);
     CHECK_STR(config->listen.items[0], "tcp://*:1");
-    CHECK_STR(config->listen.items[1], "ipc:///run/c");
+    CHECK_STR(config->listen.items[1], "tcp://127.0.0.1:3");
     CHECK_STR(config->listen.items[2], "tcp://[::1]:2");
     CHECK_EQ(config->log_level, LOG_LEVEL_DEBUG);
     CHECK_NOT(config->preallocate);
@@ -240,13 +240,16 @@ TEST(config_refuses_an_endpoint_of_another_kind)
 {
     check_refused("listen = { \"tcp://*:1\",\n \"udp://*:7\" }",
                   "unit.conf:2: listen = udp://*:7: must be "
-                  "tcp://ADDRESS:PORT or ipc://PATH, in quotes");
+                  "tcp://ADDRESS:PORT, in quotes");
+    check_refused("listen = \"ipc:///run/c\"",
+                  "unit.conf:1: listen = ipc:///run/c: must be "
+                  "tcp://ADDRESS:PORT, in quotes");
     check_refused("listen = \"tcp://nowhere\"",
                   "unit.conf:1: listen = tcp://nowhere: must be "
-                  "tcp://ADDRESS:PORT or ipc://PATH, in quotes");
+                  "tcp://ADDRESS:PORT, in quotes");
     check_refused("listen = \"tcp://*:99999\"",
                   "unit.conf:1: listen = tcp://*:99999: must be "
-                  "tcp://ADDRESS:PORT or ipc://PATH, in quotes");
+                  "tcp://ADDRESS:PORT, in quotes");
 }
 
 TEST(config_refuses_an_empty_list_of_endpoints)
@@ -376,8 +379,8 @@ TEST(config_sets_an_option_from_the_command_line)
              -EINVAL);
     CHECK_EQ(config_set(config, "foo", "x", true, "--foo", hear, "arg"),
              -EINVAL);
-    CHECK_STR(heard[0], "--listen: listen = x: must be tcp://ADDRESS:PORT or "
-                        "ipc://PATH, in quotes");
+    CHECK_STR(heard[0],
+              "--listen: listen = x: must be tcp://ADDRESS:PORT, in quotes");
     CHECK_STR(heard[1], "--foo: unknown option");
     config_destroy(&config);
 }
