@@ -507,6 +507,20 @@ static struct offer *next_offer(struct leases *l, struct line *line)
     return NULL;
 }
 
+/* When to look again at a line whose offers can take no more: at once if only
+ * what was just claimed for them has to be told first. */
+static uint64_t room_wait_us(const struct leases *l, const struct line *line)
+{
+    const struct offer *o;
+
+    DL_FOREACH (line->offers, o) {
+        if (o->credit && !o->full &&
+            connection_has_room(l->router, o->p->connection))
+            return 0;
+    }
+    return NO_ROOM_RETRY_US;
+}
+
 /* The wall decides when a task may be tried again, the steady clock when to
  * look. */
 static int line_sleep(struct leases *l, struct line *line, uint64_t wake)
@@ -533,8 +547,9 @@ static int line_match(struct leases *l, struct line *line)
 
         if (!t)
             return wake ? line_sleep(l, line, wake) : 0;
-        if (!o) /* whoever has credit can take no more: look again soon */
-            return line_sleep(l, line, core_time(l->core) + NO_ROOM_RETRY_US);
+        if (!o)
+            return line_sleep(l, line,
+                              core_time(l->core) + room_wait_us(l, line));
         r = claim(l, o, t);
         if (r == 0) {
             if (--o->credit == 0)

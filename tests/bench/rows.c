@@ -28,6 +28,7 @@ enum phase { WARM_UP, MEASURE, STOP };
 struct board {
     _Atomic int phase, ready;
     _Atomic uint64_t done[CLIENTS + 4];
+    _Atomic uint64_t finished; /* tasks, in this row */
     _Atomic uint32_t samples;
     uint32_t us[SAMPLES];
 };
@@ -230,15 +231,22 @@ static void put_client(int number, int in_flight)
     choir_close(&c);
 }
 
+/* Keeps the queue filled, but not growing: one side or the other is to be
+ * measured, not a queue. */
 static void submit_client(int number, int in_flight)
 {
     struct choir *c = client("bench-submit");
+    uint64_t sent = 0;
     int out = 0;
     char payload[VALUE] = {0};
 
     (void)number;
     atomic_fetch_add(&board->ready, 1);
     while (atomic_load(&board->phase) != STOP) {
+        if (sent > atomic_load(&board->finished) + 8 * (uint64_t)in_flight) {
+            poll(NULL, 0, 1);
+            continue;
+        }
         while (out < in_flight) {
             struct choir_request *r = choir_request_new(c, "submit");
             uint64_t id;
@@ -247,6 +255,7 @@ static void submit_client(int number, int in_flight)
             choir_request_slot(r, payload, sizeof payload, NULL);
             if (choir_send(c, &r, -1, &id))
                 die("submit");
+            sent++;
             out++;
         }
         one_done(c);
@@ -291,6 +300,7 @@ static void work_client(int number, int credit)
             if (choir_event_code(e))
                 die("complete refused");
             choir_credit(c, work, 1);
+            atomic_fetch_add(&board->finished, 1);
             if (atomic_load(&board->phase) == MEASURE)
                 atomic_fetch_add(&board->done[number], 1);
         }
@@ -367,6 +377,7 @@ static void board_clear(void)
     atomic_store(&board->phase, WARM_UP);
     atomic_store(&board->ready, 0);
     atomic_store(&board->samples, 0);
+    atomic_store(&board->finished, 0);
     for (int i = 0; i < CLIENTS + 4; i++)
         atomic_store(&board->done[i], 0);
 }

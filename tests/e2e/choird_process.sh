@@ -97,7 +97,7 @@ ok "two signals end it too" ends "$pid" 0
 ok "a data directory under a file is refused by name" \
     refuses 1 'file/data' choird --data file/data --listen "$listen"
 ok "another transport is refused" \
-    refuses 1 'only tcp' choird --data d2 --listen ipc://x
+    refuses 2 'must be tcp://ADDRESS:PORT' choird --data d2 --listen ipc://x
 ok "no such host is refused" \
     refuses 1 'cannot listen on tcp://256.1.1.1:1' choird --data d2 --listen tcp://256.1.1.1:1
 ok "a missing configuration is refused by name" \
