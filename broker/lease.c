@@ -42,6 +42,7 @@ struct lease {
     uint32_t agent;
     struct presence *p; /* whose session has it; NULL: that session ended */
     bool undelivered;
+    bool listed; /* while a work ask is looked at */
     struct timer end;
     struct lease *prev, *next;     /* to be delivered */
     struct lease *p_prev, *p_next; /* of its presence */
@@ -260,17 +261,19 @@ static struct offer *offer_of(struct leases *l, struct presence *p,
     return o;
 }
 
-static bool listed(const struct msg *work, const struct lease *lease)
+/* Mark the leases that a worker says it has. */
+static void mark_listed(struct leases *l, const struct presence *p,
+                        const struct msg *work)
 {
     struct list items = msg_list(work, FIELD_ITEMS);
     struct msg item;
 
     while (list_next(&items, &item)) {
-        if (msg_u(&item, FIELD_TASK) == lease->task &&
-            msg_u(&item, FIELD_TOKEN) == lease->token)
-            return true;
+        struct lease *lease = lease_find(l, msg_u(&item, FIELD_TASK));
+
+        if (lease && lease->p == p && lease->token == msg_u(&item, FIELD_TOKEN))
+            lease->listed = true;
     }
-    return false;
 }
 
 /* Leases of the session in that queue that it does not know of go out again,
@@ -280,11 +283,14 @@ static void deliver_unlisted(struct leases *l, struct offer *o,
 {
     struct lease *lease;
 
+    mark_listed(l, o->p, work);
     DL_FOREACH2(o->p->leases, lease, p_next)
     {
         const struct task *t;
+        bool listed = lease->listed;
 
-        if (listed(work, lease))
+        lease->listed = false;
+        if (listed)
             continue;
         t = task_by_id(state_of(l)->tasks, lease->task);
         if (!t || line_find(l, bytes_text(t->queue->space),
