@@ -6,7 +6,9 @@
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { KEYS = 1000000, TASKS = 100000, SESSIONS = 100000 };
 
@@ -134,6 +136,20 @@ static void measure_snapshot(struct state *s)
     state_destroy(&again);
 }
 
+/* How long the broker stands still when a child begins to write a snapshot. */
+static void measure_fork(void)
+{
+    double start = now_ns(), paused;
+    pid_t child = fork();
+
+    if (child == 0)
+        _exit(0);
+    paused = now_ns() - start;
+    must(child < 0 ? -1 : 0);
+    waitpid(child, NULL, 0);
+    printf("fork     %6.2f ms pause\n", paused / 1e6);
+}
+
 int main(void)
 {
     uint8_t key[32] = {1};
@@ -146,6 +162,7 @@ int main(void)
     measure_keys(s);
     measure_tasks(s);
     measure_sessions(s);
+    measure_fork();
     measure_snapshot(s);
     state_destroy(&s);
     return 0;
