@@ -404,6 +404,64 @@ TEST(deciding_again_gives_every_recorded_outcome)
     end();
 }
 
+/* A group whose one entry says OK to what decide refuses; verify_record looks
+ * at no signature. */
+static void append_wrong_outcome(const struct bundle_facts *facts,
+                                 uint64_t size, uint64_t time)
+{
+    struct ledger_options o = {.dir = rig.dir, .env = rig.env};
+    struct hash root = {{0}};
+    struct buf header = {0}, head = {0};
+    uint8_t signature[KEY_SIGNATURE_BYTES] = {0};
+    struct ledger_head found;
+    struct group group = {0};
+    struct bytes none = {0};
+    struct ledger *l;
+    struct msg m;
+
+    msg_init(&m, MSG_DELETE);
+    msg_set_text(&m, FIELD_SPACE, "team");
+    msg_set_text(&m, FIELD_KEY, "never was");
+    msg_encode(&m, &head);
+    bundle_header_put(&header, facts, &root, 1);
+    group_begin(&group, 1, size, time);
+    group_add_bundle(&group, buf_bytes(&header), signature);
+    group_add(&group, buf_bytes(&head), none, CHOIR_OK, none, none);
+    CHECK_OK(ledger_open(&l, &o, &found));
+    CHECK_OK(ledger_room(l, 4096));
+    CHECK_OK(ledger_append(l, &group));
+    CHECK_OK(ledger_sync(l));
+    ledger_close(&l);
+    group_free(&group);
+    buf_free(&header);
+    buf_free(&head);
+}
+
+TEST(an_outcome_that_would_be_decided_otherwise_is_named)
+{
+    struct verify_result result;
+    struct bundle_facts facts;
+    uint64_t size, time;
+
+    begin();
+    facts = (struct bundle_facts){
+        .kind = BUNDLE_RECORD,
+        .ledger = rig_state(&rig)->ledger,
+        .agent = ada.id,
+        .session = ada.session,
+        .first_seq = ada.next_seq,
+        .prev_hash = ada.prev_hash,
+        .epoch = 1,
+    };
+    size = core_size(rig.core);
+    time = rig_state(&rig)->time;
+    core_destroy(&rig.core);
+    append_wrong_outcome(&facts, size, time);
+    CHECK_EQ(verify_record(rig.dir, rig.env, &result), -EUCLEAN);
+    CHECK(strstr(result.trouble, "decided otherwise") != NULL);
+    end();
+}
+
 TEST(a_clock_set_back_never_sets_the_ledger_back)
 {
     uint64_t before;
