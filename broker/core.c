@@ -66,12 +66,6 @@ void core_answer_facts(const struct core *c, struct answer_facts *facts)
     facts->root = c->durable_root;
 }
 
-void core_note_durable(struct core *c)
-{
-    c->durable_size = ledger_durable(c->ledger);
-    c->durable_root = frontier_root(&c->state->tree);
-}
-
 /* The wall clock, but never back. When someone has set it back, time goes on
  * at half its speed until the clock has caught up: were it to stand, whatever
  * waits for a time would wait as long as the clock was wrong. */
@@ -328,7 +322,70 @@ static bool due(const struct core *c, uint64_t since)
     return c->state->size - since >= c->config->checkpoint_entries;
 }
 
-int core_commit(struct core *c)
+/* The groups that are appended and not yet durable, each with the tree's root
+ * behind it: what answers state once it is. */
+static int boundary_keep(struct core *c)
+{
+    if (c->boundary_count == c->boundary_cap) {
+        size_t cap = c->boundary_cap ? 2 * c->boundary_cap : 16;
+        struct boundary *p = realloc(c->boundaries, cap * sizeof *p);
+
+        if (!p)
+            return -ENOMEM;
+        c->boundaries = p;
+        c->boundary_cap = cap;
+    }
+    c->boundaries[c->boundary_count++] = (struct boundary){
+        .size = c->state->size,
+        .bytes = group_bytes(&c->group.h),
+        .root = frontier_root(&c->state->tree),
+    };
+    c->unsynced_bytes += group_bytes(&c->group.h);
+    return 0;
+}
+
+void core_note_durable(struct core *c)
+{
+    uint64_t durable = ledger_durable(c->ledger);
+    size_t n = 0;
+
+    for (; n < c->boundary_count && c->boundaries[n].size <= durable; n++) {
+        c->durable_size = c->boundaries[n].size;
+        c->durable_root = c->boundaries[n].root;
+        c->unsynced_bytes -= c->boundaries[n].bytes;
+    }
+    c->boundary_count -= n;
+    memmove(c->boundaries, c->boundaries + n,
+            c->boundary_count * sizeof *c->boundaries);
+}
+
+static int group_write(struct core *c)
+{
+    int r = ledger_append(c->ledger, &c->group);
+
+    if (!r)
+        r = boundary_keep(c);
+    if (r)
+        return r;
+    c->counters.entries += c->group.h.count;
+    c->counters.groups++;
+    group_begin(&c->group, c->state->epoch, c->state->size, c->time);
+    return 0;
+}
+
+static int sync_all(struct core *c)
+{
+    int r = ledger_sync(c->ledger);
+
+    if (r)
+        return r;
+    if (c->boundary_count)
+        c->counters.syncs++;
+    core_note_durable(c);
+    return 0;
+}
+
+int core_append(struct core *c)
 {
     bool something = c->said.count || c->group.h.count;
     int r = 0;
@@ -343,19 +400,47 @@ int core_commit(struct core *c)
         return r < 0 ? r : -EUCLEAN;
     if (c->group.h.count == 0)
         return 0;
-    r = ledger_append(c->ledger, &c->group);
-    if (!r)
-        r = ledger_sync(c->ledger);
-    if (r)
+    r = group_write(c);
+    if (r || !due(c, c->snapshot_size) || c->snapshot_child)
         return r;
-    c->counters.entries += c->group.h.count;
-    c->counters.groups++;
+    r = sync_all(c); /* a snapshot covers durable entries only */
+    return r ? r : core_snapshot(c, false);
+}
+
+int core_commit(struct core *c)
+{
+    int r = core_append(c);
+
+    return r ? r : sync_all(c);
+}
+
+int core_sync_begin(struct core *c)
+{
+    if (c->boundary_count == 0 || ledger_syncing(c->ledger))
+        return 0;
     c->counters.syncs++;
-    core_note_durable(c);
-    group_begin(&c->group, c->state->epoch, c->state->size, c->time);
-    if (due(c, c->snapshot_size))
-        return core_snapshot(c, false);
-    return 0;
+    return ledger_sync_begin(c->ledger);
+}
+
+int core_sync_end(struct core *c)
+{
+    int r = ledger_syncing(c->ledger) ? ledger_sync_end(c->ledger) : 0;
+
+    if (r == -EAGAIN)
+        return 0;
+    if (!r)
+        core_note_durable(c);
+    return r;
+}
+
+bool core_syncing(const struct core *c)
+{
+    return ledger_syncing(c->ledger);
+}
+
+uint64_t core_unsynced_bytes(const struct core *c)
+{
+    return c->unsynced_bytes;
 }
 
 /* --- Rules --------------------------------------------------------------- */
@@ -506,6 +591,7 @@ void core_destroy(struct core **self_p)
     buf_free(&c->head);
     buf_free(&c->effect);
     buf_free(&c->header);
+    free(c->boundaries);
     free(c->asks);
     free(c->allowances);
     secret_wipe(&c->key, sizeof c->key);

@@ -1,10 +1,11 @@
 /* The heart of the daemon: ledger and state, moved together.
  *
- *   open -> begin -> accept ... -> broker operations -> commit -> begin -> ...
+ *   open -> begin -> accept ... -> broker operations -> append -> begin -> ...
  *
  * A cycle is what arrived together: every accepted bundle of it becomes part
- * of one group, and one sync makes all of it durable. Nothing that rests on
- * it may leave before core_durable() has reached it.
+ * of one group, and one sync makes all groups durable that were appended while
+ * the last one was under way. Nothing that rests on an entry may leave before
+ * core_durable() is beyond it.
  * Thread: state thread only. */
 #ifndef CHOIR_BROKER_CORE_H
 #define CHOIR_BROKER_CORE_H
@@ -60,12 +61,30 @@ struct accepted {
 typedef void (*core_told)(void *arg, const struct bundle *b, uint32_t position,
                           int outcome, uint64_t index, struct bytes effect);
 
+/* What was found out about a bundle ahead of its turn, on whatever core was
+ * free: its signature under the key that seemed to be the right one, and its
+ * contents. It counts only if that is still the key when its turn comes. */
+struct proof {
+    bool is_made;
+    uint8_t key[KEY_PUBLIC_BYTES];
+    int signature; /* of bundle_verify */
+    int contents;  /* of bundle_check, if the signature is good */
+};
+
 /* Who sent it, as the wire proved it. */
 struct sender {
     uint32_t agent;  /* by its CURVE key; AGENT_NONE: an invitation */
     uint64_t invite; /* then this one */
     const struct hash *challenge; /* of its connection */
+    const struct proof *proof;    /* of its bundle, made ahead; or NULL */
 };
+
+/* Is a proof worth making? Then its key is set. */
+bool core_prepare(const struct core *c, const struct bundle *b,
+                  const struct sender *sender, struct proof *proof);
+/* Make it. classes: of the bundle's kind. Touches nothing but the two.
+ * Thread: any. */
+void proof_make(struct proof *proof, struct bundle *b, unsigned classes);
 
 /* A bundle that was opened, not yet verified: session, key, signature,
  * operations, order, room; then each operation is decided and evolved.
@@ -81,9 +100,21 @@ int core_check_ask(struct core *c, struct bundle *b,
  * is evolved at once. *index: its entry. 0, CHOIR_READ_ONLY, negative. */
 int core_say(struct core *c, const struct msg *op, uint64_t *index);
 
-/* Write and sync what the cycle accepted (nothing, if nothing was). Appends
- * checkpoint entries and starts snapshots when they are due. */
+/* Write what the cycle accepted (nothing, if nothing was): appended, not yet
+ * durable. Appends checkpoint entries; when a snapshot is due it syncs, too,
+ * and starts one. */
+int core_append(struct core *c);
+/* The same, and wait until all is durable. */
 int core_commit(struct core *c);
+
+/* Syncing while the next cycles go on, if ledger_sync_beside was called; else
+ * begin does it all. Begin: nothing happens if all is durable or one is under
+ * way. End: nothing happens unless one has ended; then core_durable moves. */
+int core_sync_begin(struct core *c);
+int core_sync_end(struct core *c);
+bool core_syncing(const struct core *c);
+/* Appended and not yet durable. */
+uint64_t core_unsynced_bytes(const struct core *c);
 
 /* Entries that are durable; entries in all. */
 uint64_t core_durable(const struct core *c);

@@ -14,6 +14,12 @@ enum {
     TOLD_AGAIN_MAX = 4096,
 };
 
+static uint64_t frame_bytes(const struct bundle *b)
+{
+    return b->header.n + KEY_SIGNATURE_BYTES + b->rest.n +
+           (uint64_t)b->count * OP_OVERHEAD;
+}
+
 static int turn(struct core *c, struct accepted *out, int code)
 {
     out->turnaway = code;
@@ -75,6 +81,65 @@ static int signer_of(const struct core *c, const struct bundle *b,
         !hash_equal(&a->id, &b->agent))
         return CHOIR_UNKNOWN_AGENT;
     *key = a->public_key;
+    return 0;
+}
+
+/* --- Proof --------------------------------------------------------------- */
+
+/* The limit it exceeds, or NULL. */
+static const char *too_large(const struct core *c, const struct bundle *b,
+                             uint64_t *limit, uint64_t *size)
+{
+    *limit = c->config->bundle_bytes_max;
+    *size = b->rest.n;
+    if (frame_bytes(b) > *limit + (uint64_t)b->count * OP_OVERHEAD)
+        return "bundle_bytes_max";
+    *limit = c->config->bundle_ops_max;
+    *size = b->count;
+    return b->count > *limit ? "bundle_ops_max" : NULL;
+}
+
+bool core_prepare(const struct core *c, const struct bundle *b,
+                  const struct sender *sender, struct proof *proof)
+{
+    struct session *session;
+    const uint8_t *key;
+    uint64_t limit, size;
+
+    proof->is_made = false;
+    if (too_large(c, b, &limit, &size) ||
+        signer_of(c, b, sender, &session, &key))
+        return false;
+    memcpy(proof->key, key, KEY_PUBLIC_BYTES);
+    return true;
+}
+
+void proof_make(struct proof *proof, struct bundle *b, unsigned classes)
+{
+    proof->signature = bundle_verify(b, proof->key);
+    if (!proof->signature)
+        proof->contents = bundle_check(b, classes);
+    proof->is_made = true;
+}
+
+/* Signature and contents, from the proof that was made ahead if the key is
+ * still the same. 0, with the contents' code, or CHOIR_BAD_SIGNATURE. */
+static int prove(struct core *c, struct bundle *b, const uint8_t *key,
+                 const struct proof *made, unsigned classes, int *contents)
+{
+    struct proof proof;
+
+    if (!made || !made->is_made ||
+        memcmp(made->key, key, KEY_PUBLIC_BYTES) != 0) {
+        memcpy(proof.key, key, KEY_PUBLIC_BYTES);
+        proof_make(&proof, b, classes);
+        made = &proof;
+    }
+    if (made->signature) {
+        c->counters.bad_signatures++;
+        return CHOIR_BAD_SIGNATURE;
+    }
+    *contents = made->contents;
     return 0;
 }
 
@@ -175,12 +240,6 @@ static int allowed(struct core *c, uint32_t agent, uint64_t bytes)
         return CHOIR_RATE;
     a->bytes -= (double)bytes;
     return 0;
-}
-
-static uint64_t frame_bytes(const struct bundle *b)
-{
-    return b->header.n + KEY_SIGNATURE_BYTES + b->rest.n +
-           (uint64_t)b->count * OP_OVERHEAD;
 }
 
 static int room_for(struct core *c, const struct bundle *b, uint32_t agent,
@@ -372,24 +431,21 @@ int core_accept(struct core *c, struct bundle *b, const struct sender *sender,
 {
     struct session *session;
     const uint8_t *key;
+    const char *field;
+    uint64_t limit, size;
     bool done;
-    int r;
+    int r, contents;
 
     *out = (struct accepted){0};
-    if (frame_bytes(b) >
-        c->config->bundle_bytes_max + (uint64_t)b->count * OP_OVERHEAD)
-        return turn_limit(c, out, CHOIR_TOO_LARGE, "bundle_bytes_max",
-                          c->config->bundle_bytes_max, b->rest.n);
-    if (b->count > c->config->bundle_ops_max)
-        return turn_limit(c, out, CHOIR_TOO_LARGE, "bundle_ops_max",
-                          c->config->bundle_ops_max, b->count);
+    field = too_large(c, b, &limit, &size);
+    if (field)
+        return turn_limit(c, out, CHOIR_TOO_LARGE, field, limit, size);
     r = signer_of(c, b, sender, &session, &key);
     if (r)
         return turn(c, out, r);
-    if (bundle_verify(b, key)) {
-        c->counters.bad_signatures++;
-        return turn(c, out, CHOIR_BAD_SIGNATURE);
-    }
+    r = prove(c, b, key, sender->proof, CLASS_OPERATION, &contents);
+    if (r)
+        return turn(c, out, r);
     if (b->epoch != c->state->epoch)
         return turn(c, out, CHOIR_EPOCH_CHANGED);
     if (session && b->first_seq < session->next_seq)
@@ -399,7 +455,7 @@ int core_accept(struct core *c, struct bundle *b, const struct sender *sender,
         if (r || done)
             return r;
     }
-    r = bundle_check(b, CLASS_OPERATION);
+    r = contents;
     if (r < 0)
         return r;
     if (!r && !session)
@@ -447,19 +503,16 @@ int core_check_ask(struct core *c, struct bundle *b,
                    const struct sender *sender, struct session **session)
 {
     const uint8_t *key;
-    int r;
+    int r, contents;
 
     if (b->session == 0)
         return CHOIR_MALFORMED;
     r = signer_of(c, b, sender, session, &key);
+    if (!r)
+        r = prove(c, b, key, sender->proof, CLASS_ASK, &contents);
     if (r)
         return r;
-    if (bundle_verify(b, key)) {
-        c->counters.bad_signatures++;
-        return CHOIR_BAD_SIGNATURE;
-    }
     if (b->epoch != c->state->epoch)
         return CHOIR_EPOCH_CHANGED;
-    r = bundle_check(b, CLASS_ASK);
-    return r ? r : ask_is_new(c, *session, b);
+    return contents ? contents : ask_is_new(c, *session, b);
 }

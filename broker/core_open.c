@@ -455,7 +455,8 @@ static int open_all(struct core *c, char trouble[512])
                  (unsigned long long)head.size);
         return -EUCLEAN;
     }
-    core_note_durable(c);
+    c->durable_size = ledger_durable(c->ledger);
+    c->durable_root = frontier_root(&c->state->tree);
     r = say_what_happened(c, &head);
     if (r > 0) /* too full even for that: it is said at the next start */
         r = 0;

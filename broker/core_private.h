@@ -46,6 +46,12 @@ struct core {
 
     struct hash durable_root;
     uint64_t durable_size;
+    struct boundary { /* behind an appended group */
+        uint64_t size, bytes;
+        struct hash root;
+    } * boundaries; /* not yet durable, oldest first */
+    size_t boundary_count, boundary_cap;
+    uint64_t unsynced_bytes;
 
     uint64_t *asks; /* last ask of the session in that slot: id, number */
     size_t ask_slots;
@@ -64,7 +70,7 @@ int core_flush(struct core *c);
 int core_checkpoint(struct core *c);
 /* Bytes the group will have if `more` bytes of heads and payloads join it. */
 uint64_t core_group_bytes(const struct core *c, uint64_t more);
-/* Remember what is durable, for answers. */
+/* Remember what has become durable, for answers. */
 void core_note_durable(struct core *c);
 /* Write the state beside the record; in a child unless `here`. */
 int core_snapshot(struct core *c, bool here);

@@ -13,10 +13,12 @@
 enum {
     CYCLE_FRAMES = 2048,
     CYCLE_BYTES = 8 << 20,
-    BLOCKED_RETRY_US = 20000 /* look again whether a full peer has read */
+    BLOCKED_RETRY_US = 20000, /* look again whether a full peer has read */
+    ALONE_FRAMES = 1,         /* of a cycle that may as well wait for its sync:
+                                 handing it over costs two wake-ups */
+    UNSYNCED_MAX = 64 << 20,  /* then no more is taken before a sync ends */
 };
 
-static const uint8_t hello_magic[4] = {'C', 'H', 'H', '1'};
 static const uint64_t second_us = 1000000;
 
 /* --- Coming and going ---------------------------------------------------- */
@@ -97,89 +99,20 @@ void cycle_notice(struct cycle *c, const char *text, const struct hash *agent,
                    outcome);
 }
 
-/* --- Frames -------------------------------------------------------------- */
-
-static void limit_put(struct buf *items, uint64_t *n, const char *name,
-                      uint64_t limit)
-{
-    struct msg item;
-
-    msg_init(&item, MSG_ITEM);
-    msg_set_text(&item, FIELD_NAME, name);
-    msg_set_u(&item, FIELD_LIMIT, limit);
-    msg_encode(&item, items);
-    ++*n;
-}
-
-static int say_welcome(struct cycle *c, struct connection *to)
-{
-    struct hash nobody = {{0}};
-    struct buf items = {0};
-    struct msg m, head;
-    uint64_t n = 0;
-
-    limit_put(&items, &n, "value_bytes_max",
-              cycle_state(c)->rules.value_bytes_max);
-    limit_put(&items, &n, "bundle_bytes_max", c->config->bundle_bytes_max);
-    limit_put(&items, &n, "bundle_ops_max", c->config->bundle_ops_max);
-    limit_put(&items, &n, "lease_ms_default",
-              cycle_state(c)->rules.lease_ms_default);
-    limit_put(&items, &n, "session_idle_s", c->config->session_idle_s);
-    limit_put(&items, &n, "epoch_began", cycle_state(c)->epoch_began);
-    msg_init(&head, MSG_ITEM);
-    msg_set_text(&head, FIELD_NAME, "head");
-    msg_set_u(&head, FIELD_REVISION, core_size(c->core) - 1);
-    msg_encode(&head, &items);
-    msg_init(&m, MSG_WELCOME);
-    msg_set_hash(&m, FIELD_CHALLENGE, &to->challenge);
-    msg_set_u(&m, FIELD_FORMAT, 1);
-    msg_set_list(&m, FIELD_ITEMS, n + 1, buf_bytes(&items));
-    if (!items.failed)
-        router_say(c->router, to, 0, &nobody, &m);
-    buf_free(&items);
-    return 0;
-}
-
-static int take_hello(struct cycle *c, struct connection *from,
-                      struct bytes body)
-{
-    unsigned field;
-    struct msg m;
-    int r = part_decode(MSG_HELLO, body, &m, &field);
-
-    if (r)
-        return r;
-    if (msg_u(&m, FIELD_FORMAT) != 1)
-        log_warn_limited("hello", "format=%llu error=%s",
-                         (unsigned long long)msg_u(&m, FIELD_FORMAT),
-                         "answered with format 1");
-    return say_welcome(c, from);
-}
-
-int cycle_take(struct cycle *c, struct connection *from, struct bytes frame)
-{
-    int r;
-
-    c->frames++;
-    c->bytes += frame.n;
-    if (frame.n >= sizeof hello_magic &&
-        memcmp(frame.p, hello_magic, sizeof hello_magic) == 0)
-        return take_hello(c, from,
-                          bytes_of(frame.p + sizeof hello_magic,
-                                   frame.n - sizeof hello_magic));
-    r = bundle_open(&c->bundle, frame);
-    if (r)
-        return r;
-    return c->bundle.kind == BUNDLE_ASK ? take_ask(c, from, frame)
-                                        : take_record(c, from);
-}
+/* --- The turn ------------------------------------------------------------ */
 
 bool cycle_full(const struct cycle *c)
 {
-    return c->frames >= CYCLE_FRAMES || c->bytes >= CYCLE_BYTES;
+    return c->frames >= CYCLE_FRAMES || c->bytes >= CYCLE_BYTES ||
+           cycle_blocked(c);
 }
 
-/* --- The turn ------------------------------------------------------------ */
+bool cycle_blocked(const struct cycle *c)
+{
+    return core_syncing(c->core) &&
+           (core_unsynced_bytes(c->core) >= UNSYNCED_MAX ||
+            outbox_bytes(c->outbox) >= UNSYNCED_MAX);
+}
 
 void cycle_begin(struct cycle *c)
 {
@@ -218,16 +151,38 @@ static int end_idle(struct cycle *c)
     return 0;
 }
 
-int cycle_end(struct cycle *c)
+/* Append what was accepted and see to it that it becomes durable: here, when
+ * little happens and nobody is kept waiting; else beside, while the next
+ * cycles go on. */
+static int record(struct cycle *c)
+{
+    int r = core_append(c->core);
+
+    core_tend(c->core);
+    if (r || core_syncing(c->core))
+        return r;
+    return c->beside && c->frames > ALONE_FRAMES ? core_sync_begin(c->core)
+                                                 : core_commit(c->core);
+}
+
+static int release(struct cycle *c)
 {
     struct answer_facts facts;
+    int r;
+
+    core_answer_facts(c->core, &facts);
+    r = router_release(c->router, &facts, core_key(c->core));
+    return r < 0 ? r : 0;
+}
+
+int cycle_end(struct cycle *c)
+{
     int r = end_idle(c);
 
     if (!r)
         r = leases_match(c->leases, c->draining);
     if (!r)
-        r = core_commit(c->core);
-    core_tend(c->core);
+        r = record(c);
     if (!r)
         r = answer_repeats(c);
     if (!r)
@@ -242,9 +197,22 @@ int cycle_end(struct cycle *c)
         return r;
     asks_tend(c->asks);
     outbox_rests_on(c->outbox, core_size(c->core));
-    core_answer_facts(c->core, &facts);
-    r = router_release(c->router, &facts, core_key(c->core));
-    return r < 0 ? r : 0;
+    return release(c);
+}
+
+int cycle_settle(struct cycle *c)
+{
+    int r = core_sync_end(c->core);
+
+    if (r || core_syncing(c->core))
+        return r;
+    r = core_sync_begin(c->core); /* what came meanwhile */
+    return r ? r : release(c);
+}
+
+bool cycle_waits(const struct cycle *c)
+{
+    return outbox_waits(c->outbox);
 }
 
 uint64_t cycle_next(const struct cycle *c)
@@ -330,6 +298,8 @@ struct cycle *cycle_new(const struct cycle_options *o)
     c->core = o->core;
     c->env = o->env;
     c->config = o->config;
+    c->beside = o->beside;
+    c->crew = o->crew;
     c->telling.c = c;
     if (parts_make(c, o))
         cycle_destroy(&c);
@@ -356,7 +326,7 @@ void cycle_destroy(struct cycle **self_p)
     cursors_destroy(&c->cursors);
     router_destroy(&c->router);
     outbox_destroy(&c->outbox);
-    bundle_free(&c->bundle);
+    opened_free(c);
     buf_free(&c->telling.effects);
     free(c);
     *self_p = NULL;

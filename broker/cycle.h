@@ -3,7 +3,8 @@
  *
  *   cycle_begin -> cycle_take ... -> cycle_end
  *
- * What arrived together is one group, one sync and one signature.
+ * What arrived together is one group. What was appended while a sync was under
+ * way shares the next one, and one signature.
  * Thread: state thread only. */
 #ifndef CHOIR_BROKER_CYCLE_H
 #define CHOIR_BROKER_CYCLE_H
@@ -11,6 +12,7 @@
 #include "ask.h"
 
 struct cycle;
+struct crew;
 
 /* Borrowed for the life of the cycle. transport and more: copied. */
 struct cycle_options {
@@ -18,6 +20,9 @@ struct cycle_options {
     struct env *env;
     const struct config *config;
     struct transport transport;
+    struct crew *crew; /* who helps to verify; NULL: nobody */
+    bool beside; /* syncs may go on beside, see ledger_sync_beside; whoever
+                    asked for them calls cycle_settle when one has ended */
     status_source more; /* counters of whoever owns the socket; may be NULL */
     void *more_arg;
 };
@@ -33,13 +38,29 @@ struct connection *cycle_connect(struct cycle *c, uint32_t agent,
 void cycle_disconnect(struct cycle *c, struct connection *connection);
 
 void cycle_begin(struct cycle *c);
-/* One frame. 0; a positive code when it was not authentic or no frame at all,
- * and was dropped; negative errno: the daemon must exit. */
+/* Frames, in the order of their arrival. What can be proven about each without
+ * the others is proven on all cores first. 0, or negative errno: the daemon
+ * must exit. */
+struct arrival {
+    struct connection *from;
+    struct bytes frame; /* borrowed for the call */
+    int code; /* set: 0, or why it was dropped: not authentic, or no frame */
+};
+int cycle_take_all(struct cycle *c, struct arrival *list, size_t n);
+/* One frame. 0; the code when it was dropped; negative errno. */
 int cycle_take(struct cycle *c, struct connection *from, struct bytes frame);
 /* Enough for one group? */
 bool cycle_full(const struct cycle *c);
+/* Must a sync end before more is taken? */
+bool cycle_blocked(const struct cycle *c);
 /* Decide, record, tell. 0, or negative errno: the daemon must exit. */
 int cycle_end(struct cycle *c);
+
+/* If a sync that went on beside has ended: let out what waited for it, and
+ * begin the next one. As cycle_end. */
+int cycle_settle(struct cycle *c);
+/* Is there anything that waits to be let out? */
+bool cycle_waits(const struct cycle *c);
 
 /* Steady time at which the next cycle has something to do without any frame;
  * 0: at once; UINT64_MAX: nothing known. */

@@ -37,10 +37,33 @@ static void job_done(struct cycle *c, struct job *j)
     c->spare = j;
 }
 
-/* The frame is the socket's and goes; the job needs its own. */
-static struct job *job_new(struct cycle *c, struct bytes frame)
+static struct bytes moved(struct bytes b, const uint8_t *from,
+                          const uint8_t *to)
+{
+    return bytes_of(b.p ? to + (b.p - from) : NULL, b.n);
+}
+
+/* The bundle borrows from another copy of the same frame now. */
+static void bundle_move(struct bundle *b, const uint8_t *from,
+                        const uint8_t *to)
+{
+    b->header = moved(b->header, from, to);
+    b->signature = to + (b->signature - from);
+    b->rest = moved(b->rest, from, to);
+    for (uint32_t i = 0; i < b->count; i++) {
+        b->ops[i].head = moved(b->ops[i].head, from, to);
+        b->ops[i].rows = moved(b->ops[i].rows, from, to);
+        b->ops[i].payload = moved(b->ops[i].payload, from, to);
+    }
+}
+
+/* The frame is the socket's and goes; the job needs its own. It takes over the
+ * checked bundle, and leaves its own memory for the next one. */
+static struct job *job_new(struct cycle *c, struct bundle *b,
+                           struct bytes frame)
 {
     struct job *j = c->spare ? c->spare : calloc(1, sizeof *j);
+    struct bundle memory;
 
     c->spare = NULL;
     if (!j)
@@ -48,10 +71,14 @@ static struct job *job_new(struct cycle *c, struct bytes frame)
     j->at = 0;
     buf_clear(&j->frame);
     buf_put(&j->frame, frame.p, frame.n);
-    if (j->frame.failed || bundle_open(&j->bundle, buf_bytes(&j->frame))) {
+    if (j->frame.failed) {
         job_free(j);
         return NULL;
     }
+    memory = j->bundle;
+    j->bundle = *b;
+    *b = memory;
+    bundle_move(&j->bundle, frame.p, j->frame.p);
     return j;
 }
 
@@ -141,38 +168,47 @@ static int tell_of_taps(struct cycle *c, const struct bundle *b,
     return r;
 }
 
-int take_ask(struct cycle *c, struct connection *from, struct bytes frame)
+/* May it be asked? The session, or a code as cycle_take gives it. */
+static int ask_check(struct cycle *c, struct connection *from, struct opened *o,
+                     struct session **session)
 {
-    struct sender sender = cycle_sender(from);
+    struct sender sender = cycle_sender(from, &o->proof);
+    struct accepted why = {0};
+    int r = core_check_ask(c->core, &o->bundle, &sender, session);
+
+    if (!r)
+        r = tell_of_taps(c, &o->bundle, *session);
+    if (r <= 0)
+        return r;
+    why.turnaway = r;
+    *session = NULL;
+    return r == CHOIR_ANSWERED ? 0 /* a replay: nobody waits for it */
+                               : turn_away(c, &o->bundle, from, &why);
+}
+
+int take_ask(struct cycle *c, struct connection *from, struct opened *o,
+             struct bytes frame)
+{
+    struct session *session = NULL;
     struct accepted why;
-    struct session *session;
     struct presence *p;
     struct job *j;
     int r;
 
     if (!asks_fit(from, frame, &why))
-        return turn_away(c, &c->bundle, from, &why);
-    j = job_new(c, frame);
-    if (!j)
+        return turn_away(c, &o->bundle, from, &why);
+    r = ask_check(c, from, o, &session);
+    if (r || !session)
+        return r;
+    p = session_bind(c, session->id, &o->bundle.agent, from);
+    j = job_new(c, &o->bundle, frame);
+    if (!p || !j)
         return -ENOMEM;
-    r = core_check_ask(c->core, &j->bundle, &sender, &session);
-    if (!r)
-        r = tell_of_taps(c, &j->bundle, session);
-    if (r) {
-        job_free(j);
-        why = (struct accepted){.turnaway = r};
-        return r < 0                 ? r
-               : r == CHOIR_ANSWERED ? 0 /* a replay: nobody waits for it */
-                                     : turn_away(c, &c->bundle, from, &why);
-    }
-    p = session_bind(c, session->id, &j->bundle.agent, from);
     j->connection = from->id;
     j->session = session->id;
     DL_APPEND(c->jobs, j);
     from->asks++;
     from->ask_bytes += j->frame.n;
-    if (!p)
-        return -ENOMEM;
     r = job_is_volatile(j) ? job_go(c, j, p) : 0;
     if (!r && j->at == j->bundle.count)
         job_done(c, j);

@@ -36,6 +36,13 @@ struct repeat {
     struct repeat *prev, *next;
 };
 
+/* A frame that has arrived, opened; kept from turn to turn for its memory. */
+struct opened {
+    struct bundle bundle;
+    struct proof proof;
+    bool is_wanted; /* the proof */
+};
+
 struct cycle {
     struct core *core;
     struct env *env;
@@ -49,10 +56,12 @@ struct cycle {
     struct asks *asks;
     struct job *jobs, *spare;
     struct repeat *repeats;
-    struct bundle bundle;
+    struct crew *crew;
+    struct opened *opened;
+    size_t opened_cap;
     struct telling telling;
     size_t frames, bytes;
-    bool draining, jobs_ready;
+    bool draining, jobs_ready, beside;
     uint64_t end_retry; /* steady time; sessions cannot be ended before */
     int error;          /* from inside a callback */
 };
@@ -62,9 +71,10 @@ static inline const struct state *cycle_state(const struct cycle *c)
     return core_state(c->core);
 }
 
-static inline struct sender cycle_sender(const struct connection *from)
+static inline struct sender cycle_sender(const struct connection *from,
+                                         const struct proof *proof)
 {
-    return (struct sender){from->agent, from->invite, &from->challenge};
+    return (struct sender){from->agent, from->invite, &from->challenge, proof};
 }
 
 /* --- cycle.c ------------------------------------------------------------- */
@@ -77,10 +87,14 @@ struct presence *session_bind(struct cycle *c, uint64_t id,
 /* The session is no more. reason: told to the peer, unless NULL. */
 void session_over(struct cycle *c, uint64_t session, const char *reason);
 
+/* --- cycle_arrive.c ------------------------------------------------------ */
+
+void opened_free(struct cycle *c);
+
 /* --- cycle_record.c ------------------------------------------------------ */
 
-/* c->bundle, of kind RECORD. As cycle_take. */
-int take_record(struct cycle *c, struct connection *from);
+/* A bundle of kind RECORD. As cycle_take. */
+int take_record(struct cycle *c, struct connection *from, struct opened *o);
 /* Outcomes that could not be repeated before the commit. 0 or negative. */
 int answer_repeats(struct cycle *c);
 /* Tell why a bundle is not taken. As cycle_take. */
@@ -89,9 +103,10 @@ int turn_away(struct cycle *c, const struct bundle *b, struct connection *to,
 
 /* --- cycle_ask.c --------------------------------------------------------- */
 
-/* A frame with a bundle of kind ASK; c->bundle has its header. As
- * cycle_take. */
-int take_ask(struct cycle *c, struct connection *from, struct bytes frame);
+/* A bundle of kind ASK; it is kept until it is answered, and so is its frame.
+ * As cycle_take. */
+int take_ask(struct cycle *c, struct connection *from, struct opened *o,
+             struct bytes frame);
 /* After the commit, as many as there is room for. 0 or negative errno. */
 int answer_asks(struct cycle *c);
 void jobs_free(struct cycle *c);

@@ -238,10 +238,10 @@ static int repeat_later(struct cycle *c, const struct bundle *b,
     return 0;
 }
 
-int take_record(struct cycle *c, struct connection *from)
+int take_record(struct cycle *c, struct connection *from, struct opened *o)
 {
-    struct bundle *b = &c->bundle;
-    struct sender sender = cycle_sender(from);
+    struct bundle *b = &o->bundle;
+    struct sender sender = cycle_sender(from, &o->proof);
     struct accepted accepted = {.turnaway = CHOIR_BUSY};
     int r;
 

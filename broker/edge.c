@@ -9,8 +9,10 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 #include <zmq.h>
 
+#include "base/crew.h"
 #include "base/log.h"
 #include "edge_private.h"
 #include "proto/refusal.h"
@@ -26,6 +28,7 @@ enum {
     MESSAGE_OVERHEAD = 64,     /* CURVE and ZMTP around a frame */
     ASK_KERNEL_BYTES = 262144, /* unknown so far: then the kernel is asked */
     BAD_FRAMES_MAX = 64,
+    CREW_MAX = 32,
     FDS_KEPT = 64,
 };
 
@@ -93,27 +96,6 @@ static struct peer *peer_new(struct edge *e, const void *id, size_t n, int fd,
     line->peer = p;
     HASH_ADD(hh, e->peers, id, n, p);
     return p;
-}
-
-/* The peer that sent this message, known or new. */
-static struct peer *peer_of(struct edge *e, zmq_msg_t *id, zmq_msg_t *body)
-{
-    const char *user = zmq_msg_gets(body, "User-Id");
-    int fd = zmq_msg_get(body, ZMQ_SRCFD);
-    size_t n = zmq_msg_size(id);
-    uint8_t key[KEY_CURVE_BYTES];
-    struct peer *p;
-
-    if (!curve_key_parse(key, user))
-        return NULL;
-    p = peer_find(e, zmq_msg_data(id), n);
-    if (p && p->fd == fd && memcmp(p->curve_key, key, sizeof key) == 0)
-        return p;
-    monitor_serve(e); /* who came and went before this message */
-    p = peer_find(e, zmq_msg_data(id), n);
-    if (p)
-        peer_gone(e, p);
-    return peer_new(e, zmq_msg_data(id), n, fd, key);
 }
 
 /* --- Transport ----------------------------------------------------------- */
@@ -193,27 +175,85 @@ static void refuse_parts(struct edge *e, struct peer *p)
         transport_cut(e, p->connection, "it sent a message of several parts");
 }
 
+/* What has been received is taken together. */
+static int batch_take(struct edge *e)
+{
+    struct batch *b = &e->batch;
+    int r = b->n ? cycle_take_all(e->cycle, b->arrivals, b->n) : 0;
+
+    for (size_t i = 0; i < b->n; i++) {
+        if (b->arrivals[i].code > 0)
+            count_bad(e, b->arrivals[i].from->peer, b->arrivals[i].code);
+        zmq_msg_close(&b->messages[i]);
+    }
+    b->n = b->bytes = 0;
+    return r;
+}
+
+/* The peer that sent this message, known or new; NULL: nobody any more. 0, or
+ * negative errno: exit. */
+static int peer_of(struct edge *e, zmq_msg_t *id, zmq_msg_t *body,
+                   struct peer **peer)
+{
+    const char *user = zmq_msg_gets(body, "User-Id");
+    int r, fd = zmq_msg_get(body, ZMQ_SRCFD);
+    size_t n = zmq_msg_size(id);
+    uint8_t key[KEY_CURVE_BYTES];
+    struct peer *p;
+
+    *peer = NULL;
+    if (!curve_key_parse(key, user))
+        return 0;
+    p = peer_find(e, zmq_msg_data(id), n);
+    if (!p || p->fd != fd || memcmp(p->curve_key, key, sizeof key) != 0) {
+        r = batch_take(e); /* while all its senders are known */
+        if (r)
+            return r;
+        monitor_serve(e); /* who came and went before this message */
+        p = peer_find(e, zmq_msg_data(id), n);
+        if (p)
+            peer_gone(e, p);
+        p = peer_new(e, zmq_msg_data(id), n, fd, key);
+    }
+    *peer = p;
+    return 0;
+}
+
+static void batch_add(struct edge *e, struct peer *p, zmq_msg_t *body)
+{
+    struct batch *b = &e->batch;
+    zmq_msg_t *kept = &b->messages[b->n];
+
+    zmq_msg_init(kept);
+    zmq_msg_move(kept, body);
+    b->arrivals[b->n] = (struct arrival){
+        .from = p->connection,
+        .frame = {zmq_msg_data(kept), zmq_msg_size(kept)},
+    };
+    b->bytes += b->arrivals[b->n].frame.n;
+    b->n++;
+    e->counters.frames++;
+    e->counters.bytes_in += zmq_msg_size(kept);
+}
+
 static int take(struct edge *e, zmq_msg_t *id, zmq_msg_t *body)
 {
-    struct peer *p = peer_of(e, id, body);
-    struct bytes frame = {zmq_msg_data(body), zmq_msg_size(body)};
-    struct line_in *line = p ? line_at(e, p->fd) : NULL;
-    int r;
+    struct line_in *line;
+    struct peer *p;
+    int r = peer_of(e, id, body, &p);
 
+    if (r)
+        return r;
+    line = p ? line_at(e, p->fd) : NULL;
     if (line)
         line->messages++;
-    if (zmq_msg_more(body)) {
+    if (zmq_msg_more(body))
         refuse_parts(e, p);
-        return 0;
-    }
-    if (!p || p->cut)
-        return 0;
-    e->counters.frames++;
-    e->counters.bytes_in += frame.n;
-    r = cycle_take(e->cycle, p->connection, frame);
-    if (r > 0)
-        count_bad(e, p, r);
-    return r < 0 ? r : 0;
+    else if (p && !p->cut)
+        batch_add(e, p, body);
+    if (e->batch.n == BATCH_FRAMES || e->batch.bytes >= BATCH_BYTES)
+        return batch_take(e);
+    return 0;
 }
 
 /* 0; -EAGAIN: nothing is left; another negative errno: exit. */
@@ -247,7 +287,7 @@ static int receive(struct edge *e)
         if (!r)
             e->busy = true;
     }
-    return r == -EAGAIN ? 0 : r;
+    return r == 0 || r == -EAGAIN ? batch_take(e) : r;
 }
 
 /* --- The turn ------------------------------------------------------------ */
@@ -272,16 +312,21 @@ static long wait_ms(const struct edge *e, int most_ms)
 int edge_turn(struct edge *e, int also, int most_ms, bool *also_ready)
 {
     zmq_pollitem_t items[] = {
-        {.socket = e->router, .events = ZMQ_POLLIN},
         {.socket = e->monitor, .events = ZMQ_POLLIN},
         {.socket = e->zap, .events = ZMQ_POLLIN},
-        {.fd = also, .events = ZMQ_POLLIN},
+        {.fd = e->synced_fd, .events = ZMQ_POLLIN},
+        {.fd = also, .events = also >= 0 ? ZMQ_POLLIN : 0},
+        {.socket = e->router, .events = ZMQ_POLLIN},
     };
-    int r = zmq_poll(items, also >= 0 ? 4 : 3, wait_ms(e, most_ms));
+    int n = cycle_blocked(e->cycle) ? 4 : 5; /* frames can wait outside */
+    int r = zmq_poll(items, n, wait_ms(e, most_ms));
 
     if (r < 0 && errno != EINTR)
         return -errno;
-    *also_ready = r > 0 && also >= 0 && items[3].revents;
+    *also_ready = r > 0 && items[3].revents;
+    r = cycle_settle(e->cycle);
+    if (r)
+        return r;
     monitor_serve(e);
     zap_serve(e);
     floods_look(e);
@@ -297,7 +342,7 @@ void edge_drain(struct edge *e)
 
 bool edge_was_busy(const struct edge *e)
 {
-    return e->busy;
+    return e->busy || cycle_waits(e->cycle);
 }
 
 /* --- Opening ------------------------------------------------------------- */
@@ -460,6 +505,8 @@ static int cycle_make(struct edge *e)
         .env = e->env,
         .config = e->config,
         .transport = {e, transport_send, transport_backlog, transport_cut},
+        .crew = e->crew,
+        .beside = true,
         .more = status_more,
         .more_arg = e,
     };
@@ -486,6 +533,16 @@ static int sockets_make(struct edge *e, char trouble[EDGE_TROUBLE_BYTES])
     return r;
 }
 
+/* All cores: one is this thread's. */
+static unsigned helpers(void)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return cores < 1          ? 0
+           : cores > CREW_MAX ? CREW_MAX - 1
+                              : (unsigned)cores - 1;
+}
+
 int edge_open(struct edge **out, const struct edge_options *o,
               char trouble[EDGE_TROUBLE_BYTES])
 {
@@ -500,6 +557,10 @@ int edge_open(struct edge **out, const struct edge_options *o,
     e->config = o->config;
     limit_open(e);
     r = env_random(e->env, e->challenge_key, sizeof e->challenge_key);
+    if (!r)
+        r = ledger_sync_beside(core_ledger(e->core), &e->synced_fd);
+    if (!r)
+        r = crew_new(&e->crew, helpers());
     if (!r)
         r = cycle_make(e);
     if (!r)
@@ -537,6 +598,7 @@ void edge_close(struct edge **self_p, unsigned linger_ms)
     if (e->context)
         zmq_ctx_term(e->context);
     cycle_destroy(&e->cycle);
+    crew_destroy(&e->crew);
     secret_wipe(e->challenge_key, sizeof e->challenge_key);
     free(e->lines);
     free(e);

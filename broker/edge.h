@@ -36,7 +36,7 @@ int edge_turn(struct edge *e, int also, int most_ms, bool *also_ready);
 
 /* Neither take work nor give it any more. */
 void edge_drain(struct edge *e);
-/* Did the last turn handle a frame? */
+/* Did the last turn handle a frame, or does something wait to leave? */
 bool edge_was_busy(const struct edge *e);
 
 #endif

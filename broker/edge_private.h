@@ -2,10 +2,17 @@
 #ifndef CHOIR_BROKER_EDGE_PRIVATE_H
 #define CHOIR_BROKER_EDGE_PRIVATE_H
 
+#include <zmq.h>
+
 #include "cycle.h"
 #include "edge.h"
 
-enum { ROUTING_ID_MAX = 255, KEY_HEX = 2 * KEY_CURVE_BYTES + 1 };
+enum {
+    ROUTING_ID_MAX = 255,
+    KEY_HEX = 2 * KEY_CURVE_BYTES + 1,
+    BATCH_FRAMES = 128, /* received, before they are taken */
+    BATCH_BYTES = 4 << 20,
+};
 
 /* A peer that has sent at least one message. */
 struct peer {
@@ -29,6 +36,13 @@ struct line_in {
     uint64_t received; /* bytes, when something was last delivered */
 };
 
+/* Frames that are taken together, and the messages they lie in. */
+struct batch {
+    zmq_msg_t messages[BATCH_FRAMES];
+    struct arrival arrivals[BATCH_FRAMES];
+    size_t n, bytes;
+};
+
 struct edge_counters {
     uint64_t frames, bytes_in, bytes_out, bad_frames, refused,
         handshakes_failed, multiparts, floods, over_limit, accepted;
@@ -39,7 +53,10 @@ struct edge {
     struct env *env;
     const struct config *config;
     void *context, *router, *zap, *monitor;
+    int synced_fd; /* the ledger's: a sync has ended */
     struct cycle *cycle;
+    struct crew *crew;
+    struct batch batch;
     struct peer *peers; /* by routing id */
     struct line_in *lines;
     size_t line_count; /* room in `lines` */

@@ -1,5 +1,6 @@
-/* Bodies lie in an array that is reused; a small table finds the one that is
- * still open for a recipient. */
+/* Bodies lie in a ring that is reused, oldest first: those that wait for the
+ * disk, then those that are open. A small table finds the one that is still
+ * open for a recipient. */
 #include "outbox.h"
 
 #include <errno.h>
@@ -8,25 +9,24 @@
 enum {
     BODY_FULL = 256 * 1024,  /* then another one is begun */
     BODY_KEEP = 1024 * 1024, /* a larger buffer is given back */
-    BODIES_KEEP = 1024,      /* so many are kept between cycles */
+    BODIES_KEEP = 1024,      /* so many keep their buffers */
 };
 
 struct body {
     uint64_t connection, session;
+    uint64_t rests_on;
+    size_t took;
     struct answer_body answer;
 };
 
-struct place {
-    uint64_t round; /* older: free */
-    size_t body;
-};
-
+/* Bodies are numbered from 1 for ever. */
 struct outbox {
-    struct body *bodies;
-    size_t count, cap;
-    struct place *table; /* open addressing; a power of two, half full */
+    struct body *ring; /* owned; cap is a power of two */
+    size_t cap;
+    uint64_t first, open, next; /* waiting: first..open; open: open..next */
+    uint64_t *table; /* numbers of bodies; below `open`: a free place. Open
+                        addressing; a power of two, half full */
     size_t table_size;
-    uint64_t round, rests_on;
     size_t bytes;
     struct hash *leaves;
     size_t leaf_cap;
@@ -34,13 +34,18 @@ struct outbox {
     struct buf front, frame;
 };
 
+static struct body *body_at(const struct outbox *o, uint64_t number)
+{
+    return &o->ring[number & (o->cap - 1)];
+}
+
 struct outbox *outbox_new(void)
 {
     struct outbox *o = calloc(1, sizeof *o);
 
     if (!o)
         return NULL;
-    o->round = 1;
+    o->first = o->open = o->next = 1;
     o->table_size = 256;
     o->table = calloc(o->table_size, sizeof *o->table);
     if (!o->table)
@@ -55,8 +60,8 @@ void outbox_destroy(struct outbox **self_p)
     if (!o)
         return;
     for (size_t i = 0; i < o->cap; i++)
-        buf_free(&o->bodies[i].answer.bytes);
-    free(o->bodies);
+        buf_free(&o->ring[i].answer.bytes);
+    free(o->ring);
     free(o->table);
     free(o->leaves);
     merkle_free(&o->tree);
@@ -67,37 +72,54 @@ void outbox_destroy(struct outbox **self_p)
 }
 
 /* Where the recipient's open body is, or would be. */
-static struct place *place_of(struct outbox *o, uint64_t connection,
-                              uint64_t session)
+static uint64_t *place_of(struct outbox *o, uint64_t connection,
+                          uint64_t session)
 {
     uint64_t h =
         (connection * 0x9e3779b97f4a7c15 ^ session) * 0xbf58476d1ce4e5b9;
     size_t at = (size_t)(h >> 32) & (o->table_size - 1);
 
     for (;; at = (at + 1) & (o->table_size - 1)) {
-        struct place *p = &o->table[at];
-        struct body *b = &o->bodies[p->body];
+        uint64_t *place = &o->table[at];
+        struct body *b;
 
-        if (p->round != o->round ||
-            (b->connection == connection && b->session == session))
-            return p;
+        if (*place < o->open)
+            return place;
+        b = body_at(o, *place);
+        if (b->connection == connection && b->session == session)
+            return place;
     }
 }
 
 static int table_grow(struct outbox *o)
 {
-    struct place *table = calloc(2 * o->table_size, sizeof *table);
+    uint64_t *table = calloc(2 * o->table_size, sizeof *table);
 
     if (!table)
         return -ENOMEM;
     free(o->table);
     o->table = table;
     o->table_size *= 2;
-    for (size_t i = 0; i < o->count; i++) { /* the last one is the open one */
-        struct body *b = &o->bodies[i];
+    for (uint64_t i = o->open; i < o->next; i++) { /* the last one stays */
+        struct body *b = body_at(o, i);
 
-        *place_of(o, b->connection, b->session) = (struct place){o->round, i};
+        *place_of(o, b->connection, b->session) = i;
     }
+    return 0;
+}
+
+static int ring_grow(struct outbox *o)
+{
+    size_t cap = o->cap ? 2 * o->cap : 64;
+    struct body *ring = calloc(cap, sizeof *ring);
+
+    if (!ring)
+        return -ENOMEM;
+    for (uint64_t i = o->first; o->cap && i < o->first + o->cap; i++)
+        ring[i & (cap - 1)] = *body_at(o, i); /* spare buffers, too */
+    free(o->ring);
+    o->ring = ring;
+    o->cap = cap;
     return 0;
 }
 
@@ -106,26 +128,18 @@ static int body_begin(struct outbox *o, uint64_t connection, uint64_t session,
 {
     struct body *b;
 
-    if (o->count == LIMIT_ANSWERS_PER_CYCLE)
+    if (o->next - o->open == LIMIT_ANSWERS_PER_CYCLE)
         return -ENOMEM;
-    if (o->count == o->cap) {
-        size_t cap = o->cap ? 2 * o->cap : 64;
-        struct body *bodies = realloc(o->bodies, cap * sizeof *bodies);
-
-        if (!bodies)
-            return -ENOMEM;
-        memset(bodies + o->cap, 0, (cap - o->cap) * sizeof *bodies);
-        o->bodies = bodies;
-        o->cap = cap;
-    }
-    if (2 * (o->count + 1) > o->table_size && table_grow(o))
+    if (o->next - o->first == o->cap && ring_grow(o))
         return -ENOMEM;
-    b = &o->bodies[o->count];
+    if (2 * (o->next - o->open + 1) > o->table_size && table_grow(o))
+        return -ENOMEM;
+    b = body_at(o, o->next);
     b->connection = connection;
     b->session = session;
+    b->took = 0;
     answer_begin(&b->answer, session, agent);
-    *place_of(o, connection, session) = (struct place){o->round, o->count};
-    o->count++;
+    *place_of(o, connection, session) = o->next++;
     return 0;
 }
 
@@ -138,22 +152,24 @@ static bool fits(const struct body *b, const struct hash *agent)
 size_t outbox_add(struct outbox *o, uint64_t connection, uint64_t session,
                   const struct hash *agent, const struct msg *item)
 {
-    struct place *p = place_of(o, connection, session);
-    struct answer_body *a;
-    size_t before;
+    uint64_t *place = place_of(o, connection, session);
+    struct body *b;
+    size_t before, took;
 
-    if (p->round != o->round || !fits(&o->bodies[p->body], agent)) {
+    if (*place < o->open || !fits(body_at(o, *place), agent)) {
         if (body_begin(o, connection, session, agent))
             return 0;
-        p = place_of(o, connection, session);
+        place = place_of(o, connection, session);
     }
-    a = &o->bodies[p->body].answer;
-    before = a->bytes.n;
-    answer_add(a, item);
-    if (a->bytes.failed)
+    b = body_at(o, *place);
+    before = b->answer.bytes.n;
+    answer_add(&b->answer, item);
+    if (b->answer.bytes.failed)
         return 0;
-    o->bytes += a->bytes.n - before;
-    return a->bytes.n - before;
+    took = b->answer.bytes.n - before;
+    b->took += took;
+    o->bytes += took;
+    return took;
 }
 
 size_t outbox_bytes(const struct outbox *o)
@@ -163,12 +179,29 @@ size_t outbox_bytes(const struct outbox *o)
 
 void outbox_rests_on(struct outbox *o, uint64_t size)
 {
-    o->rests_on = size;
+    for (; o->open < o->next; o->open++)
+        body_at(o, o->open)->rests_on = size;
 }
 
-static int leaves_make(struct outbox *o)
+bool outbox_waits(const struct outbox *o)
 {
-    if (o->leaf_cap < o->count) {
+    return o->first < o->next;
+}
+
+/* Those that may leave now; they are at the front. */
+static size_t ready(const struct outbox *o, uint64_t size)
+{
+    uint64_t at = o->first;
+
+    while (at < o->open && at - o->first < LIMIT_ANSWERS_PER_CYCLE &&
+           body_at(o, at)->rests_on <= size)
+        at++;
+    return (size_t)(at - o->first);
+}
+
+static int leaves_make(struct outbox *o, size_t n)
+{
+    if (o->leaf_cap < n) {
         struct hash *leaves = realloc(o->leaves, o->cap * sizeof *leaves);
 
         if (!leaves)
@@ -176,38 +209,33 @@ static int leaves_make(struct outbox *o)
         o->leaves = leaves;
         o->leaf_cap = o->cap;
     }
-    for (size_t i = 0; i < o->count; i++)
-        o->leaves[i] = answer_leaf(answer_end(&o->bodies[i].answer));
-    return merkle_build(&o->tree, o->leaves, o->count);
+    for (size_t i = 0; i < n; i++)
+        o->leaves[i] =
+            answer_leaf(answer_end(&body_at(o, o->first + i)->answer));
+    return merkle_build(&o->tree, o->leaves, n);
 }
 
-static void begin_anew(struct outbox *o)
+static void body_leave(struct outbox *o)
 {
-    for (size_t i = 0; i < o->count; i++) {
-        struct buf *b = &o->bodies[i].answer.bytes;
+    struct body *b = body_at(o, o->first);
+    struct buf *bytes = &b->answer.bytes;
 
-        if (i >= BODIES_KEEP || b->cap > BODY_KEEP || b->failed)
-            buf_free(b);
-    }
-    if (o->frame.cap > BODY_KEEP)
-        buf_free(&o->frame);
-    o->count = 0;
-    o->bytes = 0;
-    o->round++;
+    o->bytes -= b->took;
+    if (o->next - o->first > BODIES_KEEP || bytes->cap > BODY_KEEP ||
+        bytes->failed)
+        buf_free(bytes);
+    o->first++;
 }
 
-int outbox_release(struct outbox *o, const struct answer_facts *facts,
-                   const struct key_pair *key, outbox_send send, void *arg)
+static int release_some(struct outbox *o, size_t n,
+                        const struct answer_facts *facts,
+                        const struct key_pair *key, outbox_send send, void *arg)
 {
-    int n = (int)o->count;
-
-    if (n == 0 || facts->size < o->rests_on)
-        return 0;
     buf_clear(&o->front);
-    if (leaves_make(o) || answer_sign(facts, &o->tree, key, &o->front))
+    if (leaves_make(o, n) || answer_sign(facts, &o->tree, key, &o->front))
         return -ENOMEM;
-    for (size_t i = 0; i < o->count; i++) {
-        struct body *b = &o->bodies[i];
+    for (size_t i = 0; i < n; i++, body_leave(o)) {
+        struct body *b = body_at(o, o->first);
 
         if (b->answer.bytes.failed)
             continue;
@@ -215,8 +243,23 @@ int outbox_release(struct outbox *o, const struct answer_facts *facts,
         answer_frame(&o->frame, buf_bytes(&o->front), &o->tree, i,
                      buf_bytes(&b->answer.bytes));
         if (!o->frame.failed)
-            send(arg, b->connection, buf_bytes(&o->frame));
+            send(arg, b->connection, buf_bytes(&o->frame), b->took);
     }
-    begin_anew(o);
-    return n;
+    if (o->frame.cap > BODY_KEEP)
+        buf_free(&o->frame);
+    return 0;
+}
+
+int outbox_release(struct outbox *o, const struct answer_facts *facts,
+                   const struct key_pair *key, outbox_send send, void *arg)
+{
+    int count = 0;
+    size_t n;
+
+    while ((n = ready(o, facts->size)) > 0) {
+        if (release_some(o, n, facts, key, send, arg))
+            return -ENOMEM;
+        count += (int)n;
+    }
+    return count;
 }

@@ -1,9 +1,10 @@
-/* What leaves in one cycle: items are collected per recipient (a session on a
- * connection), then all of them hang under one tree that is signed once.
+/* What leaves: items are collected per recipient (a session on a connection)
+ * into bodies; then many bodies hang under one tree that is signed once.
  *
- * Nothing leaves before it is durable: release does nothing until the record
- * is durable up to what the items rest on. That is trivial while the commit is
- * synchronous, and the same code when it is not.
+ * Nothing leaves before it is durable. A body is closed by outbox_rests_on,
+ * which says what its items rest on, and leaves with the first release at
+ * which the record is durable that far. Syncs may take a while: what is added
+ * meanwhile goes into new bodies behind those that wait.
  * Thread: state thread only. */
 #ifndef CHOIR_BROKER_OUTBOX_H
 #define CHOIR_BROKER_OUTBOX_H
@@ -22,15 +23,19 @@ size_t outbox_add(struct outbox *o, uint64_t connection, uint64_t session,
                   const struct hash *agent, const struct msg *item);
 /* Bytes that wait. */
 size_t outbox_bytes(const struct outbox *o);
-/* Everything added so far rests on the entries below size. */
+/* Everything added since the last call rests on the entries below size, which
+ * never decreases. */
 void outbox_rests_on(struct outbox *o, uint64_t size);
+/* Does anything wait? */
+bool outbox_waits(const struct outbox *o);
 
-/* frame: borrowed for the call. */
-typedef void (*outbox_send)(void *arg, uint64_t connection, struct bytes frame);
+/* frame: borrowed for the call. took: what outbox_add said, over its items. */
+typedef void (*outbox_send)(void *arg, uint64_t connection, struct bytes frame,
+                            size_t took);
 
-/* Sign and send all of it, if the record is durable far enough (facts->size),
- * and begin anew. Frames of one recipient leave in the order they were begun.
- * Returns how many, or -ENOMEM. */
+/* Sign and send all that rests on no more than facts->size entries. Frames of
+ * one recipient leave in the order they were begun. Returns how many, or
+ * -ENOMEM. */
 int outbox_release(struct outbox *o, const struct answer_facts *facts,
                    const struct key_pair *key, outbox_send send, void *arg);
 

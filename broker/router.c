@@ -190,14 +190,14 @@ bool connection_has_room(const struct router *r, struct connection *c)
            c->queued + r->transport.backlog(r->transport.arg, c) < STREAM_MAX;
 }
 
-static void send_one(void *arg, uint64_t id, struct bytes frame)
+static void send_one(void *arg, uint64_t id, struct bytes frame, size_t took)
 {
     struct router *r = arg;
     struct connection *c = connection_find(r, id);
 
     if (!c)
         return;
-    c->queued = 0;
+    c->queued -= took;
     if (r->transport.backlog(r->transport.arg, c) > PEER_MAX) {
         connection_cut(r, c, "it does not read what it is sent");
         return;

@@ -95,8 +95,20 @@ uint64_t ledger_free(const struct ledger *l);
  * 0; negative errno (-ENOSPC when ledger_room was not asked or not heeded). */
 int ledger_append(struct ledger *l, struct group *g) LEDGER_MUST_CHECK;
 
-/* Make everything appended durable: one fdatasync. 0 or negative errno. */
+/* Make everything appended durable: one fdatasync, and before it the end of
+ * one that is under way. 0 or negative errno. */
 int ledger_sync(struct ledger *l) LEDGER_MUST_CHECK;
+
+/* From now on syncs may go on beside the ledger thread, which meanwhile
+ * appends what comes next. *fd: readable when one has ended; closed with the
+ * ledger. 0 or negative errno. */
+int ledger_sync_beside(struct ledger *l, int *fd) LEDGER_MUST_CHECK;
+/* Begin to make durable what is appended by now. None may be under way. */
+int ledger_sync_begin(struct ledger *l) LEDGER_MUST_CHECK;
+bool ledger_syncing(const struct ledger *l);
+/* 0: it has ended, and ledger_durable has moved; -EAGAIN: it goes on; another
+ * negative errno: it failed. */
+int ledger_sync_end(struct ledger *l) LEDGER_MUST_CHECK;
 
 uint64_t ledger_size(const struct ledger *l);    /* entries appended */
 uint64_t ledger_durable(const struct ledger *l); /* entries known durable */

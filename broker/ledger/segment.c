@@ -1,6 +1,7 @@
 /* The embedded engine: one directory of segment files, appended to by one
  * process. Opening is recover.c's, reading reader.c's and entry.c's. */
 #include "broker/ledger/segment.h"
+#include "broker/ledger/beside.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -149,6 +150,7 @@ void ledger_close(struct ledger **l_p)
 
     if (!l)
         return;
+    beside_close(&l->beside);
     space_close(&l->current);
     space_close(&l->spare);
     for (size_t i = 0; i < SEGMENT_FDS; i++)
@@ -379,17 +381,67 @@ int ledger_append(struct ledger *l, struct group *g)
     return r ? broken(l, r, "appending") : 0;
 }
 
+/* --- Making it durable --------------------------------------------------- */
+
+static int synced(struct ledger *l, const struct mark *upto)
+{
+    l->durable = *upto;
+    FAILPOINT("ledger.synced");
+    return 0;
+}
+
+static int sync_end(struct ledger *l, bool wait)
+{
+    int r = beside_end(l->beside, wait);
+
+    if (r == -EAGAIN)
+        return r;
+    l->is_syncing = false;
+    return r ? broken(l, r, "syncing") : synced(l, &l->syncing);
+}
+
 int ledger_sync(struct ledger *l)
+{
+    int r = l->broken;
+
+    if (!r && l->is_syncing)
+        r = sync_end(l, true);
+    if (r || l->durable.size == l->written.size)
+        return r;
+    if (fdatasync(l->current.fd))
+        return broken(l, -errno, "syncing");
+    return synced(l, &l->written);
+}
+
+int ledger_sync_beside(struct ledger *l, int *fd)
+{
+    int r = beside_open(&l->beside);
+
+    if (!r)
+        *fd = beside_fd(l->beside);
+    return r;
+}
+
+int ledger_sync_begin(struct ledger *l)
 {
     if (l->broken)
         return l->broken;
-    if (l->durable.size == l->written.size)
-        return 0;
-    if (fdatasync(l->current.fd))
-        return broken(l, -errno, "syncing");
-    l->durable = l->written;
-    FAILPOINT("ledger.synced");
+    if (!l->beside)
+        return ledger_sync(l);
+    l->syncing = l->written;
+    l->is_syncing = true;
+    beside_begin(l->beside, l->current.fd);
     return 0;
+}
+
+bool ledger_syncing(const struct ledger *l)
+{
+    return l->is_syncing;
+}
+
+int ledger_sync_end(struct ledger *l)
+{
+    return l->is_syncing ? sync_end(l, false) : l->broken;
 }
 
 uint64_t ledger_size(const struct ledger *l)

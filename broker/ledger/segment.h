@@ -50,6 +50,7 @@ struct space {
 };
 
 struct entry_cache;
+struct beside;
 
 struct ledger {
     char *dir; /* owned */
@@ -64,6 +65,9 @@ struct ledger {
     struct space current, spare;
     uint64_t spare_again; /* offset from which to try for a spare again */
     struct mark written, durable;
+    struct mark syncing; /* what the sync under way will make durable */
+    bool is_syncing;
+    struct beside *beside;  /* owned; NULL: syncs are done here */
     uint64_t earlier_bytes; /* of all segments but the last */
     bool sealed;
     int broken; /* the failure after which nothing more is written */

@@ -1,7 +1,9 @@
 /* Preloaded into choird: keeps what unsynced writes have overwritten, see
- * tests/support/power.h. One thread writes segments, so nothing is locked. */
+ * tests/support/power.h. A sync covers the writes that had returned when it was
+ * called, and no later ones: syncs go on beside the writing. */
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +15,9 @@
 
 #include "tests/support/power.h"
 
+enum { UNSYNCED, SYNCED, SYNCING }; /* power_record.synced */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct power_journal *journal;
 static bool lies;
 static ssize_t (*real_pwrite)(int, const void *, size_t, off_t);
@@ -83,7 +88,7 @@ static void compact(void)
         struct power_record *r = record_at(at);
         uint64_t n = power_record_bytes(r);
 
-        if (!r->synced) {
+        if (r->synced != SYNCED) {
             memmove(record_at(to), r, n);
             to += n;
         }
@@ -105,54 +110,72 @@ static void keep(uint64_t file, int fd, const void *bytes, size_t n, off_t at)
         abort();
     old = (char *)(record_at(journal->used) + 1);
     memset(old, 0, n);
-    if (pread(fd, old, n, at) < 0 || !memcmp(old, bytes, n))
-        return; /* nothing changes: zeros ahead */
-    *record_at(journal->used) = r;
-    journal->used += power_record_bytes(&r);
+    if (pread(fd, old, n, at) >= 0 && memcmp(old, bytes, n)) {
+        *record_at(journal->used) = r;
+        journal->used += power_record_bytes(&r);
+    } /* else nothing changes: zeros ahead */
 }
 
-static void forget(uint64_t file)
+/* All records of a file that are at one stage go to the next. */
+static void advance(uint64_t file, uint64_t from, uint64_t to)
 {
-    if (lies)
-        return;
+    pthread_mutex_lock(&lock);
     for (uint64_t at = 0; at < journal->used;) {
         struct power_record *r = record_at(at);
 
-        if (r->file == file)
-            r->synced = 1;
+        if (r->file == file && r->synced == from)
+            r->synced = to;
         at += power_record_bytes(r);
     }
-    compact();
+    if (to == SYNCED)
+        compact();
+    pthread_mutex_unlock(&lock);
 }
 
 ssize_t pwrite(int fd, const void *bytes, size_t n, off_t at)
 {
     uint64_t file = segment_of(fd);
+    ssize_t r;
 
-    if (file)
-        keep(file, fd, bytes, n, at);
-    return real_pwrite(fd, bytes, n, at);
+    if (!file)
+        return real_pwrite(fd, bytes, n, at);
+    pthread_mutex_lock(&lock); /* noted and written are one to a sync */
+    keep(file, fd, bytes, n, at);
+    r = real_pwrite(fd, bytes, n, at);
+    pthread_mutex_unlock(&lock);
+    return r;
 }
 
 ssize_t pwritev(int fd, const struct iovec *part, int parts, off_t at)
 {
     uint64_t file = segment_of(fd);
     off_t to = at;
+    ssize_t r;
 
-    for (int i = 0; file && i < parts; i++) {
+    if (!file)
+        return real_pwritev(fd, part, parts, at);
+    pthread_mutex_lock(&lock);
+    for (int i = 0; i < parts; i++) {
         keep(file, fd, part[i].iov_base, part[i].iov_len, to);
         to += (off_t)part[i].iov_len;
     }
-    return real_pwritev(fd, part, parts, at);
+    r = real_pwritev(fd, part, parts, at);
+    pthread_mutex_unlock(&lock);
+    return r;
 }
 
 static int sync_with(int (*sync)(int), int fd)
 {
     uint64_t file = segment_of(fd);
-    int r = file && lies ? 0 : sync(fd);
+    int r;
 
-    if (file && !r)
-        forget(file);
+    if (!file)
+        return sync(fd);
+    if (lies)
+        return 0;
+    advance(file, UNSYNCED, SYNCING);
+    r = sync(fd);
+    advance(file, SYNCING, r ? UNSYNCED : SYNCED);
     return r;
 }
 

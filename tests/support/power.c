@@ -78,7 +78,7 @@ static unsigned undo(const struct power_journal *j, const char *dir,
         at += power_record_bytes(r);
     }
     while (n--) { /* the newest first */
-        int fd = all[n]->synced ? -1 : open_inode(dir, all[n]->file);
+        int fd = all[n]->synced == 1 ? -1 : open_inode(dir, all[n]->file);
 
         if (fd < 0)
             continue;

@@ -24,7 +24,7 @@ struct power_journal {
 struct power_record {
     uint64_t file; /* inode */
     uint64_t at, bytes;
-    uint64_t synced;
+    uint64_t synced; /* 1: yes; anything else: not certainly */
 };
 
 static inline uint64_t power_record_bytes(const struct power_record *r)

@@ -9,10 +9,12 @@ struct sent {
     struct buf bytes[4096];
 };
 
-static void keep(void *arg, uint64_t connection, struct bytes frame)
+static void keep(void *arg, uint64_t connection, struct bytes frame,
+                 size_t took)
 {
     struct sent *s = arg;
 
+    CHECK(took > 0 && took < frame.n);
     s->connection[s->frames] = connection;
     buf_put(&s->bytes[s->frames++], frame.p, frame.n);
 }
@@ -52,6 +54,24 @@ static void add(struct outbox *o, uint64_t connection, uint64_t session,
     CHECK(outbox_add(o, connection, session, agent, &m) > 0);
 }
 
+/* All that is in it, as of now. */
+static int leave(struct outbox *o)
+{
+    outbox_rests_on(o, facts.size);
+    return outbox_release(o, &facts, &key, keep, &sent);
+}
+
+static uint64_t first_seq(unsigned frame)
+{
+    struct answer a;
+    struct msg m;
+
+    CHECK_OK(answer_open(&a, buf_bytes(&sent.bytes[frame])));
+    CHECK_OK(answer_verify(&a, key.public_key));
+    CHECK_OK(answer_next(&a, &m));
+    return msg_u(&m, FIELD_SEQ);
+}
+
 TEST(outbox_sends_each_recipient_one_frame_that_verifies)
 {
     struct outbox *o = box();
@@ -62,7 +82,7 @@ TEST(outbox_sends_each_recipient_one_frame_that_verifies)
     add(o, 2, 6, &bob, 2);
     add(o, 1, 5, &ada, 3);
     add(o, 1, 7, &ada, 4);
-    CHECK_EQ(outbox_release(o, &facts, &key, keep, &sent), 3);
+    CHECK_EQ(leave(o), 3);
     CHECK_EQ(sent.frames, 3);
     CHECK_EQ(sent.connection[0], 1);
     CHECK_OK(answer_open(&a, buf_bytes(&sent.bytes[0])));
@@ -87,10 +107,66 @@ TEST(outbox_holds_everything_until_the_record_is_durable)
     outbox_rests_on(o, 11);
     CHECK_EQ(outbox_release(o, &facts, &key, keep, &sent), 0);
     CHECK_EQ(sent.frames, 0);
-    add(o, 1, 5, &ada, 2);
     facts.size = 11;
     CHECK_EQ(outbox_release(o, &facts, &key, keep, &sent), 1);
     CHECK_EQ(sent.frames, 1);
+    outbox_destroy(&o);
+}
+
+TEST(outbox_holds_what_nobody_has_said_the_basis_of)
+{
+    struct outbox *o = box();
+
+    add(o, 1, 5, &ada, 1);
+    CHECK_EQ(outbox_release(o, &facts, &key, keep, &sent), 0);
+    CHECK(outbox_waits(o));
+    CHECK_EQ(leave(o), 1);
+    CHECK(!outbox_waits(o));
+    outbox_destroy(&o);
+}
+
+TEST(outbox_lets_only_the_durable_part_leave)
+{
+    struct outbox *o = box();
+
+    add(o, 1, 5, &ada, 1);
+    outbox_rests_on(o, 10);
+    add(o, 1, 5, &ada, 2);
+    add(o, 2, 6, &bob, 3);
+    outbox_rests_on(o, 12);
+    add(o, 1, 5, &ada, 4);
+    CHECK_EQ(outbox_release(o, &facts, &key, keep, &sent), 1);
+    CHECK_EQ(first_seq(0), 1);
+    facts.size = 11;
+    CHECK_EQ(outbox_release(o, &facts, &key, keep, &sent), 0);
+    facts.size = 12;
+    CHECK_EQ(outbox_release(o, &facts, &key, keep, &sent), 2);
+    CHECK_EQ(first_seq(1), 2);
+    CHECK_EQ(first_seq(2), 3);
+    CHECK_EQ(leave(o), 1);
+    CHECK_EQ(first_seq(3), 4);
+    outbox_destroy(&o);
+}
+
+TEST(outbox_grows_while_a_part_of_it_waits)
+{
+    struct outbox *o = box();
+
+    for (uint64_t i = 1; i <= 3000; i++) {
+        add(o, i % 7, i % 300, &ada, i);
+        if (i % 10 == 0)
+            outbox_rests_on(o, i);
+        if (i % 50 == 0) {
+            facts.size = i - 25;
+            CHECK(outbox_release(o, &facts, &key, keep, &sent) > 0);
+        }
+    }
+    facts.size = 3000;
+    leave(o);
+    CHECK_EQ(sent.frames, 3000);
+    for (unsigned i = 0; i < sent.frames; i++)
+        CHECK_EQ(first_seq(i), i + 1);
+    CHECK_EQ(outbox_bytes(o), 0);
     outbox_destroy(&o);
 }
 
@@ -100,7 +176,7 @@ TEST(outbox_never_mixes_two_agents_in_one_frame)
 
     add(o, 1, 0, &ada, 1);
     add(o, 1, 0, &bob, 2);
-    CHECK_EQ(outbox_release(o, &facts, &key, keep, &sent), 2);
+    CHECK_EQ(leave(o), 2);
     outbox_destroy(&o);
 }
 
@@ -116,7 +192,7 @@ TEST(outbox_begins_another_frame_when_one_is_long)
     msg_set_b(&m, FIELD_VALUE, bytes_of(value, sizeof value));
     for (int i = 0; i < 7; i++)
         CHECK(outbox_add(o, 1, 5, &ada, &m) > sizeof value);
-    CHECK_EQ(outbox_release(o, &facts, &key, keep, &sent), 3);
+    CHECK_EQ(leave(o), 3);
     outbox_destroy(&o);
 }
 
@@ -128,7 +204,7 @@ TEST(outbox_finds_its_way_among_many_recipients)
         for (uint64_t i = 0; i < 4000; i++)
             add(o, i % 40 + 1, i % 1000, &ada, i);
     }
-    CHECK_EQ(outbox_release(o, &facts, &key, keep, &sent), 1000);
+    CHECK_EQ(leave(o), 1000);
     outbox_destroy(&o);
 }
 

@@ -1,0 +1,138 @@
+/* The mutex hands over two words: a file to sync, and how that went. Nothing
+ * else is shared, so the rest of the ledger knows no threads. */
+#include "broker/ledger/beside.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum stage { IDLE, ASKED, ENDED, STOP };
+
+struct beside {
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    enum stage stage;
+    int file, result;
+    int ended_fd; /* an eventfd */
+};
+
+static void *run(void *arg)
+{
+    struct beside *b = arg;
+
+    pthread_mutex_lock(&b->lock);
+    for (;;) {
+        uint64_t one = 1;
+        int file, r;
+
+        while (b->stage == IDLE || b->stage == ENDED)
+            pthread_cond_wait(&b->changed, &b->lock);
+        if (b->stage == STOP)
+            break;
+        file = b->file;
+        pthread_mutex_unlock(&b->lock);
+        r = fdatasync(file) ? -errno : 0;
+        pthread_mutex_lock(&b->lock);
+        b->result = r;
+        b->stage = ENDED;
+        pthread_cond_signal(&b->changed);
+        if (write(b->ended_fd, &one, sizeof one) < 0)
+            b->result = r ? r : -errno; /* an eventfd takes a one */
+    }
+    pthread_mutex_unlock(&b->lock);
+    return NULL;
+}
+
+/* Signals are the main thread's. */
+static int thread_start(struct beside *b)
+{
+    sigset_t all, before;
+    int r;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    r = pthread_create(&b->thread, NULL, run, b);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return -r;
+}
+
+int beside_open(struct beside **out)
+{
+    struct beside *b = calloc(1, sizeof *b);
+    int r;
+
+    if (!b)
+        return -ENOMEM;
+    b->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    r = b->ended_fd < 0 ? -errno : 0;
+    if (!r) {
+        pthread_mutex_init(&b->lock, NULL);
+        pthread_cond_init(&b->changed, NULL);
+        r = thread_start(b);
+    }
+    if (r) {
+        if (b->ended_fd >= 0)
+            close(b->ended_fd);
+        free(b);
+        return r;
+    }
+    *out = b;
+    return 0;
+}
+
+void beside_close(struct beside **self_p)
+{
+    struct beside *b = *self_p;
+
+    if (!b)
+        return;
+    pthread_mutex_lock(&b->lock);
+    while (b->stage == ASKED)
+        pthread_cond_wait(&b->changed, &b->lock);
+    b->stage = STOP;
+    pthread_cond_signal(&b->changed);
+    pthread_mutex_unlock(&b->lock);
+    pthread_join(b->thread, NULL);
+    pthread_cond_destroy(&b->changed);
+    pthread_mutex_destroy(&b->lock);
+    close(b->ended_fd);
+    free(b);
+    *self_p = NULL;
+}
+
+int beside_fd(const struct beside *b)
+{
+    return b->ended_fd;
+}
+
+void beside_begin(struct beside *b, int fd)
+{
+    pthread_mutex_lock(&b->lock);
+    b->file = fd;
+    b->stage = ASKED;
+    pthread_cond_signal(&b->changed);
+    pthread_mutex_unlock(&b->lock);
+}
+
+int beside_end(struct beside *b, bool wait)
+{
+    uint64_t count;
+    int r = -EAGAIN;
+
+    pthread_mutex_lock(&b->lock);
+    while (wait && b->stage == ASKED)
+        pthread_cond_wait(&b->changed, &b->lock);
+    if (b->stage == ENDED) {
+        b->stage = IDLE;
+        r = b->result;
+        if (read(b->ended_fd, &count, sizeof count) < 0 && !r)
+            r = -errno; /* one was written */
+    }
+    pthread_mutex_unlock(&b->lock);
+    return r;
+}
