@@ -27,7 +27,7 @@ endif
 MSGPACK  := $(shell pkg-config --exists msgpack-c 2>/dev/null \
               && echo msgpack-c || echo msgpack)
 pkg       = $(foreach l,$(2),$(shell pkg-config $(1) $l 2>/dev/null))
-PROTO_LIBS  := $(call pkg,--libs,$(MSGPACK) libsodium)
+PROTO_LIBS  := $(call pkg,--libs,$(MSGPACK) libsodium nettle)
 SDK_LIBS    := $(call pkg,--libs,libczmq libzmq) $(PROTO_LIBS)
 BROKER_LIBS := $(call pkg,--libs,libconfuse) $(SDK_LIBS)
 TOOLS_LIBS  := $(call pkg,--libs,jansson) $(SDK_LIBS)
@@ -38,7 +38,8 @@ TEST_LIBS   := $(call pkg,--libs,cmocka jansson) $(BROKER_LIBS)
 DEFS     := -D_GNU_SOURCE -DCHOIR_RELEASE='"$(VERSION)"' $(FAILPOINTS)
 ALL_CPPFLAGS = -I. -Iagent-sdk $(DEFS) \
   $(PKG_CFLAGS) -MMD -MP $(CPPFLAGS)
-PKG_CFLAGS := $(call pkg,--cflags,$(MSGPACK) libsodium libconfuse jansson)
+PKG_CFLAGS := $(call pkg,--cflags,$(MSGPACK) libsodium nettle \
+  libconfuse jansson)
 ALL_CFLAGS = -std=gnu11 $(OPT) $(WARN) $(HARDEN) -fPIC -fvisibility=hidden \
   -pthread $(CFLAGS)
 ALL_LDFLAGS = $(HARDEN_LD) -pthread $(LDFLAGS)
@@ -206,7 +207,7 @@ $(BUILD)/choir.pc: Makefile
 	  'includedir=$${prefix}/include' '' 'Name: choir' \
 	  'Description: client library of the Choir broker' \
 	  'Version: $(VERSION)' \
-	  'Requires.private: libczmq libzmq libsodium $(MSGPACK)' \
+	  'Requires.private: libczmq libzmq libsodium nettle $(MSGPACK)' \
 	  'Libs: -L$${libdir} -lchoir' 'Cflags: -I$${includedir}' >$@
 
 $(EXAMPLES): $(BUILD)/examples/%: $(OBJ)/agent-sdk/examples/%.o \

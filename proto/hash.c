@@ -1,7 +1,11 @@
-/* libsodium behind the two hashes; the only other user of it is key.c. */
+/* libsodium behind BLAKE2b (its only other user is key.c), nettle behind
+ * SHA-256, because it uses the processor's own instructions: docs/adr/0007.
+ * Neither keeps anything between calls, so any thread may hash. */
 #include "hash.h"
 
 #include <errno.h>
+#include <nettle/sha2.h>
+#include <nettle/version.h>
 #include <sodium.h>
 
 static const char tags[HASH_TAG_COUNT][HASH_TAG_BYTES + 1] = {
@@ -31,19 +35,29 @@ struct hash hash_parts(enum hash_tag tag, struct bytes a, struct bytes b,
     return out;
 }
 
-static struct hash sha256(uint8_t prefix, struct bytes a, struct bytes b)
+static struct hash sha256_end(struct sha256_ctx *s)
 {
-    crypto_hash_sha256_state s;
     struct hash out;
 
-    crypto_hash_sha256_init(&s);
-    crypto_hash_sha256_update(&s, &prefix, 1);
-    if (a.n)
-        crypto_hash_sha256_update(&s, a.p, a.n);
-    if (b.n)
-        crypto_hash_sha256_update(&s, b.p, b.n);
-    crypto_hash_sha256_final(&s, out.b);
+#if NETTLE_VERSION_MAJOR >= 4
+    sha256_digest(s, out.b);
+#else
+    sha256_digest(s, HASH_BYTES, out.b);
+#endif
     return out;
+}
+
+static struct hash sha256(uint8_t prefix, struct bytes a, struct bytes b)
+{
+    struct sha256_ctx s;
+
+    sha256_init(&s);
+    sha256_update(&s, 1, &prefix);
+    if (a.n)
+        sha256_update(&s, a.n, a.p);
+    if (b.n)
+        sha256_update(&s, b.n, b.p);
+    return sha256_end(&s);
 }
 
 struct hash tree_leaf(struct bytes leaf)
@@ -58,10 +72,12 @@ struct hash tree_node(const struct hash *left, const struct hash *right)
 
 struct hash sha256_of(struct bytes b)
 {
-    struct hash out;
+    struct sha256_ctx s;
 
-    crypto_hash_sha256(out.b, b.p, b.n);
-    return out;
+    sha256_init(&s);
+    if (b.n)
+        sha256_update(&s, b.n, b.p);
+    return sha256_end(&s);
 }
 
 struct hash tree_empty(void)

@@ -32,6 +32,7 @@ place_of() {
 guardians_of() {
     case $1 in
     sodium.h | sodium/*) who='proto/key.[ch] proto/hash.[ch]' ;;
+    nettle/*) who='proto/hash.[ch]' ;;
     msgpack.h | msgpack/*) who='proto/pack.[ch] tools/json.c' ;;
     zmq.h | czmq.h | zmq_utils.h) who='broker/edge*.[ch] broker/main.c agent-sdk/connection.[ch]' ;;
     confuse.h) who='broker/base/config.c' ;;
@@ -167,6 +168,7 @@ self_test() {
     planted 1 tools/tap.c '"agent-sdk/connection.h"'
     planted 1 tools/tap.c '<czmq.h>'
     planted 1 proto/bundle.c '<sodium.h>'
+    planted 1 proto/key.c '<nettle/sha2.h>'
     planted 1 broker/decide.c '  <msgpack.h>'
     planted 1 broker/router.c '<zmq.h>'
     planted 1 broker/base/log.c '<confuse.h>'

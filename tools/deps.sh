@@ -18,6 +18,7 @@ libzmq3-dev         library libzmq
 libczmq-dev         library libczmq
 MSGPACK             library msgpack-c msgpack
 libsodium-dev       library libsodium
+nettle-dev          library nettle
 libjansson-dev      library jansson
 libconfuse-dev      library libconfuse
 libcmocka-dev       library cmocka

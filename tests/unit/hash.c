@@ -41,6 +41,29 @@ TEST(hash_of_a_leaf_is_never_that_of_a_node)
     buf_free(&both);
 }
 
+/* FIPS 180-4 and NIST's examples: one block, two, and one split over both. */
+TEST(hash_sha256_gives_the_published_values)
+{
+    static const struct {
+        const char *text, *hex;
+    } known[] = {
+        {"",
+         "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+        {"abc",
+         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+        {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+         "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
+    };
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        struct hash h = sha256_of(bytes_text(known[i].text));
+        char hex[HASH_HEX];
+
+        hash_hex(&h, hex);
+        CHECK_STR(hex, known[i].hex);
+    }
+}
+
 TEST(hash_is_read_from_exactly_64_hex_digits)
 {
     struct hash h = wire_hash(0xa7), got;
