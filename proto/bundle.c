@@ -132,7 +132,7 @@ int bundle_check(struct bundle *b, unsigned classes)
             return CHOIR_MALFORMED;
         if (op_open(op, classes))
             return CHOIR_MALFORMED;
-        b->leaves[i] = op_hash(op->head);
+        b->leaves[i] = op->hash = op_hash(op->head);
     }
     root = root_of(b->leaves, b->count);
     if (!hash_equal(&root, &b->root))

@@ -20,6 +20,7 @@ struct bundle_op {
     struct bytes head;    /* borrowed from the frame */
     struct bytes rows;    /* its slots' rows */
     struct bytes payload; /* its whole payload section */
+    struct hash hash;     /* op_hash of the head */
     int refusal;          /* 0, or CHOIR_UNSUPPORTED */
     unsigned field;       /* which field or verb (1) is not supported */
 };

@@ -271,20 +271,32 @@ int group_walk_next(struct group_walk *w, const struct entry **entry)
     return 0;
 }
 
+/* Most effects are empty: H("effect/1", nothing). */
+static const struct hash effect_empty = {
+    {0xe0, 0x52, 0x3e, 0x92, 0x91, 0x52, 0x05, 0xf1, 0x05, 0x5a, 0x30,
+     0xac, 0x2f, 0x88, 0x2f, 0xf4, 0xc9, 0x99, 0x36, 0x82, 0x5f, 0x7c,
+     0xd5, 0xd6, 0xc3, 0xca, 0xae, 0x3e, 0xe1, 0x95, 0x0d, 0xf0}};
+
 struct hash effect_hash(struct bytes effect)
 {
-    return hash_of(HASH_EFFECT, effect);
+    return effect.n ? hash_of(HASH_EFFECT, effect) : effect_empty;
 }
 
 struct hash entry_leaf(const struct entry *e)
 {
+    struct hash operation = op_hash(e->head);
+
+    return entry_leaf_of(e, &operation);
+}
+
+struct hash entry_leaf_of(const struct entry *e, const struct hash *operation)
+{
     uint8_t leaf[ENTRY_LEAF_BYTES], place[4];
-    struct hash operation = op_hash(e->head), statement, effect;
+    struct hash statement, effect = effect_hash(e->effect);
 
     put_u32(place, e->position);
     statement = hash_parts(HASH_ENTRY, hash_bytes(&e->bundle_hash),
-                           bytes_of(place, 4), hash_bytes(&operation));
-    effect = effect_hash(e->effect);
+                           bytes_of(place, 4), hash_bytes(operation));
     put_u64(leaf, e->index);
     put_u64(leaf + 8, e->time);
     memcpy(leaf + 16, msg_b(&e->bundle, FIELD_AGENT).p, HASH_BYTES);

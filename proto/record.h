@@ -119,6 +119,8 @@ int group_walk_next(struct group_walk *w, const struct entry **entry);
 /* The entry's leaf of the ledger's tree: SHA-256(0 || the 132 bytes that
  * docs/ledger-format.md lists). */
 struct hash entry_leaf(const struct entry *e);
+/* The same for whoever has the head's op_hash already; e->head is not read. */
+struct hash entry_leaf_of(const struct entry *e, const struct hash *operation);
 struct hash effect_hash(struct bytes effect);
 
 #endif

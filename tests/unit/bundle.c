@@ -114,9 +114,12 @@ TEST(bundle_is_admitted_and_says_what_was_put_in)
     CHECK(hash_equal(&b.ledger, &ledger));
     for (unsigned i = 0; i < 3; i++) {
         struct bytes salt, value;
+        struct hash own;
         char wanted[16];
 
         snprintf(wanted, sizeof wanted, "value %u", i);
+        own = op_hash(b.ops[i].head);
+        CHECK(hash_equal(&b.ops[i].hash, &own));
         CHECK_OK(b.ops[i].refusal);
         CHECK_OK(slot_at(b.ops[i].rows, b.ops[i].payload, 0, &salt, &value));
         CHECK_EQ(salt.n, SLOT_SALT_BYTES);

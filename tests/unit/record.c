@@ -373,6 +373,14 @@ TEST(segment_of_a_newer_format_is_refused_by_its_number)
     CHECK_EQ(format, 7);
 }
 
+TEST(entry_leaf_of_an_empty_effect_is_that_of_no_bytes)
+{
+    struct hash known = effect_hash((struct bytes){0});
+    struct hash now = hash_of(HASH_EFFECT, (struct bytes){0});
+
+    CHECK(hash_equal(&known, &now));
+}
+
 TEST(entry_leaf_commits_to_everything_it_lists)
 {
     struct made m;
