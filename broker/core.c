@@ -213,8 +213,8 @@ static void said_place(struct core *c, const struct hash *bundle)
         group_add(&c->group, head, none, CHOIR_OK, effect, none);
         frontier_add(&c->state->tree,
                      evolve_leaf(c->said.first + i, c->time, &c->broker, 0,
-                                 c->state->broker_seq + i, bundle, i, head,
-                                 CHOIR_OK, effect));
+                                 c->state->broker_seq + i, bundle, i,
+                                 &c->said.leaves[i], CHOIR_OK, effect));
     }
 }
 

@@ -358,7 +358,7 @@ static int apply_one(struct application *a, core_told told, void *arg,
     frontier_add(&c->state->tree,
                  evolve_leaf(step.index, c->time, &a->b->agent, a->b->session,
                              a->b->first_seq + a->position, &a->b->hash,
-                             a->position, op->head, r, effect));
+                             a->position, &op->hash, r, effect));
     if (step.outcome < 64)
         c->counters.outcomes[step.outcome]++;
     if (step.outcome == CHOIR_OK && a->op.verb == MSG_SESSION_OPEN)

@@ -473,7 +473,8 @@ int evolve_bundle(struct state *s, const struct evolve_bundle *b)
 struct hash evolve_leaf(uint64_t index, uint64_t time, const struct hash *agent,
                         uint64_t session, uint64_t seq,
                         const struct hash *bundle, uint32_t position,
-                        struct bytes head, int outcome, struct bytes effect)
+                        const struct hash *operation, int outcome,
+                        struct bytes effect)
 {
     struct entry e;
 
@@ -485,10 +486,9 @@ struct hash evolve_leaf(uint64_t index, uint64_t time, const struct hash *agent,
     e.position = position;
     e.session = session;
     e.seq = seq;
-    e.head = head;
     e.outcome = outcome;
     e.effect = effect;
-    return entry_leaf(&e);
+    return entry_leaf_of(&e, operation);
 }
 
 /* Does the record's own statement fit what we have? */

@@ -42,10 +42,11 @@ int evolve_op(struct state *s, const struct evolve_op *op);
  * compared with the state before it counts: -EUCLEAN on a mismatch. */
 int evolve(struct state *s, const struct entry *entry);
 
-/* The leaf of an operation that is being written. */
+/* The leaf of an operation that is being written; operation: its op_hash. */
 struct hash evolve_leaf(uint64_t index, uint64_t time, const struct hash *agent,
                         uint64_t session, uint64_t seq,
                         const struct hash *bundle, uint32_t position,
-                        struct bytes head, int outcome, struct bytes effect);
+                        const struct hash *operation, int outcome,
+                        struct bytes effect);
 
 #endif
