@@ -107,7 +107,7 @@ int core_append(struct core *c);
 /* The same, and wait until all is durable. */
 int core_commit(struct core *c);
 
-/* Syncing while the next cycles go on, if ledger_sync_beside was called; else
+/* Syncing while the next cycles go on, if ledger_beside was called; else
  * begin does it all. Begin: nothing happens if all is durable or one is under
  * way. End: nothing happens unless one has ended; then core_durable moves. */
 int core_sync_begin(struct core *c);

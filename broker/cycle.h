@@ -20,8 +20,8 @@ struct cycle_options {
     struct env *env;
     const struct config *config;
     struct transport transport;
-    struct crew *crew; /* who helps to verify; NULL: nobody */
-    bool beside; /* syncs may go on beside, see ledger_sync_beside; whoever
+    struct crew *crew;  /* who helps to verify; NULL: nobody */
+    bool beside;        /* syncs may go on beside, see ledger_beside; whoever
                     asked for them calls cycle_settle when one has ended */
     status_source more; /* counters of whoever owns the socket; may be NULL */
     void *more_arg;

@@ -558,7 +558,7 @@ int edge_open(struct edge **out, const struct edge_options *o,
     limit_open(e);
     r = env_random(e->env, e->challenge_key, sizeof e->challenge_key);
     if (!r)
-        r = ledger_sync_beside(core_ledger(e->core), &e->synced_fd);
+        r = ledger_beside(core_ledger(e->core), &e->synced_fd);
     if (!r)
         r = crew_new(&e->crew, helpers());
     if (!r)

@@ -1,5 +1,5 @@
-/* The mutex hands over two words: a file to sync, and how that went. Nothing
- * else is shared, so the rest of the ledger knows no threads. */
+/* The mutex hands a job over, and how it went. Nothing else is shared, so the
+ * rest of the ledger knows no threads. */
 #include "broker/ledger/beside.h"
 
 #include <errno.h>
@@ -17,7 +17,9 @@ struct beside {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     enum stage stage;
-    int file, result;
+    beside_job job;
+    void *arg;
+    int result;
     int ended_fd; /* an eventfd */
 };
 
@@ -28,15 +30,14 @@ static void *run(void *arg)
     pthread_mutex_lock(&b->lock);
     for (;;) {
         uint64_t one = 1;
-        int file, r;
+        int r;
 
         while (b->stage == IDLE || b->stage == ENDED)
             pthread_cond_wait(&b->changed, &b->lock);
         if (b->stage == STOP)
             break;
-        file = b->file;
         pthread_mutex_unlock(&b->lock);
-        r = fdatasync(file) ? -errno : 0;
+        r = b->job(b->arg);
         pthread_mutex_lock(&b->lock);
         b->result = r;
         b->stage = ENDED;
@@ -110,10 +111,11 @@ int beside_fd(const struct beside *b)
     return b->ended_fd;
 }
 
-void beside_begin(struct beside *b, int fd)
+void beside_begin(struct beside *b, beside_job job, void *arg)
 {
     pthread_mutex_lock(&b->lock);
-    b->file = fd;
+    b->job = job;
+    b->arg = arg;
     b->stage = ASKED;
     pthread_cond_signal(&b->changed);
     pthread_mutex_unlock(&b->lock);

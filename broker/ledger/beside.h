@@ -1,5 +1,5 @@
-/* A thread that does nothing but sync: one file at a time, on request. Private
- * to broker/ledger/.
+/* A thread that waits for the disk in the ledger's stead: one job at a time,
+ * on request. Private to broker/ledger/.
  * Threads: every call comes from the ledger thread. */
 #ifndef CHOIR_BROKER_LEDGER_BESIDE_H
 #define CHOIR_BROKER_LEDGER_BESIDE_H
@@ -12,12 +12,15 @@ struct beside;
 int beside_open(struct beside **out);
 /* Waits for what is under way. Accepts NULL. */
 void beside_close(struct beside **self_p);
-/* Readable from when a sync has ended until beside_end is told so. */
+/* Readable from when a job has ended until beside_end says so. */
 int beside_fd(const struct beside *b);
-/* Sync that file; it stays open until beside_end. None may be under way. */
-void beside_begin(struct beside *b, int fd);
-/* 0: it has ended well; -EAGAIN: it has not ended (never, with wait); another
- * negative errno: what fdatasync said. */
+
+/* 0 or a negative errno other than -EAGAIN. */
+typedef int (*beside_job)(void *arg);
+/* Do it. arg is the thread's until beside_end; none may be under way. */
+void beside_begin(struct beside *b, beside_job job, void *arg);
+/* What the job returned; -EAGAIN: it goes on (never, with wait). One must have
+ * begun. */
 int beside_end(struct beside *b, bool wait);
 
 #endif

@@ -99,10 +99,11 @@ int ledger_append(struct ledger *l, struct group *g) LEDGER_MUST_CHECK;
  * one that is under way. 0 or negative errno. */
 int ledger_sync(struct ledger *l) LEDGER_MUST_CHECK;
 
-/* From now on syncs may go on beside the ledger thread, which meanwhile
- * appends what comes next. *fd: readable when one has ended; closed with the
- * ledger. 0 or negative errno. */
-int ledger_sync_beside(struct ledger *l, int *fd) LEDGER_MUST_CHECK;
+/* From now on threads of its own wait for the disk: syncs may go on while the
+ * ledger thread appends what comes next, and zeros are written ahead. *fd:
+ * readable when a sync has ended; closed with the ledger. 0 or negative errno.
+ */
+int ledger_beside(struct ledger *l, int *fd) LEDGER_MUST_CHECK;
 /* Begin to make durable what is appended by now. None may be under way. */
 int ledger_sync_begin(struct ledger *l) LEDGER_MUST_CHECK;
 bool ledger_syncing(const struct ledger *l);

@@ -151,6 +151,7 @@ void ledger_close(struct ledger **l_p)
     if (!l)
         return;
     beside_close(&l->beside);
+    zeroing_close(l);
     space_close(&l->current);
     space_close(&l->spare);
     for (size_t i = 0; i < SEGMENT_FDS; i++)
@@ -235,6 +236,8 @@ static int segment_next(struct ledger *l)
     uint8_t raw[SEGMENT_HEADER_BYTES];
     int r = current_finish(l);
 
+    if (!r)
+        r = zeroing_end(l, true);
     if (!r)
         r = segment_header_new(l->env, &h);
     if (r)
@@ -413,13 +416,22 @@ int ledger_sync(struct ledger *l)
     return synced(l, &l->written);
 }
 
-int ledger_sync_beside(struct ledger *l, int *fd)
+int ledger_beside(struct ledger *l, int *fd)
 {
     int r = beside_open(&l->beside);
 
     if (!r)
         *fd = beside_fd(l->beside);
+    if (!r && l->preallocate)
+        r = beside_open(&l->zeroing.beside);
     return r;
+}
+
+static int sync_job(void *ledger)
+{
+    const struct ledger *l = ledger;
+
+    return fdatasync(l->syncing_fd) ? -errno : 0;
 }
 
 int ledger_sync_begin(struct ledger *l)
@@ -430,7 +442,8 @@ int ledger_sync_begin(struct ledger *l)
         return ledger_sync(l);
     l->syncing = l->written;
     l->is_syncing = true;
-    beside_begin(l->beside, l->current.fd);
+    l->syncing_fd = l->current.fd;
+    beside_begin(l->beside, sync_job, l);
     return 0;
 }
 
@@ -491,6 +504,8 @@ int ledger_seal(struct ledger *l)
     struct seal seal = {.ledger = l->id};
     int r = ledger_sync(l);
 
+    if (!r)
+        r = zeroing_end(l, true);
     if (r || l->sealed)
         return r;
     seal.at = l->durable;

@@ -67,7 +67,14 @@ struct ledger {
     struct mark written, durable;
     struct mark syncing; /* what the sync under way will make durable */
     bool is_syncing;
-    struct beside *beside;  /* owned; NULL: syncs are done here */
+    int syncing_fd;
+    struct beside *beside; /* owned; NULL: syncs are done here */
+    struct {
+        struct beside *beside; /* owned; NULL: zeros are written here */
+        bool is_under_way;
+        int fd;
+        uint64_t from, to;
+    } zeroing;              /* of the spare */
     uint64_t earlier_bytes; /* of all segments but the last */
     bool sealed;
     int broken; /* the failure after which nothing more is written */
@@ -151,6 +158,10 @@ int seal_remove(struct ledger *l);
 int space_ensure(struct ledger *l, uint64_t n, uint64_t keep);
 bool space_fits(const struct ledger *l, uint64_t n);
 void space_close(struct space *s);
+/* Zeros that are being written beside: have they ended? 0, also if there are
+ * none; -EAGAIN (never, with wait); another negative errno. */
+int zeroing_end(struct ledger *l, bool wait);
+void zeroing_close(struct ledger *l);
 /* Remove the file allocated ahead, if there is one. */
 int spare_discard(struct ledger *l);
 

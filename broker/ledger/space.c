@@ -11,10 +11,11 @@
 
 #include "broker/base/failpoint.h"
 #include "broker/base/file.h"
+#include "broker/ledger/beside.h"
 #include "broker/ledger/segment.h"
 #include "proto/refusal.h"
 
-enum { ZERO_STEP = 1 << 18 };
+enum { ZERO_STEP = 1 << 20 };
 
 static bool no_room(int r)
 {
@@ -84,9 +85,11 @@ int spare_discard(struct ledger *l)
     char name[SEGMENT_NAME_BYTES], path[PATH_MAX];
     int r;
 
+    r = zeroing_end(l, true);
     space_close(&l->spare);
     segment_name(l->count + 1, name);
-    r = path_join(path, l->dir, name);
+    if (!r)
+        r = path_join(path, l->dir, name);
     if (!r && unlink(path) && errno != ENOENT)
         r = -errno;
     return r;
@@ -180,24 +183,59 @@ static int current_extend(struct ledger *l, uint64_t n)
     return r;
 }
 
-/* A little of the next segment is written with zeros at each call: not of this
- * one, whose syncs would then wait for the zeros, too. */
+/* --- Zeros ahead --------------------------------------------------------- */
+
+static int zeros_job(void *ledger)
+{
+    const struct ledger *l = ledger;
+    uint64_t from = l->zeroing.from, n = l->zeroing.to - from;
+    int r = zeros_write(l->zeroing.fd, from, l->zeroing.to);
+
+    if (!r) /* a hint to start now; that it may fail does not matter */
+        sync_file_range(l->zeroing.fd, (off_t)from, (off_t)n,
+                        SYNC_FILE_RANGE_WRITE);
+    return r;
+}
+
+int zeroing_end(struct ledger *l, bool wait)
+{
+    int r = 0;
+
+    if (l->zeroing.is_under_way)
+        r = beside_end(l->zeroing.beside, wait);
+    if (r == -EAGAIN)
+        return r;
+    l->zeroing.is_under_way = false;
+    return r;
+}
+
+void zeroing_close(struct ledger *l)
+{
+    beside_close(&l->zeroing.beside);
+    l->zeroing.is_under_way = false;
+}
+
+/* The next segment is written with zeros a little at a time: not this one,
+ * whose syncs would then wait for the zeros, too. */
 static int spare_zero(struct ledger *l)
 {
     struct space *s = &l->spare;
-    uint64_t to = s->zeroed + ZERO_STEP;
-    int r;
+    int r = zeroing_end(l, false);
 
-    if (!l->preallocate || s->fd < 0 || s->zeroed >= s->allocated)
-        return 0;
-    if (to > s->allocated)
-        to = s->allocated;
-    r = zeros_write(s->fd, s->zeroed, to);
-    if (!r) /* a hint to start now; that it may fail does not matter */
-        sync_file_range(s->fd, (off_t)s->zeroed, (off_t)(to - s->zeroed),
-                        SYNC_FILE_RANGE_WRITE);
-    s->zeroed = to;
-    return r;
+    if (r == -EAGAIN || r || !l->preallocate || s->fd < 0 ||
+        s->zeroed >= s->allocated)
+        return r == -EAGAIN ? 0 : r;
+    l->zeroing.fd = s->fd;
+    l->zeroing.from = s->zeroed;
+    l->zeroing.to = s->zeroed + ZERO_STEP;
+    if (l->zeroing.to > s->allocated)
+        l->zeroing.to = s->allocated;
+    s->zeroed = l->zeroing.to;
+    if (!l->zeroing.beside)
+        return zeros_job(l);
+    l->zeroing.is_under_way = true;
+    beside_begin(l->zeroing.beside, zeros_job, l);
+    return 0;
 }
 
 int space_ensure(struct ledger *l, uint64_t n, uint64_t keep)

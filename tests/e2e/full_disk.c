@@ -174,7 +174,7 @@ static void take_no_signal(void)
  * allocated already, so it is writing, and not making room, that fails. */
 static void let_writes_fail(void)
 {
-    struct rlimit limit = {100 << 10, 100 << 10};
+    struct rlimit limit = {4 << 10, 4 << 10};
 
     CHECK_OK(prlimit(d.pid, RLIMIT_FSIZE, &limit, NULL));
 }
