@@ -15,7 +15,12 @@
 #include "proto/note.h"
 #include "proto/refusal.h"
 
-enum { BROKER = 1, SAID_MAX = LIMIT_BUNDLE_OPS, GROUP_SLACK = 64 * 1024 };
+enum {
+    BROKER = 1,
+    SAID_MAX = LIMIT_BUNDLE_OPS,
+    GROUP_SLACK = 64 * 1024,
+    SNAPSHOT_REST = 9, /* times as long as one took, before the next */
+};
 
 const struct state *core_state(const struct core *c)
 {
@@ -385,6 +390,14 @@ static int sync_all(struct core *c)
     return 0;
 }
 
+/* The larger the state, the longer a snapshot takes a processor: then they
+ * come less often. */
+static bool snapshot_due(const struct core *c)
+{
+    return due(c, c->snapshot_size) && !c->snapshot_child &&
+           env_steady_us(c->env) >= c->snapshot_again;
+}
+
 int core_append(struct core *c)
 {
     bool something = c->said.count || c->group.h.count;
@@ -401,7 +414,7 @@ int core_append(struct core *c)
     if (c->group.h.count == 0)
         return 0;
     r = group_write(c);
-    if (r || !due(c, c->snapshot_size) || c->snapshot_child)
+    if (r || !snapshot_due(c))
         return r;
     r = sync_all(c); /* a snapshot covers durable entries only */
     return r ? r : core_snapshot(c, false);
@@ -539,6 +552,7 @@ int core_snapshot(struct core *c, bool here)
         _exit(snapshot_write(c) ? 1 : 0);
     }
     c->snapshot_size = c->state->size;
+    c->snapshot_begun = env_steady_us(c->env);
     return 0;
 }
 
@@ -549,6 +563,9 @@ void core_tend(struct core *c)
     if (!c->snapshot_child || waitpid(c->snapshot_child, &status, WNOHANG) <= 0)
         return;
     c->snapshot_child = 0;
+    c->snapshot_again =
+        env_steady_us(c->env) +
+        SNAPSHOT_REST * (env_steady_us(c->env) - c->snapshot_begun);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         c->counters.snapshots++;
     else

@@ -59,6 +59,7 @@ struct core {
     size_t allowance_count;
 
     pid_t snapshot_child;
+    uint64_t snapshot_begun, snapshot_again; /* steady times */
     uint64_t snapshot_size; /* entries in the last one that was begun */
     struct core_counters counters;
 };

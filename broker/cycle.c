@@ -151,18 +151,29 @@ static int end_idle(struct cycle *c)
     return 0;
 }
 
-/* Append what was accepted and see to it that it becomes durable: here, when
- * little happens and nobody is kept waiting; else beside, while the next
- * cycles go on. */
+/* One sync for all frames since the last one: here, when they come one at a
+ * time and nobody is kept waiting; else beside, while the next cycles go on. */
+static int sync_begin(struct cycle *c)
+{
+    bool alone =
+        c->unsynced_frames <= ALONE_FRAMES && c->synced_frames <= ALONE_FRAMES;
+
+    if (c->unsynced_frames == 0)
+        return core_commit(c->core);
+    c->synced_frames = c->unsynced_frames;
+    c->unsynced_frames = 0;
+    return alone || !c->beside ? core_commit(c->core)
+                               : core_sync_begin(c->core);
+}
+
+/* Append what was accepted and see to it that it becomes durable. */
 static int record(struct cycle *c)
 {
     int r = core_append(c->core);
 
     core_tend(c->core);
-    if (r || core_syncing(c->core))
-        return r;
-    return c->beside && c->frames > ALONE_FRAMES ? core_sync_begin(c->core)
-                                                 : core_commit(c->core);
+    c->unsynced_frames += c->frames;
+    return r || core_syncing(c->core) ? r : sync_begin(c);
 }
 
 static int release(struct cycle *c)
@@ -206,7 +217,7 @@ int cycle_settle(struct cycle *c)
 
     if (r || core_syncing(c->core))
         return r;
-    r = core_sync_begin(c->core); /* what came meanwhile */
+    r = sync_begin(c); /* what came meanwhile */
     return r ? r : release(c);
 }
 

@@ -60,7 +60,9 @@ struct cycle {
     struct opened *opened;
     size_t opened_cap;
     struct telling telling;
-    size_t frames, bytes;
+    size_t frames, bytes;                  /* of this turn */
+    size_t unsynced_frames, synced_frames; /* since the last sync began, and
+                                              what that one was for */
     bool draining, jobs_ready, beside;
     uint64_t end_retry; /* steady time; sessions cannot be ended before */
     int error;          /* from inside a callback */
