@@ -17,8 +17,7 @@ int crypto_sign_detached(unsigned char *sig, unsigned long long *siglen,
 }
 
 int crypto_sign_verify_detached(const unsigned char *sig,
-                                const unsigned char *m,
-                                unsigned long long mlen,
+                                const unsigned char *m, unsigned long long mlen,
                                 const unsigned char *pk)
 {
     (void)sig;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "broker/base/crew.h"
 #include "proto/refusal.h"
 
 static void must(int r, const char *what)
@@ -74,8 +75,13 @@ static void cycle_make(struct hall *h)
         .env = h->rig.env,
         .config = h->rig.config,
         .transport = {h, transport_send, transport_backlog, transport_cut},
+        .crew = h->crew,
+        .beside = h->beside,
     };
 
+    if (h->beside)
+        must(ledger_beside(core_ledger(h->rig.core), &h->synced_fd),
+             "ledger_beside");
     h->cycle = cycle_new(&o);
     must(h->cycle ? 0 : -1, "cycle_new");
     cycle_begin(h->cycle);
@@ -88,11 +94,20 @@ void hall_open(struct hall *h)
     cycle_make(h);
 }
 
+void hall_open_beside(struct hall *h)
+{
+    *h = (struct hall){.beside = true};
+    must(crew_new(&h->crew, 1), "crew_new");
+    rig_open(&h->rig);
+    cycle_make(h);
+}
+
 void hall_close(struct hall *h)
 {
     while (h->guests)
         guest_free(h->guests);
     cycle_destroy(&h->cycle);
+    crew_destroy(&h->crew);
     rig_close(&h->rig);
 }
 

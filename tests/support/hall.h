@@ -26,9 +26,14 @@ struct hall {
     struct cycle *cycle;
     struct guest *guests;
     unsigned long frames;
+    bool beside;       /* syncs go on beside, as in the daemon */
+    int synced_fd;     /* then: readable when one has ended */
+    struct crew *crew; /* then: a helper that verifies */
 };
 
 void hall_open(struct hall *h);
+/* The same with the daemon's threads: syncs beside, help with verifying. */
+void hall_open_beside(struct hall *h);
 void hall_close(struct hall *h);
 /* The broker stops, as in a crash or cleanly, and starts again; every guest is
  * disconnected. */

@@ -1,0 +1,360 @@
+/* Syncs that go on while the next cycles do: what is told, and when. The disk
+ * is this program's own fdatasync, which waits until it is let go. */
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/refusal.h"
+#include "tests/check.h"
+#include "tests/support/hall.h"
+
+static struct hall hall;
+static struct guest ada, bob;
+
+/* --- The disk ------------------------------------------------------------ */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static bool is_slow;
+static unsigned begun, let_go;
+static int failure;
+
+int fdatasync(int fd)
+{
+    int r = 0;
+
+    pthread_mutex_lock(&lock);
+    if (is_slow) {
+        unsigned mine = ++begun;
+
+        pthread_cond_broadcast(&changed);
+        while (let_go < mine)
+            pthread_cond_wait(&changed, &lock);
+    }
+    if (failure) {
+        errno = failure;
+        r = -1;
+    }
+    pthread_mutex_unlock(&lock);
+    return r ? r : fsync(fd);
+}
+
+static void disk_set(bool slow, int fails)
+{
+    pthread_mutex_lock(&lock);
+    is_slow = slow;
+    failure = fails;
+    begun = 0;
+    let_go = slow ? 0 : UINT_MAX; /* those that wait, too */
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+}
+
+static void wait_until_begun(unsigned n)
+{
+    pthread_mutex_lock(&lock);
+    while (begun < n)
+        pthread_cond_wait(&changed, &lock);
+    pthread_mutex_unlock(&lock);
+}
+
+/* The oldest sync ends; the broker hears of it. What cycle_settle says. */
+static int sync_ends(void)
+{
+    struct pollfd p = {.fd = hall.synced_fd, .events = POLLIN};
+
+    pthread_mutex_lock(&lock);
+    let_go++;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+    CHECK_EQ(poll(&p, 1, 20000), 1);
+    return cycle_settle(hall.cycle);
+}
+
+static void begin(void)
+{
+    disk_set(false, 0);
+    hall_open_beside(&hall);
+    guest_join(&hall, &ada, "ada", 127);
+    guest_join(&hall, &bob, "bob", 127);
+    hall_turn(&hall);
+    disk_set(true, 0);
+}
+
+static void end(void)
+{
+    disk_set(false, 0);
+    hall_close(&hall);
+}
+
+static unsigned done(struct guest *g)
+{
+    return (unsigned)guest_items(g, MSG_DONE_ALL);
+}
+
+/* A turn of two frames, so that its sync goes on beside. */
+static void both_put(const char *key)
+{
+    CHECK_OK(guest_put(&ada, key, "1"));
+    CHECK_OK(guest_put(&bob, "other", "1"));
+    hall_turn(&hall);
+}
+
+static void let_all_out(void)
+{
+    struct pollfd p = {.fd = hall.synced_fd, .events = POLLIN};
+
+    disk_set(false, 0);
+    hall_turn(&hall);
+    while (cycle_waits(hall.cycle)) {
+        CHECK_EQ(poll(&p, 1, 20000), 1);
+        CHECK_OK(cycle_settle(hall.cycle));
+    }
+}
+
+/* --- Tests --------------------------------------------------------------- */
+
+TEST(nothing_is_answered_while_its_sync_goes_on)
+{
+    begin();
+    both_put("a");
+    wait_until_begun(1);
+    CHECK(cycle_waits(hall.cycle));
+    CHECK_OK(cycle_settle(hall.cycle)); /* nothing has ended */
+    CHECK_EQ(done(&ada) + done(&bob), 0);
+    CHECK_OK(sync_ends());
+    CHECK_EQ(done(&ada), 1);
+    CHECK_EQ(done(&bob), 1);
+    CHECK(!cycle_waits(hall.cycle));
+    end();
+}
+
+TEST(a_sync_releases_only_what_it_covers)
+{
+    begin();
+    both_put("a");
+    wait_until_begun(1);
+    both_put("b"); /* goes on: state and record move, nobody is told */
+    CHECK_OK(guest_put(&ada, "c", "1"));
+    hall_turn(&hall);
+    CHECK_EQ(done(&ada), 0);
+    CHECK_OK(sync_ends());
+    CHECK_EQ(done(&ada), 1);
+    CHECK_EQ(done(&bob), 1);
+    wait_until_begun(2); /* one for both turns */
+    CHECK_OK(sync_ends());
+    CHECK_EQ(done(&ada), 3);
+    CHECK_EQ(done(&bob), 2);
+    end();
+}
+
+TEST(a_read_of_what_is_not_durable_waits_with_it)
+{
+    struct msg get;
+
+    msg_init(&get, MSG_GET);
+    msg_set_text(&get, FIELD_SPACE, "main");
+    msg_set_text(&get, FIELD_KEY, "a");
+    begin();
+    both_put("a");
+    wait_until_begun(1);
+    guest_ask(&bob, &get);
+    hall_turn(&hall);
+    CHECK_EQ(guest_items(&bob, MSG_REPLY), 0);
+    CHECK_OK(sync_ends());
+    CHECK_EQ(guest_items(&bob, MSG_REPLY), 1);
+    CHECK_EQ(msg_u(guest_item(&bob, MSG_REPLY), FIELD_OUTCOME), CHOIR_OK);
+    end();
+}
+
+TEST(a_retry_is_not_answered_before_the_original_is_durable)
+{
+    begin();
+    both_put("a");
+    wait_until_begun(1);
+    CHECK_OK(guest_resend(&ada));
+    hall_turn(&hall);
+    CHECK_EQ(done(&ada) + guest_items(&ada, MSG_DONE), 0);
+    CHECK_OK(sync_ends());
+    CHECK(done(&ada) + guest_items(&ada, MSG_DONE) >= 1);
+    end();
+}
+
+TEST(an_event_waits_for_the_sync_of_its_entry)
+{
+    struct msg watch;
+
+    msg_init(&watch, MSG_WATCH);
+    msg_set_text(&watch, FIELD_SPACE, "main");
+    msg_set_text(&watch, FIELD_PREFIX, "");
+    msg_set_u(&watch, FIELD_WATCH, 1);
+    begin();
+    disk_set(false, 0);
+    msg_set_u(&watch, FIELD_REVISION, core_size(hall.rig.core));
+    msg_set_u(&watch, FIELD_CREDIT, 100);
+    guest_ask(&bob, &watch);
+    hall_settle(&hall);
+    disk_set(true, 0);
+    both_put("a");
+    wait_until_begun(1);
+    CHECK_EQ(guest_items(&bob, MSG_CHANGE), 0);
+    CHECK_OK(sync_ends());
+    CHECK_EQ(guest_items(&bob, MSG_CHANGE), 2);
+    end();
+}
+
+TEST(a_sync_that_fails_beside_ends_the_daemon_and_tells_nobody)
+{
+    begin();
+    both_put("a");
+    wait_until_begun(1);
+    both_put("b");
+    disk_set(true, EIO);
+    CHECK_EQ(sync_ends(), -EIO);
+    CHECK_EQ(done(&ada) + done(&bob), 0);
+    CHECK_EQ(guest_put(&ada, "c", "1"), -EIO); /* nor is anything taken */
+    CHECK_EQ(done(&ada) + done(&bob), 0);
+    end();
+}
+
+TEST(a_disk_that_does_not_answer_stops_the_intake)
+{
+    static char value[1000001];
+    unsigned n = 0;
+
+    memset(value, 'v', sizeof value - 1);
+    begin();
+    disk_set(false, 0);
+    hall.rig.config->segment_bytes = 64 << 20; /* its end is a sync, too */
+    hall_restart(&hall, true);
+    guest_connect(&ada);
+    guest_connect(&bob);
+    hall_turn(&hall);
+    disk_set(true, 0);
+    both_put("a");
+    wait_until_begun(1);
+    for (; !cycle_blocked(hall.cycle) && n < 100; n++) {
+        CHECK_OK(guest_put(n % 2 ? &ada : &bob, "big", value));
+        hall_turn(&hall);
+    }
+    CHECK(n > 28 && n < 36);
+    CHECK(cycle_full(hall.cycle));
+    CHECK_EQ(done(&ada) + done(&bob), 0);
+    CHECK_OK(sync_ends());
+    let_all_out();
+    CHECK(!cycle_blocked(hall.cycle));
+    CHECK_EQ(done(&ada) + done(&bob), 2 + n);
+    end();
+}
+
+TEST(a_lone_frame_is_synced_in_its_own_turn)
+{
+    begin();
+    disk_set(false, 0);
+    hall_settle(&hall);
+    CHECK_OK(guest_put(&ada, "a", "1"));
+    hall_turn(&hall);
+    CHECK_EQ(done(&ada), 1);
+    end();
+}
+
+/* --- Proof ahead --------------------------------------------------------- */
+
+static struct arrival arrival_of(struct guest *g)
+{
+    return (struct arrival){.from = g->connection,
+                            .frame = buf_bytes(&g->actor.frame)};
+}
+
+static void sign_put(struct guest *g, const char *key)
+{
+    struct bytes value = bytes_text("1");
+    struct msg m;
+
+    msg_init(&m, MSG_PUT);
+    msg_set_text(&m, FIELD_SPACE, "main");
+    msg_set_text(&m, FIELD_KEY, key);
+    actor_sign(&hall.rig, &g->actor, &m, &value, 1);
+}
+
+/* One bundle after the other of the same session, in one batch: each follows
+ * from the one before, whichever core proved it first. */
+TEST(frames_that_are_proven_together_are_taken_in_order)
+{
+    enum { FRAMES = 40 };
+    struct arrival list[FRAMES];
+    struct buf frames[FRAMES] = {{0}};
+    char key[8];
+
+    begin();
+    disk_set(false, 0);
+    for (unsigned i = 0; i < FRAMES; i++) {
+        snprintf(key, sizeof key, "k%u", i);
+        sign_put(i % 3 ? &ada : &bob, key);
+        list[i] = arrival_of(i % 3 ? &ada : &bob);
+        buf_put(&frames[i], list[i].frame.p, list[i].frame.n);
+        list[i].frame = buf_bytes(&frames[i]);
+    }
+    CHECK_OK(cycle_take_all(hall.cycle, list, FRAMES));
+    for (unsigned i = 0; i < FRAMES; i++) {
+        CHECK_EQ(list[i].code, 0);
+        buf_free(&frames[i]);
+    }
+    let_all_out();
+    CHECK_EQ(done(&ada) + done(&bob), FRAMES);
+    end();
+}
+
+TEST(a_forged_frame_in_a_batch_is_dropped_alone)
+{
+    struct arrival list[3];
+    struct buf forged = {0};
+
+    begin();
+    disk_set(false, 0);
+    sign_put(&bob, "b");
+    buf_put(&forged, bob.actor.frame.p, bob.actor.frame.n);
+    sign_put(&ada, "a");
+    list[0] = arrival_of(&ada);
+    list[1] = (struct arrival){.from = bob.connection,
+                               .frame = buf_bytes(&forged)};
+    forged.p[8 + get_u32(forged.p + 4)] ^= 1; /* in the signature */
+    list[2] = arrival_of(&bob);
+    CHECK_OK(cycle_take_all(hall.cycle, list, 3));
+    CHECK_EQ(list[0].code, 0);
+    CHECK_REFUSED(list[1].code, CHOIR_BAD_SIGNATURE);
+    CHECK_EQ(list[2].code, 0);
+    let_all_out();
+    CHECK_EQ(done(&ada), 1);
+    CHECK_EQ(done(&bob), 1);
+    buf_free(&forged);
+    end();
+}
+
+/* The proof is made when the bundle arrives, the judgement when its turn has
+ * come: what was decided in between counts. */
+TEST(a_key_revoked_earlier_in_the_batch_proves_nothing)
+{
+    struct arrival list[2];
+    struct msg revoke;
+
+    begin();
+    disk_set(false, 0);
+    msg_init(&revoke, MSG_REVOKE);
+    msg_set_hash(&revoke, FIELD_AGENT, &bob.actor.id);
+    actor_sign(&hall.rig, &ada.actor, &revoke, NULL, 0);
+    sign_put(&bob, "late");
+    list[0] = arrival_of(&ada);
+    list[1] = arrival_of(&bob);
+    CHECK_OK(cycle_take_all(hall.cycle, list, 2));
+    let_all_out();
+    CHECK_EQ(done(&bob), 0);
+    CHECK(!context_find(rig_state(&hall.rig)->context, bytes_text("main"),
+                        bytes_text("late")));
+    end();
+}
+
+CHECK_MAIN
