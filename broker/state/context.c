@@ -9,8 +9,7 @@
 #include "proto/refusal.h"
 
 struct space {
-    struct index *keys;
-    uint64_t newest; /* revision of anything in it */
+    struct index *keys; /* stamped with their revisions */
     struct index_key name;
 };
 
@@ -67,10 +66,9 @@ static int space_make(struct context *c, struct bytes name, struct space **out)
     s = malloc(sizeof(*s) + name.n);
     if (!s)
         return -ENOMEM;
-    s->newest = 0;
     s->name.len = (uint32_t)name.n;
     memcpy(s->name.bytes, name.p, name.n);
-    s->keys = index_new();
+    s->keys = index_new_stamped();
     r = s->keys ? index_insert(c->spaces, &s->name) : -ENOMEM;
     if (r) {
         index_destroy(&s->keys);
@@ -113,14 +111,13 @@ static bool names_fit(struct bytes space, struct bytes name)
            name.n <= LIMIT_KEY_BYTES;
 }
 
-static void key_enter(struct context *c, struct space *s, const struct key *k)
+static void key_enter(struct context *c, struct space *s, struct key *k)
 {
     struct item it;
 
     key_item(&it, k, space_name(s));
     item_add(c->digest, &it);
-    if (k->revision > s->newest)
-        s->newest = k->revision;
+    index_stamp(s->keys, &k->name, k->revision);
 }
 
 static void key_leave(struct context *c, struct space *s, const struct key *k)
@@ -201,20 +198,33 @@ uint64_t context_prefix_revision(const struct context *c, struct bytes space,
                                  struct bytes prefix)
 {
     const struct space *s = space_find(c, space);
-    struct index_cursor at;
-    struct index_key *k;
-    uint64_t newest = 0;
 
-    if (!s || prefix.n == 0)
-        return s ? s->newest : 0;
-    index_seek(s->keys, &at, prefix.p, prefix.n);
-    while ((k = index_next(&at)) && index_key_begins(k, prefix.p, prefix.n)) {
-        uint64_t revision = index_item(k, struct key, name)->revision;
+    return s ? index_newest(s->keys, prefix.p, prefix.n) : 0;
+}
 
-        if (revision > newest)
-            newest = revision;
+/* As many of them as are of the first one's space, and at most a batch. */
+static size_t names_fetch(const struct context *c,
+                          const struct context_name *names, size_t n)
+{
+    struct index_text texts[INDEX_FETCH_MAX];
+    const struct space *s = space_find(c, names->space);
+    size_t k = 0;
+
+    while (k < n && k < INDEX_FETCH_MAX &&
+           bytes_equal(names[k].space, names->space)) {
+        texts[k] = (struct index_text){names[k].key.p, names[k].key.n};
+        k++;
     }
-    return newest;
+    if (s)
+        index_fetch(s->keys, texts, k);
+    return k;
+}
+
+void context_fetch(const struct context *c, const struct context_name *names,
+                   size_t n)
+{
+    for (size_t i = 0; i < n;)
+        i += names_fetch(c, names + i, n - i);
 }
 
 int context_put(struct context *c, struct bytes space, struct bytes name,

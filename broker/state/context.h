@@ -41,9 +41,18 @@ const struct key *context_next(const struct context *c, struct bytes space,
                                struct bytes prefix, struct bytes from,
                                bool exclusive);
 /* Newest revision of anything under prefix, tombstones included; 0: none.
- * Walks what is under it, unless prefix is "". */
+ * O(log n), however much is under it. */
 uint64_t context_prefix_revision(const struct context *c, struct bytes space,
                                  struct bytes prefix);
+
+/* Several keys will be looked for or put in a moment, those of a bundle: their
+ * memory is fetched for all at once, which hides most of the wait for it where
+ * there are many keys. Changes nothing. */
+struct context_name {
+    struct bytes space, key;
+};
+void context_fetch(const struct context *c, const struct context_name *names,
+                   size_t n);
 
 /* --- Changes; by evolve alone -------------------------------------------- */
 

@@ -48,7 +48,7 @@ static inline int handle_add(struct index *index, struct bytes key, void *thing)
     return r;
 }
 
-static inline void *handle_find(const struct index *index, struct bytes key)
+static inline void *handle_find(struct index *index, struct bytes key)
 {
     struct index_key *k = index_find(index, key.p, key.n);
 

@@ -1,11 +1,4 @@
-/* A prefix B+tree; see index.h.
- *
- * Fences: all keys below a node lie in [low, high), the separators nearest to
- * it on the way down, and so does every key that is looked for there. What the
- * two fences share is therefore shared by all of them and never compared:
- * node->skip. The four bytes after it are kept as node->hints, and only where
- * hints are equal is a key itself read. The outermost nodes have no fence on
- * one side and skip nothing.
+/* A prefix B+tree; see index.h, and index_inside.h for what a node is.
  *
  * A separator is the shortest string that divides its two sides, and belongs
  * to the inner node; items come and go without it.
@@ -13,165 +6,63 @@
  * Insert and remove mend on the way down, full or poor nodes before they are
  * entered, so there is no way back up and a failed malloc leaves a whole tree.
  */
-#include "broker/state/index.h"
-
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
-#define FANOUT 64u
+#include "broker/state/index_inside.h"
+
 /* A node this poor is merged or levelled before it is entered to remove. */
 #define POOR (FANOUT / 4)
 /* Merged nodes keep room, so that the next insert does not split them. */
 #define MERGED_MAX (FANOUT * 3 / 4)
 
-struct node {
-    uint16_t n; /* keys; an inner node has one child more */
-    bool leaf;
-    uint32_t skip;
-    uint32_t hints[FANOUT];
-    struct index_key *keys[FANOUT]; /* leaf: borrowed; inner: owned */
-    union {
-        struct node *next;                 /* leaf: in order */
-        struct node *children[FANOUT + 1]; /* inner */
-    };
-};
-
-/* A leaf is allocated without the room for children. */
-#define LEAF_BYTES (offsetof(struct node, next) + sizeof(struct node *))
-
-struct index {
-    struct node *root; /* NULL while nothing was ever inserted */
-    size_t count;
-    size_t bytes;
-};
-
-/* NULL: unbounded on that side. */
-struct fences {
-    const struct index_key *low;
-    const struct index_key *high;
-};
-
-struct sought {
-    const unsigned char *bytes;
-    size_t len;
-};
-
-/* No bytes at all may come as NULL, to which not even 0 may be added. */
-static struct sought sought_of(const void *bytes, size_t len)
+/* Hints that were made with another skip are of no use. */
+static void node_skip(struct node *node, size_t skip)
 {
-    return (struct sought){bytes ? bytes : "", len};
-}
-
-static size_t shared_len(const unsigned char *a, size_t a_len,
-                         const unsigned char *b, size_t b_len)
-{
-    size_t len = a_len < b_len ? a_len : b_len;
-    size_t i = 0;
-
-    while (i < len && a[i] == b[i])
-        i++;
-    return i;
-}
-
-int index_compare(const void *a, size_t a_len, const void *b, size_t b_len)
-{
-    size_t len = a_len < b_len ? a_len : b_len;
-    int order = len ? memcmp(a, b, len) : 0;
-
-    return order ? order : (a_len > b_len) - (a_len < b_len);
-}
-
-bool index_key_begins(const struct index_key *key, const void *prefix,
-                      size_t len)
-{
-    return key->len >= len && !(len && memcmp(key->bytes, prefix, len));
-}
-
-/* Padding with zeros keeps the order: a key that ends is below one that goes
- * on, and where the other goes on with zeros the hints are equal and the keys
- * are read. */
-static uint32_t hint_of(const unsigned char *bytes, size_t len, size_t skip)
-{
-    uint32_t hint = 0;
-
-    for (size_t i = 0; i < 4; i++)
-        hint = hint << 8 | (skip + i < len ? bytes[skip + i] : 0u);
-    return hint;
-}
-
-static int node_compare(const struct node *node, uint32_t at,
-                        const struct sought *sought, uint32_t hint)
-{
-    const struct index_key *key = node->keys[at];
-    uint32_t skip = node->skip;
-
-    if (node->hints[at] != hint)
-        return node->hints[at] < hint ? -1 : 1;
-    return index_compare(key->bytes + skip, key->len - skip,
-                         sought->bytes + skip, sought->len - skip);
-}
-
-/* How many of the node's keys are below what is sought, or equal to it where
- * `including`. */
-static uint32_t node_rank(const struct node *node, const struct sought *sought,
-                          bool including)
-{
-    uint32_t hint = hint_of(sought->bytes, sought->len, node->skip);
-    uint32_t low = 0;
-    uint32_t high = node->n;
-
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-
-        if (node_compare(node, middle, sought, hint) < (including ? 1 : 0))
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-/* A separator equal to the key stands for what begins with it: to the right. */
-static uint32_t child_rank(const struct node *node, const struct sought *sought)
-{
-    return node_rank(node, sought, true);
-}
-
-static struct fences child_fences(const struct node *node, uint32_t at,
-                                  struct fences fences)
-{
-    if (at > 0)
-        fences.low = node->keys[at - 1];
-    if (at < node->n)
-        fences.high = node->keys[at];
-    return fences;
-}
-
-/* After the node's keys or fences have changed as a whole. */
-static void node_rehint(struct node *node, struct fences fences)
-{
-    size_t skip = 0;
-
-    if (fences.low && fences.high)
-        skip = shared_len(fences.low->bytes, fences.low->len,
-                          fences.high->bytes, fences.high->len);
-    node->skip = (uint32_t)skip;
+    if (skip > UINT16_MAX)
+        skip = UINT16_MAX;
+    if (node->skip == skip)
+        return;
+    node->skip = (uint16_t)skip;
     for (uint32_t i = 0; i < node->n; i++)
         node->hints[i] =
             hint_of(node->keys[i]->bytes, node->keys[i]->len, skip);
 }
 
+/* After the node's keys or fences have changed as a whole; its hints were made
+ * with its skip. */
+static void node_fence(struct node *node, struct fences fences)
+{
+    node->open = !(fences.low && fences.high);
+    for (uint32_t i = node->n; i < FANOUT; i++)
+        node->hints[i] = HINT_NONE;
+    if (!node->open)
+        node_skip(node, shared_len(fences.low, fences.high));
+    else if (node->n)
+        node_skip(node, shared_len(node->keys[0], node->keys[node->n - 1]));
+}
+
+static size_t node_bytes(const struct index *index, bool leaf)
+{
+    size_t stamps = leaf ? FANOUT : FANOUT + 1;
+
+    return (leaf ? LEAF_BYTES : sizeof(struct node)) +
+           (index->stamped ? stamps * sizeof(uint64_t) : 0);
+}
+
 static struct node *node_new(struct index *index, bool leaf)
 {
-    size_t bytes = leaf ? LEAF_BYTES : sizeof(struct node);
+    size_t bytes = node_bytes(index, leaf);
     struct node *node = malloc(bytes);
 
     if (!node)
         return NULL;
     node->n = 0;
-    node->leaf = leaf;
     node->skip = 0;
+    node->leaf = leaf;
+    node->open = true;
+    node->stamped = index->stamped;
+    memset(node->hints, 0xff, sizeof(node->hints));
     if (leaf)
         node->next = NULL;
     index->bytes += bytes;
@@ -180,7 +71,7 @@ static struct node *node_new(struct index *index, bool leaf)
 
 static void node_free(struct index *index, struct node *node)
 {
-    index->bytes -= node->leaf ? LEAF_BYTES : sizeof(struct node);
+    index->bytes -= node_bytes(index, node->leaf);
     free(node);
 }
 
@@ -189,7 +80,7 @@ static struct index_key *separator_new(struct index *index,
                                        const struct index_key *a,
                                        const struct index_key *b)
 {
-    size_t len = shared_len(a->bytes, a->len, b->bytes, b->len) + 1;
+    size_t len = shared_len(a, b) + 1;
     struct index_key *separator = malloc(sizeof(*separator) + len);
 
     if (!separator)
@@ -206,37 +97,73 @@ static void separator_free(struct index *index, struct index_key *separator)
     free(separator);
 }
 
+/* Room for one more; a leaf's stamps go with its keys. */
 static void keys_open(struct node *node, uint32_t at)
 {
     size_t behind = node->n - at;
+    uint64_t *stamps = node_stamps(node);
 
     memmove(node->keys + at + 1, node->keys + at, behind * sizeof(*node->keys));
     memmove(node->hints + at + 1, node->hints + at,
             behind * sizeof(*node->hints));
+    if (node->stamped && node->leaf) {
+        memmove(stamps + at + 1, stamps + at, behind * sizeof(*stamps));
+        stamps[at] = 0;
+    }
     node->n++;
 }
 
 static void keys_close(struct node *node, uint32_t at)
 {
     size_t behind = node->n - at - 1u;
+    uint64_t *stamps = node_stamps(node);
 
     memmove(node->keys + at, node->keys + at + 1, behind * sizeof(*node->keys));
     memmove(node->hints + at, node->hints + at + 1,
             behind * sizeof(*node->hints));
+    if (node->stamped && node->leaf)
+        memmove(stamps + at, stamps + at + 1, behind * sizeof(*stamps));
     node->n--;
+    node->hints[node->n] = HINT_NONE;
 }
 
-static void keys_copy(struct node *to, uint32_t to_at, const struct node *from,
-                      uint32_t from_at, uint32_t n)
+/* In an open node, what all share may have become less. It may also be more
+ * than was known: that is looked at each time their number has doubled. */
+static void keys_add(struct node *node, uint32_t at, struct index_key *key)
 {
-    memmove(to->keys + to_at, from->keys + from_at, n * sizeof(*to->keys));
+    size_t shared;
+
+    keys_open(node, at);
+    node->keys[at] = key;
+    node->hints[at] = hint_of(key->bytes, key->len, node->skip);
+    if (!node->open)
+        return;
+    shared = shared_len(node->keys[0], node->keys[node->n - 1]);
+    if (shared < node->skip ||
+        (shared > node->skip && (node->n & (node->n - 1u)) == 0))
+        node_skip(node, shared);
 }
 
+/* To the empty end of a new node, which takes over the other's skip. */
+static void keys_copy(struct node *to, const struct node *from, uint32_t at,
+                      uint32_t n)
+{
+    to->skip = from->skip;
+    memcpy(to->keys, from->keys + at, n * sizeof(*to->keys));
+    memcpy(to->hints, from->hints + at, n * sizeof(*to->hints));
+    if (to->stamped && to->leaf)
+        memcpy(node_stamps(to), node_stamps(from) + at, n * sizeof(uint64_t));
+}
+
+/* An inner node's stamps go with its children. */
 static void children_copy(struct node *to, uint32_t to_at,
                           const struct node *from, uint32_t from_at, uint32_t n)
 {
     memmove(to->children + to_at, from->children + from_at,
             n * sizeof(*to->children));
+    if (to->stamped)
+        memmove(node_stamps(to) + to_at, node_stamps(from) + from_at,
+                n * sizeof(uint64_t));
 }
 
 /* Put a separator and the node right of it behind children[at]; there is room.
@@ -245,9 +172,7 @@ static void parent_adopt(struct node *parent, uint32_t at,
                          struct index_key *separator, struct node *right)
 {
     children_copy(parent, at + 2, parent, at + 1, parent->n - at);
-    keys_open(parent, at);
-    parent->keys[at] = separator;
-    parent->hints[at] = hint_of(separator->bytes, separator->len, parent->skip);
+    keys_add(parent, at, separator);
     parent->children[at + 1] = right;
 }
 
@@ -258,17 +183,27 @@ static void parent_disown(struct node *parent, uint32_t at)
     keys_close(parent, at);
 }
 
-static void pair_rehint(struct node *parent, uint32_t at, struct fences fences)
+/* What the parent knows of a child, and the child of its fences. */
+static void child_settle(struct node *parent, uint32_t at, struct fences fences)
 {
-    node_rehint(parent->children[at], child_fences(parent, at, fences));
-    node_rehint(parent->children[at + 1], child_fences(parent, at + 1, fences));
+    struct node *child = parent->children[at];
+
+    node_fence(child, child_fences(parent, at, fences));
+    if (parent->stamped)
+        node_stamps(parent)[at] = node_newest(child);
+}
+
+static void pair_settle(struct node *parent, uint32_t at, struct fences fences)
+{
+    child_settle(parent, at, fences);
+    child_settle(parent, at + 1, fences);
 }
 
 /* Keys that come in order always meet a full leaf at its end: left behind
  * seven eighths full, such leaves do not cost twice their memory. */
 static uint32_t leaf_cut(const struct node *leaf, const struct sought *coming)
 {
-    uint32_t rank = node_rank(leaf, coming, true);
+    uint32_t rank = child_rank(leaf, coming);
 
     return rank == leaf->n ? leaf->n - leaf->n / 8u : leaf->n / 2u;
 }
@@ -282,7 +217,7 @@ static int leaf_split(struct index *index, struct node *left,
     *separator = separator_new(index, left->keys[cut - 1], left->keys[cut]);
     if (!*separator)
         return -ENOMEM;
-    keys_copy(right, 0, left, cut, left->n - cut);
+    keys_copy(right, left, cut, left->n - cut);
     right->n = (uint16_t)(left->n - cut);
     right->next = left->next;
     left->n = (uint16_t)cut;
@@ -294,7 +229,7 @@ static struct index_key *inner_split(struct node *left, struct node *right)
 {
     uint32_t cut = left->n / 2u;
 
-    keys_copy(right, 0, left, cut + 1, left->n - cut - 1);
+    keys_copy(right, left, cut + 1, left->n - cut - 1);
     children_copy(right, 0, left, cut + 1, left->n - cut);
     right->n = (uint16_t)(left->n - cut - 1);
     left->n = (uint16_t)cut;
@@ -318,7 +253,7 @@ static int child_split(struct index *index, struct node *parent, uint32_t at,
         return -ENOMEM;
     }
     parent_adopt(parent, at, separator, right);
-    pair_rehint(parent, at, fences);
+    pair_settle(parent, at, fences);
     return 0;
 }
 
@@ -328,15 +263,23 @@ struct row {
     uint32_t n;
     struct index_key *keys[2 * FANOUT + 1];
     struct node *children[2 * FANOUT + 2];
+    uint64_t stamps[2 * FANOUT + 2]; /* of the keys or the children */
 };
 
 static void row_gather(struct row *row, const struct node *parent, uint32_t at)
 {
     const struct node *left = parent->children[at];
     const struct node *right = parent->children[at + 1];
+    uint32_t edge = left->leaf ? 0 : 1; /* one child more than keys */
 
     memcpy(row->keys, left->keys, left->n * sizeof(*row->keys));
     row->n = left->n;
+    if (left->stamped) {
+        memcpy(row->stamps, node_stamps(left),
+               (left->n + edge) * sizeof(*row->stamps));
+        memcpy(row->stamps + left->n + edge, node_stamps(right),
+               (right->n + edge) * sizeof(*row->stamps));
+    }
     if (!left->leaf) {
         memcpy(row->children, left->children,
                (left->n + 1u) * sizeof(*row->children));
@@ -355,7 +298,13 @@ static void row_give(const struct row *row, uint32_t from, uint32_t n,
     if (!node->leaf)
         memcpy(node->children, row->children + from,
                (n + 1) * sizeof(*node->children));
+    if (node->stamped)
+        memcpy(node_stamps(node), row->stamps + from,
+               (node->leaf ? n : n + 1) * sizeof(*row->stamps));
     node->n = (uint16_t)n;
+    for (uint32_t i = 0; i < n; i++)
+        node->hints[i] =
+            hint_of(node->keys[i]->bytes, node->keys[i]->len, node->skip);
 }
 
 static void pair_merge(struct index *index, struct node *parent, uint32_t at,
@@ -371,7 +320,7 @@ static void pair_merge(struct index *index, struct node *parent, uint32_t at,
     }
     parent_disown(parent, at);
     node_free(index, right);
-    node_rehint(left, child_fences(parent, at, fences));
+    child_settle(parent, at, fences);
 }
 
 static int pair_level(struct index *index, struct node *parent, uint32_t at,
@@ -393,7 +342,7 @@ static int pair_level(struct index *index, struct node *parent, uint32_t at,
     row_give(row, behind, row->n - behind, right);
     parent->keys[at] = separator;
     parent->hints[at] = hint_of(separator->bytes, separator->len, parent->skip);
-    pair_rehint(parent, at, fences);
+    pair_settle(parent, at, fences);
     return 0;
 }
 
@@ -422,6 +371,8 @@ static int root_grow(struct index *index)
         return -ENOMEM;
     if (!root->leaf)
         root->children[0] = index->root;
+    if (!root->leaf && root->stamped)
+        node_stamps(root)[0] = node_newest(index->root);
     index->root = root;
     return 0;
 }
@@ -445,6 +396,7 @@ static int leaf_for_insert(struct index *index, const struct sought *sought,
 
     if ((!index->root || index->root->n == FANOUT) && root_grow(index))
         return -ENOMEM;
+    index->depth = 0;
     for (node = index->root; !node->leaf;) {
         uint32_t at = child_rank(node, sought);
 
@@ -453,6 +405,7 @@ static int leaf_for_insert(struct index *index, const struct sought *sought,
                 return -ENOMEM;
             at = child_rank(node, sought);
         }
+        index->path[index->depth++] = (struct step){node, at};
         fences = child_fences(node, at, fences);
         node = node->children[at];
     }
@@ -466,6 +419,7 @@ static struct node *leaf_for_remove(struct index *index,
     struct fences fences = {NULL, NULL};
     struct node *node = index->root;
 
+    index->depth = 0;
     while (!node->leaf) {
         uint32_t at = child_rank(node, sought);
 
@@ -473,28 +427,11 @@ static struct node *leaf_for_remove(struct index *index,
             child_mend(index, node, at, fences);
             at = child_rank(node, sought);
         }
+        index->path[index->depth++] = (struct step){node, at};
         fences = child_fences(node, at, fences);
         node = node->children[at];
     }
     return node;
-}
-
-static const struct node *leaf_of(const struct index *index,
-                                  const struct sought *sought)
-{
-    const struct node *node = index->root;
-
-    while (!node->leaf)
-        node = node->children[child_rank(node, sought)];
-    return node;
-}
-
-static bool leaf_has(const struct node *leaf, uint32_t at,
-                     const struct sought *sought)
-{
-    return at < leaf->n &&
-           !index_compare(leaf->keys[at]->bytes, leaf->keys[at]->len,
-                          sought->bytes, sought->len);
 }
 
 static void tree_free(struct index *index, struct node *node)
@@ -507,72 +444,25 @@ static void tree_free(struct index *index, struct node *node)
     node_free(index, node);
 }
 
-struct check {
-    size_t count;
-    const struct node *leaf; /* the one before in the chain */
-    uint32_t leaf_depth;
-};
-
-static bool key_is_within(const struct index_key *key, struct fences fences)
+static struct index *index_make(bool stamped)
 {
-    const struct index_key *low = fences.low;
-    const struct index_key *high = fences.high;
+    struct index *index = calloc(1, sizeof(*index));
 
-    return (!low ||
-            index_compare(low->bytes, low->len, key->bytes, key->len) <= 0) &&
-           (!high ||
-            index_compare(key->bytes, key->len, high->bytes, high->len) < 0);
-}
-
-static bool keys_are_sound(const struct node *node, struct fences fences)
-{
-    for (uint32_t i = 0; i < node->n; i++) {
-        const struct index_key *key = node->keys[i];
-        const struct index_key *before = i ? node->keys[i - 1] : NULL;
-
-        if (!key_is_within(key, fences) ||
-            node->hints[i] != hint_of(key->bytes, key->len, node->skip))
-            return false;
-        if (before && index_compare(before->bytes, before->len, key->bytes,
-                                    key->len) >= 0)
-            return false;
+    if (index) {
+        index->bytes = sizeof(*index);
+        index->stamped = stamped;
     }
-    return true;
-}
-
-static bool leaf_is_sound(const struct node *leaf, uint32_t depth,
-                          struct check *check)
-{
-    if (check->leaf &&
-        (check->leaf->next != leaf || check->leaf_depth != depth))
-        return false;
-    check->leaf = leaf;
-    check->leaf_depth = depth;
-    check->count += leaf->n;
-    return true;
-}
-
-static bool node_is_sound(const struct node *node, struct fences fences,
-                          uint32_t depth, struct check *check)
-{
-    if (node->n > FANOUT || !keys_are_sound(node, fences))
-        return false;
-    if (node->leaf)
-        return leaf_is_sound(node, depth, check);
-    for (uint32_t i = 0; i <= node->n; i++)
-        if (!node_is_sound(node->children[i], child_fences(node, i, fences),
-                           depth + 1, check))
-            return false;
-    return true;
+    return index;
 }
 
 struct index *index_new(void)
 {
-    struct index *index = calloc(1, sizeof(*index));
+    return index_make(false);
+}
 
-    if (index)
-        index->bytes = sizeof(*index);
-    return index;
+struct index *index_new_stamped(void)
+{
+    return index_make(true);
 }
 
 void index_destroy(struct index **self_p)
@@ -595,36 +485,35 @@ size_t index_bytes(const struct index *index)
     return index->bytes;
 }
 
-struct index_key *index_find(const struct index *index, const void *bytes,
-                             size_t len)
-{
-    struct sought sought = sought_of(bytes, len);
-    const struct node *leaf;
-    uint32_t at;
-
-    if (!index->root)
-        return NULL;
-    leaf = leaf_of(index, &sought);
-    at = node_rank(leaf, &sought, false);
-    return leaf_has(leaf, at, &sought) ? leaf->keys[at] : NULL;
-}
-
 int index_insert(struct index *index, struct index_key *key)
 {
     struct sought sought = {key->bytes, key->len};
     struct node *leaf = NULL;
     uint32_t at;
+    bool equal;
 
+    index->last = NULL;
     if (leaf_for_insert(index, &sought, &leaf))
         return -ENOMEM;
-    at = node_rank(leaf, &sought, false);
-    if (leaf_has(leaf, at, &sought))
+    at = node_rank(leaf, &sought, false, &equal);
+    if (equal)
         return -EEXIST;
-    keys_open(leaf, at);
-    leaf->keys[at] = key;
-    leaf->hints[at] = hint_of(key->bytes, key->len, leaf->skip);
+    keys_add(leaf, at, key);
+    index->path[index->depth++] = (struct step){leaf, at};
+    index->last = key;
     index->count++;
     return 0;
+}
+
+/* What is above the leaf may have had its newest from what was removed. */
+static void path_restamp(struct index *index)
+{
+    for (uint32_t i = index->depth; i-- > 0;) {
+        struct node *node = index->path[i].node;
+        uint32_t at = index->path[i].at;
+
+        node_stamps(node)[at] = node_newest(node->children[at]);
+    }
 }
 
 struct index_key *index_remove(struct index *index, const void *bytes,
@@ -634,55 +523,20 @@ struct index_key *index_remove(struct index *index, const void *bytes,
     struct index_key *key = NULL;
     struct node *leaf;
     uint32_t at;
+    bool equal;
 
+    index->last = NULL;
     if (!index->root)
         return NULL;
     leaf = leaf_for_remove(index, &sought);
-    at = node_rank(leaf, &sought, false);
-    if (leaf_has(leaf, at, &sought)) {
+    at = node_rank(leaf, &sought, false, &equal);
+    if (equal) {
         key = leaf->keys[at];
         keys_close(leaf, at);
         index->count--;
     }
+    if (index->stamped)
+        path_restamp(index);
     root_shrink(index);
     return key;
-}
-
-void index_seek(const struct index *index, struct index_cursor *cursor,
-                const void *bytes, size_t len)
-{
-    struct sought sought = sought_of(bytes, len);
-    const struct node *leaf;
-
-    cursor->node = NULL;
-    cursor->at = 0;
-    if (!index->root)
-        return;
-    leaf = leaf_of(index, &sought);
-    cursor->node = leaf;
-    cursor->at = node_rank(leaf, &sought, false);
-}
-
-struct index_key *index_next(struct index_cursor *cursor)
-{
-    const struct node *leaf = cursor->node;
-
-    while (leaf && cursor->at >= leaf->n) {
-        leaf = leaf->next;
-        cursor->node = leaf;
-        cursor->at = 0;
-    }
-    return leaf ? leaf->keys[cursor->at++] : NULL;
-}
-
-int index_check(const struct index *index)
-{
-    struct check check = {.leaf = NULL};
-    struct fences unbounded = {NULL, NULL};
-
-    if (index->root && !node_is_sound(index->root, unbounded, 0, &check))
-        return -EIO;
-    if (check.leaf && check.leaf->next)
-        return -EIO;
-    return check.count == index->count ? 0 : -EIO;
 }

@@ -8,7 +8,7 @@
  *   thing = index_item(index_find(index, bytes, len), struct thing, key);
  *
  * Order is that of memcmp, a prefix before what it begins. A B+tree of 64 keys
- * a node; each leaf keeps beside every pointer the four bytes that follow what
+ * a node; each node keeps beside every pointer the four bytes that follow what
  * all its keys share, so a look-up touches few items. It costs about 20 bytes
  * a key beyond the item, malloc included, at random keys (16 at rising ones).
  *
@@ -43,6 +43,10 @@ static inline void *index_item_at(const struct index_key *key, size_t offset)
 /* Empty. Owned by the caller; NULL when out of memory. */
 struct index *index_new(void);
 
+/* The same with a stamp for each key, 0 at first, and with the newest of all
+ * that begin alike known at once. About 12 bytes a key more. */
+struct index *index_new_stamped(void);
+
 /* Frees the index and no item: walk it first. Accepts NULL. */
 void index_destroy(struct index **self_p);
 
@@ -51,8 +55,9 @@ size_t index_count(const struct index *index);
 /* Heap bytes of the index itself, items not included. */
 size_t index_bytes(const struct index *index);
 
-/* The item's key, or NULL. */
-struct index_key *index_find(const struct index *index, const void *bytes,
+/* The item's key, or NULL. The last one found or inserted is remembered, so
+ * that asking again costs one comparison. */
+struct index_key *index_find(struct index *index, const void *bytes,
                              size_t len);
 
 /* Returns 0, -EEXIST (nothing changed) or -ENOMEM.
@@ -79,6 +84,27 @@ void index_seek(const struct index *index, struct index_cursor *cursor,
 
 /* The next key in order, or NULL at the end (again and again). */
 struct index_key *index_next(struct index_cursor *cursor);
+
+/* Raise the stamp of a key that is in; a lower one changes nothing. Cheap for
+ * the key that was found or inserted last. */
+void index_stamp(struct index *index, struct index_key *key, uint64_t stamp);
+
+/* The highest stamp of the keys that begin so, 0 if there is none. O(log n).
+ * len: up to INDEX_PREFIX_MAX, or 0 is given. */
+enum { INDEX_PREFIX_MAX = 1024 };
+uint64_t index_newest(const struct index *index, const void *prefix,
+                      size_t len);
+
+/* Several keys will soon be looked for: have the memory that it takes come
+ * closer, for all of them at once instead of one after the other. Changes
+ * nothing, and does nothing for more than INDEX_FETCH_MAX. */
+enum { INDEX_FETCH_MAX = 64 };
+struct index_text {
+    const void *bytes;
+    size_t len;
+};
+void index_fetch(const struct index *index, const struct index_text *texts,
+                 size_t n);
 
 /* As memcmp: below, equal, above zero. */
 int index_compare(const void *a, size_t a_len, const void *b, size_t b_len);

@@ -188,6 +188,40 @@ TEST(prefix_revision_counts_tombstones)
     context_destroy(&c);
 }
 
+/* What one bundle may ask: 1,024 transactions of 64 compares each. */
+TEST(prefix_revision_takes_no_longer_where_there_are_many_keys)
+{
+    struct context *c = fresh();
+    char name[32];
+
+    for (unsigned i = 1; i <= 100000; i++) {
+        snprintf(name, sizeof name, "huge/%08x", i * 2654435761u);
+        CHECK_OK(put(c, name, i));
+    }
+    for (unsigned i = 0; i < 1024 * 64; i++)
+        CHECK_EQ(context_prefix_revision(c, text("s"), text("huge/")), 100000);
+    context_destroy(&c);
+}
+
+TEST(fetch_changes_nothing)
+{
+    struct context *c = fresh();
+    struct context_name names[200];
+    char keys[200][8];
+
+    for (int i = 0; i < 200; i++) {
+        snprintf(keys[i], sizeof keys[i], "%d", i);
+        names[i] =
+            (struct context_name){text(i % 70 ? "s" : "absent"), text(keys[i])};
+        if (i % 3)
+            CHECK_OK(put(c, keys[i], (uint64_t)i));
+    }
+    context_fetch(c, names, 200);
+    for (int i = 0; i < 200; i++)
+        CHECK_EQ(context_find(c, text("s"), text(keys[i])) != NULL, i % 3 != 0);
+    context_destroy(&c);
+}
+
 TEST(digest_tells_every_field_apart)
 {
     struct hash seen[8];

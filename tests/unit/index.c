@@ -15,6 +15,7 @@ struct item {
 static struct item *model[MODEL_MAX];
 static size_t model_n;
 static uint64_t dice;
+static bool stamped; /* each item's number is its key's stamp */
 
 static uint64_t roll(uint64_t sides)
 {
@@ -110,6 +111,8 @@ static void step_insert(struct index *index, const void *bytes, size_t len)
         return;
     }
     CHECK_OK(index_insert(index, &item->key));
+    if (stamped)
+        index_stamp(index, &item->key, item->number);
     memmove(model + at + 1, model + at, (model_n - at) * sizeof(*model));
     model[at] = item;
     model_n++;
@@ -128,6 +131,41 @@ static void step_remove(struct index *index, const void *bytes, size_t len)
     free(model[at]);
     model_n--;
     memmove(model + at, model + at + 1, (model_n - at) * sizeof(*model));
+}
+
+static void step_stamp(struct index *index)
+{
+    struct item *item = model_n ? model[roll(model_n)] : NULL;
+    uint64_t stamp = roll(2000);
+
+    if (!item)
+        return;
+    index_stamp(index, &item->key, stamp);
+    if (stamp > item->number)
+        item->number = stamp;
+}
+
+static void newest_check(const struct index *index, const void *prefix,
+                         size_t len)
+{
+    uint64_t newest = 0;
+
+    for (size_t i = model_place(prefix, len);
+         i < model_n && index_key_begins(&model[i]->key, prefix, len); i++)
+        newest = model[i]->number > newest ? model[i]->number : newest;
+    CHECK_EQ(index_newest(index, prefix, len), newest);
+}
+
+/* It changes nothing; the sanitizers see what it reads. */
+static void step_fetch(const struct index *index)
+{
+    struct index_text texts[INDEX_FETCH_MAX];
+    unsigned char bytes[INDEX_FETCH_MAX][1024];
+    size_t n = roll(INDEX_FETCH_MAX + 1);
+
+    for (size_t i = 0; i < n; i++)
+        texts[i] = (struct index_text){bytes[i], key_roll(bytes[i])};
+    index_fetch(index, texts, n);
 }
 
 static void step_range(struct index *index, const void *bytes, size_t len)
@@ -165,8 +203,14 @@ static void round_run(struct index *index, size_t steps, uint64_t removes_of_10)
         } else {
             step_remove(index, bytes, len);
         }
+        if (stamped)
+            step_stamp(index);
+        if (stamped && i % 16 == 0)
+            newest_check(index, bytes, roll(len + 1));
         if (i % 16 == 0)
             step_range(index, bytes, len);
+        if (i % 64 == 0)
+            step_fetch(index);
         if (i % 512 == 0)
             CHECK_OK(index_check(index));
         CHECK_EQ(index_count(index), model_n);
@@ -176,7 +220,7 @@ static void round_run(struct index *index, size_t steps, uint64_t removes_of_10)
 
 static void model_run(uint64_t seed)
 {
-    struct index *index = index_new();
+    struct index *index = stamped ? index_new_stamped() : index_new();
 
     dice = seed;
     model_n = 0;
@@ -184,6 +228,30 @@ static void model_run(uint64_t seed)
     round_run(index, 6000, 6);  /* churn */
     round_run(index, 12000, 9); /* shrink */
     round_run(index, 4000, 3);
+    index_empty(&index);
+}
+
+TEST(index_knows_the_newest_of_any_prefix_under_random_work)
+{
+    stamped = true;
+    for (uint64_t seed = 1; seed <= 4; seed++)
+        model_run(seed * 0x9e3779b97f4a7c15);
+    stamped = false;
+}
+
+TEST(index_stamp_is_never_lowered)
+{
+    static const char *const keys[] = {"a", "b"};
+    struct index *index = index_new_stamped();
+
+    for (size_t i = 0; i < 2; i++)
+        CHECK_OK(index_insert(index, &item_new(keys[i], 1)->key));
+    CHECK_EQ(index_newest(index, NULL, 0), 0);
+    index_stamp(index, index_find(index, "a", 1), 7);
+    index_stamp(index, index_find(index, "a", 1), 3);
+    CHECK_EQ(index_newest(index, "a", 1), 7);
+    CHECK_EQ(index_newest(index, "b", 1), 0);
+    CHECK_EQ(index_newest(index, NULL, 0), 7);
     index_empty(&index);
 }
 
@@ -324,9 +392,8 @@ TEST(index_key_begins_with_itself_and_its_prefixes_only)
     free(item);
 }
 
-TEST(index_costs_less_than_24_bytes_a_key)
+static void costs_less_than(struct index *index, size_t bytes_a_key)
 {
-    struct index *index = index_new();
     unsigned char bytes[16];
     size_t n = 50000;
 
@@ -336,8 +403,18 @@ TEST(index_costs_less_than_24_bytes_a_key)
             bytes[j] = (unsigned char)roll(256);
         CHECK_OK(index_insert(index, &item_new(bytes, sizeof(bytes))->key));
     }
-    CHECK(index_bytes(index) < 24 * n);
+    CHECK(index_bytes(index) < bytes_a_key * n);
     index_empty(&index);
+}
+
+TEST(index_costs_less_than_24_bytes_a_key)
+{
+    costs_less_than(index_new(), 24);
+}
+
+TEST(index_costs_less_than_36_bytes_a_key_with_stamps)
+{
+    costs_less_than(index_new_stamped(), 36);
 }
 
 CHECK_MAIN
