@@ -1,12 +1,27 @@
 /* Buffers and bounded reading; nothing here knows what the bytes mean. */
 #include "bytes.h"
 
-#include <endian.h>
 #include <stdlib.h>
+
+/* Of the first n bytes, how many are in whole words of ASCII without NUL? */
+static size_t ascii_words(const uint8_t *p, size_t n)
+{
+    const uint64_t ones = 0x0101010101010101, high = 0x8080808080808080;
+    size_t i = 0;
+    uint64_t word;
+
+    for (; n - i >= 8; i += 8) {
+        memcpy(&word, p + i, 8);
+        /* the lowest byte that is 0 borrows, which sets its highest bit */
+        if ((word | (word - ones)) & high)
+            break;
+    }
+    return i;
+}
 
 bool bytes_utf8(struct bytes b)
 {
-    size_t i = 0;
+    size_t i = ascii_words(b.p, b.n);
 
     while (i < b.n) {
         uint8_t c = b.p[i];
@@ -93,65 +108,4 @@ void buf_free(struct buf *b)
 {
     free(b->p);
     *b = (struct buf){0};
-}
-
-struct bytes cursor_take(struct cursor *c, size_t n)
-{
-    struct bytes out = {c->p, n};
-
-    if (c->failed || cursor_left(c) < n) {
-        c->failed = true;
-        return (struct bytes){0};
-    }
-    c->p += n;
-    return out;
-}
-
-uint8_t cursor_u8(struct cursor *c)
-{
-    struct bytes b = cursor_take(c, 1);
-
-    return c->failed ? 0 : b.p[0];
-}
-
-uint32_t cursor_u32(struct cursor *c)
-{
-    struct bytes b = cursor_take(c, 4);
-
-    return c->failed ? 0 : get_u32(b.p);
-}
-
-uint64_t cursor_u64(struct cursor *c)
-{
-    struct bytes b = cursor_take(c, 8);
-
-    return c->failed ? 0 : get_u64(b.p);
-}
-
-void put_u32(uint8_t *p, uint32_t v)
-{
-    v = htole32(v);
-    memcpy(p, &v, 4);
-}
-
-void put_u64(uint8_t *p, uint64_t v)
-{
-    v = htole64(v);
-    memcpy(p, &v, 8);
-}
-
-uint32_t get_u32(const uint8_t *p)
-{
-    uint32_t v;
-
-    memcpy(&v, p, 4);
-    return le32toh(v);
-}
-
-uint64_t get_u64(const uint8_t *p)
-{
-    uint64_t v;
-
-    memcpy(&v, p, 8);
-    return le64toh(v);
 }

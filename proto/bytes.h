@@ -3,6 +3,7 @@
 #ifndef CHOIR_PROTO_BYTES_H
 #define CHOIR_PROTO_BYTES_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -85,15 +86,66 @@ static inline size_t cursor_left(const struct cursor *c)
     return (size_t)(c->end - c->p);
 }
 
-struct bytes cursor_take(struct cursor *c, size_t n);
-uint8_t cursor_u8(struct cursor *c);
-uint32_t cursor_u32(struct cursor *c);
-uint64_t cursor_u64(struct cursor *c);
+static inline struct bytes cursor_take(struct cursor *c, size_t n)
+{
+    struct bytes out = {c->p, n};
+
+    if (c->failed || cursor_left(c) < n) {
+        c->failed = true;
+        return (struct bytes){0};
+    }
+    c->p += n;
+    return out;
+}
 
 /* Little-endian, for fixed layouts. */
-void put_u32(uint8_t *p, uint32_t v);
-void put_u64(uint8_t *p, uint64_t v);
-uint32_t get_u32(const uint8_t *p);
-uint64_t get_u64(const uint8_t *p);
+static inline void put_u32(uint8_t *p, uint32_t v)
+{
+    v = htole32(v);
+    memcpy(p, &v, 4);
+}
+
+static inline void put_u64(uint8_t *p, uint64_t v)
+{
+    v = htole64(v);
+    memcpy(p, &v, 8);
+}
+
+static inline uint32_t get_u32(const uint8_t *p)
+{
+    uint32_t v;
+
+    memcpy(&v, p, 4);
+    return le32toh(v);
+}
+
+static inline uint64_t get_u64(const uint8_t *p)
+{
+    uint64_t v;
+
+    memcpy(&v, p, 8);
+    return le64toh(v);
+}
+
+static inline uint8_t cursor_u8(struct cursor *c)
+{
+    struct bytes b = cursor_take(c, 1);
+
+    return c->failed ? 0 : b.p[0];
+}
+
+static inline uint32_t cursor_u32(struct cursor *c)
+{
+    struct bytes b = cursor_take(c, 4);
+
+    return c->failed ? 0 : get_u32(b.p);
+}
+
+static inline uint64_t cursor_u64(struct cursor *c)
+{
+    struct bytes b = cursor_take(c, 8);
+
+    return c->failed ? 0 : get_u64(b.p);
+}
 
 #endif

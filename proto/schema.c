@@ -203,12 +203,28 @@ static int verb_decode(struct cursor *c, struct msg *m, unsigned classes,
     return 0;
 }
 
+/* A field's number is one byte, unless it is none of ours. */
+static int number_next(struct cursor *c, uint64_t *number)
+{
+    struct pack_item item;
+
+    if (cursor_left(c) && *c->p <= 0x7f) {
+        *number = *c->p++;
+        return 0;
+    }
+    if (pack_next(c, &item) || item.kind != PACK_UINT)
+        return CHOIR_MALFORMED;
+    *number = item.u;
+    return 0;
+}
+
 static int fields_decode(struct cursor *c, struct msg *m, unsigned classes,
                          unsigned *unknown, int depth)
 {
     const struct message_row *row;
     struct pack_item item;
-    uint64_t last = 0, n;
+    uint64_t last = 0, n, number;
+    field_mask known;
 
     if (pack_next(c, &item) || item.kind != PACK_MAP)
         return CHOIR_MALFORMED;
@@ -223,13 +239,14 @@ static int fields_decode(struct cursor *c, struct msg *m, unsigned classes,
         n--;
     }
     row = message_row(m->verb);
+    known = row->need | row->may;
     while (n--) {
         int r;
 
-        if (pack_next(c, &item) || item.kind != PACK_UINT || item.u <= last)
+        if (number_next(c, &number) || number <= last)
             return CHOIR_MALFORMED;
-        last = item.u;
-        if (last >= FIELD_END || !((row->need | row->may) >> last & 1)) {
+        last = number;
+        if (last >= FIELD_END || !(known >> last & 1)) {
             *unknown = last < 255 ? (unsigned)last : 255;
             return CHOIR_UNSUPPORTED;
         }
@@ -366,11 +383,15 @@ void msg_encode(const struct msg *m, struct buf *out)
         pack_uint(out, FIELD_VERB);
         pack_uint(out, m->verb);
     }
-    for (unsigned f = 0; f < FIELD_END; f++) {
-        if (!(has >> f & 1))
-            continue;
-        pack_uint(out, f);
-        value_encode(out, &fields[f], &m->v[f]);
+    for (unsigned half = 0; half < 128; half += 64) {
+        uint64_t bits = (uint64_t)(has >> half);
+
+        for (; bits; bits &= bits - 1) {
+            unsigned f = half + (unsigned)__builtin_ctzll(bits);
+
+            pack_uint(out, f);
+            value_encode(out, &fields[f], &m->v[f]);
+        }
     }
 }
 
