@@ -12,6 +12,7 @@
 #include "ledger/snapshot.h"
 #include "proto/armour.h"
 #include "proto/refusal.h"
+#include "replay.h"
 
 enum { PATH_BYTES = 4096, IDENTITY_BYTES_MAX = 8192 };
 
@@ -287,32 +288,6 @@ static int snapshot_load(struct core *c, const struct ledger_head *head,
     return r;
 }
 
-static int replay(struct core *c, char trouble[512])
-{
-    struct ledger_reader *reader;
-    const struct entry *e;
-    int r = ledger_reader_open(c->ledger, c->state->size, &reader);
-
-    if (r)
-        return trouble_set(trouble, r, "read", c->config->data);
-    while ((r = ledger_reader_next(reader, &e)) == 0) {
-        r = evolve(c->state, e);
-        if (r == -EUCLEAN)
-            snprintf(trouble, 512,
-                     "entry %llu does not follow from the state before it, or "
-                     "states another digest than replay gives",
-                     (unsigned long long)e->index);
-        if (r)
-            break;
-    }
-    ledger_reader_close(&reader);
-    if (r == CHOIR_NOT_FOUND)
-        return 0;
-    if (r == -EUCLEAN && !trouble[0])
-        snprintf(trouble, 512, "%s", ledger_trouble(c->ledger));
-    return r;
-}
-
 /* --- What the opening has to say ----------------------------------------- */
 
 static int say_cut(struct core *c, const struct ledger_head *head)
@@ -446,7 +421,7 @@ static int open_all(struct core *c, char trouble[512])
     if (!r)
         r = snapshot_load(c, &head, trouble);
     if (!r)
-        r = replay(c, trouble);
+        r = replay_record(c->state, c->ledger, trouble);
     if (r)
         return r;
     if (c->state->size != head.size) {

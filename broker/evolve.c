@@ -537,7 +537,14 @@ static int replay_op(struct state *s, const struct entry *e, uint32_t agent,
 
 int evolve(struct state *s, const struct entry *e)
 {
-    struct hash id = msg_hash(&e->bundle, FIELD_AGENT), leaf;
+    struct hash leaf = entry_leaf(e);
+
+    return evolve_with(s, e, &leaf);
+}
+
+int evolve_with(struct state *s, const struct entry *e, const struct hash *leaf)
+{
+    struct hash id = msg_hash(&e->bundle, FIELD_AGENT);
     const struct agent *a = agent_by_id(s->agents, &id);
     struct evolve_bundle b = {
         .session = e->session,
@@ -560,7 +567,6 @@ int evolve(struct state *s, const struct entry *e)
                       msg_b(&e->bundle, FIELD_PUBLIC_KEY).p);
     if (!r && b.broker && e->position == e->count - 1)
         r = evolve_bundle(s, &b);
-    leaf = entry_leaf(e);
-    frontier_add(&s->tree, leaf);
+    frontier_add(&s->tree, *leaf);
     return r;
 }

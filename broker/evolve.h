@@ -41,6 +41,9 @@ int evolve_op(struct state *s, const struct evolve_op *op);
 /* One recorded entry: all of it, its leaf included. A checkpoint entry is
  * compared with the state before it counts: -EUCLEAN on a mismatch. */
 int evolve(struct state *s, const struct entry *entry);
+/* The same for whoever has made its leaf (entry_leaf) already. */
+int evolve_with(struct state *s, const struct entry *entry,
+                const struct hash *leaf);
 
 /* The leaf of an operation that is being written; operation: its op_hash. */
 struct hash evolve_leaf(uint64_t index, uint64_t time, const struct hash *agent,

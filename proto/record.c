@@ -101,20 +101,30 @@ int group_header_get(struct group_header *g,
     return 0;
 }
 
+int group_check_heads(const struct group_header *g,
+                      const uint8_t header[GROUP_HEADER_BYTES],
+                      struct bytes heads)
+{
+    struct hash h = hash_parts(HASH_GROUP, bytes_of(header, HASHED_BYTES),
+                               heads, (struct bytes){0});
+
+    return heads.n == g->heads_bytes && hash_equal(&h, &g->hash)
+               ? 0
+               : CHOIR_MALFORMED;
+}
+
 int group_check(const struct group_header *g,
                 const uint8_t header[GROUP_HEADER_BYTES], struct bytes body)
 {
     uint8_t sum[SUM_BYTES];
-    struct hash h;
 
     if (body.n != g->heads_bytes + g->payload_bytes)
         return CHOIR_MALFORMED;
     sum16(sum, bytes_of(header, SUMMED_BYTES), body, (struct bytes){0});
     if (memcmp(sum, g->sum, SUM_BYTES) != 0)
         return CHOIR_MALFORMED;
-    h = hash_parts(HASH_GROUP, bytes_of(header, HASHED_BYTES),
-                   bytes_of(body.p, (size_t)g->heads_bytes), (struct bytes){0});
-    return hash_equal(&h, &g->hash) ? 0 : CHOIR_MALFORMED;
+    return group_check_heads(g, header,
+                             bytes_of(body.p, (size_t)g->heads_bytes));
 }
 
 void group_begin(struct group *g, uint64_t epoch, uint64_t first, uint64_t time)
@@ -201,6 +211,7 @@ void group_walk_begin(struct group_walk *w, const struct group_header *g,
     w->bundles = g->bundles;
     w->entries = g->count;
     w->left = 0;
+    w->bundle_hashes = NULL;
 }
 
 static int walk_bundle(struct group_walk *w)
@@ -217,7 +228,8 @@ static int walk_bundle(struct group_walk *w)
     count = msg_u(&e->bundle, FIELD_COUNT);
     if (count == 0 || count > LIMIT_BUNDLE_OPS || count > w->entries)
         return CHOIR_MALFORMED;
-    e->bundle_hash = bundle_hash(e->header);
+    e->bundle_hash =
+        w->bundle_hashes ? *w->bundle_hashes++ : bundle_hash(e->header);
     e->count = (uint32_t)count;
     e->session = msg_u(&e->bundle, FIELD_SESSION);
     w->left = e->count;

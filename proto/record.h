@@ -53,6 +53,11 @@ uint64_t group_bytes(const struct group_header *g);
 int group_header_get(struct group_header *g,
                      const uint8_t in[GROUP_HEADER_BYTES],
                      const uint8_t nonce[SEGMENT_NONCE_BYTES], uint64_t offset);
+/* The hash against the heads alone: what the chain of groups says. 0 or
+ * CHOIR_MALFORMED. */
+int group_check_heads(const struct group_header *g,
+                      const uint8_t header[GROUP_HEADER_BYTES],
+                      struct bytes heads);
 /* Hash and checksum against the body: heads then payloads. 0 or
  * CHOIR_MALFORMED. */
 int group_check(const struct group_header *g,
@@ -104,6 +109,9 @@ struct group_walk {
     bool heads_only;
     uint32_t bundles, entries; /* of the group, still to come */
     uint32_t left;             /* entries of this bundle */
+    /* For whoever walks a group again: its bundles' hashes, borrowed. NULL:
+     * they are computed. */
+    const struct hash *bundle_hashes;
     struct entry at;
 };
 

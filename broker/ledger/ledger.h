@@ -139,6 +139,13 @@ int ledger_reader_seek(struct ledger_reader *r,
  * end; -EUCLEAN; negative errno. */
 int ledger_reader_next(struct ledger_reader *r,
                        const struct entry **e) LEDGER_MUST_CHECK;
+/* For a replay, which needs no values: the next group's header and its heads,
+ * borrowed until the next call, checked by its hash and the one before it.
+ * Payloads are not read: each is checked when it is. The first is the group
+ * that holds the index sought. Not within a group that next has begun
+ * (-EINVAL). Otherwise as next. */
+int ledger_reader_group(struct ledger_reader *r, struct group_header *g,
+                        struct bytes *heads) LEDGER_MUST_CHECK;
 /* Index that next would give. */
 uint64_t ledger_reader_index(const struct ledger_reader *r);
 void ledger_reader_close(struct ledger_reader **r_p);

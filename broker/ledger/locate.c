@@ -196,6 +196,14 @@ static int header_at(struct ledger *l, struct window *w, uint64_t number,
     return 0;
 }
 
+/* Header and what follows it, up to n bytes of the body. */
+static int body_at(struct ledger *l, struct window *w, uint64_t number,
+                   uint64_t offset, size_t n, const uint8_t **p)
+{
+    return window_get(w, number, segment_fd(l, number), offset,
+                      GROUP_HEADER_BYTES + n, segment_end(l, number), p);
+}
+
 int group_load(struct ledger *l, struct window *w, uint64_t number,
                uint64_t offset, struct group_header *g, struct bytes *body)
 {
@@ -206,13 +214,29 @@ int group_load(struct ledger *l, struct window *w, uint64_t number,
     if (r)
         return r;
     n = (size_t)(g->heads_bytes + g->payload_bytes);
-    r = window_get(w, number, segment_fd(l, number), offset,
-                   GROUP_HEADER_BYTES + n, segment_end(l, number), &p);
+    r = body_at(l, w, number, offset, n, &p);
     if (r)
         return r;
     *body = bytes_of(p + GROUP_HEADER_BYTES, n);
     if (group_check(g, p, *body))
         return damaged(l, number, offset, "a group does not fit its checksum");
+    return 0;
+}
+
+int group_load_heads(struct ledger *l, struct window *w, uint64_t number,
+                     uint64_t offset, struct group_header *g,
+                     struct bytes *heads)
+{
+    const uint8_t *p;
+    int r = header_at(l, w, number, offset, g, &p);
+
+    if (!r)
+        r = body_at(l, w, number, offset, (size_t)g->heads_bytes, &p);
+    if (r)
+        return r;
+    *heads = bytes_of(p + GROUP_HEADER_BYTES, (size_t)g->heads_bytes);
+    if (group_check_heads(g, p, *heads))
+        return damaged(l, number, offset, "a group does not fit its hash");
     return 0;
 }
 

@@ -11,6 +11,7 @@ struct ledger_reader {
     uint64_t next;            /* index */
     uint64_t group_first;     /* of the group that must start at offset */
     bool inside;
+    bool chained; /* g is the group before: the next one has to follow it */
     struct group_header g;
     struct group_walk walk;
     struct window window;
@@ -38,7 +39,7 @@ int ledger_reader_seek(struct ledger_reader *r, uint64_t index)
     struct ledger *l = r->l;
     int e;
 
-    r->inside = false;
+    r->inside = r->chained = false;
     if (index >= l->written.size) {
         r->segment = l->written.segment;
         r->offset = l->written.offset;
@@ -61,9 +62,10 @@ static int reader_damaged(struct ledger_reader *r, const char *why)
                        (unsigned long long)r->next, why);
 }
 
-static int group_enter(struct ledger_reader *r)
+/* The group that is due, whole or its heads alone. */
+static int group_take(struct ledger_reader *r, bool whole, struct bytes *body)
 {
-    struct bytes body;
+    struct hash before = r->g.hash;
     int e;
 
     if (r->segment < r->l->count &&
@@ -71,11 +73,25 @@ static int group_enter(struct ledger_reader *r)
         r->segment++;
         r->offset = SEGMENT_HEADER_BYTES;
     }
-    e = group_load(r->l, &r->window, r->segment, r->offset, &r->g, &body);
+    e = (whole ? group_load : group_load_heads)(r->l, &r->window, r->segment,
+                                                r->offset, &r->g, body);
     if (e)
         return e;
     if (r->g.first != r->group_first)
         return reader_damaged(r, "another index than the one that is due");
+    if (r->chained && !hash_equal(&r->g.prev, &before))
+        return reader_damaged(r, "a group does not follow from the one before");
+    r->chained = true;
+    return 0;
+}
+
+static int group_enter(struct ledger_reader *r)
+{
+    struct bytes body;
+    int e = group_take(r, true, &body);
+
+    if (e)
+        return e;
     group_walk_begin(&r->walk, &r->g, body);
     r->inside = true;
     return 0;
@@ -115,6 +131,27 @@ int ledger_reader_next(struct ledger_reader *r, const struct entry **e)
         if (code)
             return code;
     }
+}
+
+int ledger_reader_group(struct ledger_reader *r, struct group_header *g,
+                        struct bytes *heads)
+{
+    int e;
+
+    if (r->inside)
+        return -EINVAL;
+    if (r->group_first == r->l->written.size) {
+        window_free(&r->window);
+        return CHOIR_NOT_FOUND;
+    }
+    e = group_take(r, false, heads);
+    if (e)
+        return e;
+    *g = r->g;
+    r->group_first += r->g.count;
+    r->offset += group_bytes(&r->g);
+    r->next = r->group_first;
+    return 0;
 }
 
 uint64_t ledger_reader_index(const struct ledger_reader *r)

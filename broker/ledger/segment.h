@@ -181,6 +181,10 @@ int locate(struct ledger *l, uint64_t index, uint64_t *number, uint64_t *offset,
 /* Body and header of a group at a place, checked; borrowed from w. */
 int group_load(struct ledger *l, struct window *w, uint64_t number,
                uint64_t offset, struct group_header *g, struct bytes *body);
+/* The same for the heads alone; payloads are neither read nor checked. */
+int group_load_heads(struct ledger *l, struct window *w, uint64_t number,
+                     uint64_t offset, struct group_header *g,
+                     struct bytes *heads);
 
 void entry_cache_free(struct entry_cache **cache_p);
 

@@ -1,0 +1,228 @@
+/* Two batches in turn: one is filled by the reading thread while the state's
+ * own evolves the other. */
+#include "replay.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+
+#include "evolve.h"
+#include "proto/refusal.h"
+
+/* Some thousand entries: little beside the caches, much beside a hand-over. */
+enum { BATCH_HEADS = 256 << 10 };
+
+struct batch_group {
+    struct group_header g;
+    size_t heads; /* offset */
+};
+
+struct batch {
+    bool full;
+    struct buf heads;   /* of all groups, one after the other */
+    struct buf groups;  /* struct batch_group */
+    struct buf bundles; /* struct hash of each */
+    struct buf leaves;  /* struct hash of each entry's */
+    int end;            /* what comes behind the last group; 0: another batch */
+};
+
+struct replay {
+    struct ledger_reader *reader;
+    pthread_mutex_t lock; /* guards full and stop */
+    pthread_cond_t turned;
+    bool stop;
+    struct batch batches[2];
+};
+
+/* --- The reading thread -------------------------------------------------- */
+
+static int group_add_to(struct batch *b, const struct group_header *g,
+                        struct bytes heads)
+{
+    struct batch_group at = {*g, b->heads.n};
+    struct group_walk walk;
+    const struct entry *e;
+    int r;
+
+    buf_put(&b->groups, &at, sizeof at);
+    buf_put(&b->heads, heads.p, heads.n);
+    group_walk_begin(&walk, g, heads);
+    while (!(r = group_walk_next(&walk, &e))) {
+        struct hash leaf = entry_leaf(e);
+
+        if (e->position == 0)
+            buf_put(&b->bundles, &e->bundle_hash, sizeof e->bundle_hash);
+        buf_put(&b->leaves, &leaf, sizeof leaf);
+    }
+    if (r != CHOIR_NOT_FOUND)
+        return -EUCLEAN; /* as group_apply will see, at the same place */
+    return b->heads.failed || b->groups.failed || b->bundles.failed ||
+                   b->leaves.failed
+               ? -ENOMEM
+               : 0;
+}
+
+static void batch_fill(struct replay *rp, struct batch *b)
+{
+    struct group_header g;
+    struct bytes heads;
+
+    buf_clear(&b->heads);
+    buf_clear(&b->groups);
+    buf_clear(&b->bundles);
+    buf_clear(&b->leaves);
+    b->end = 0;
+    while (!b->end && b->heads.n < BATCH_HEADS) {
+        b->end = ledger_reader_group(rp->reader, &g, &heads);
+        if (!b->end)
+            b->end = group_add_to(b, &g, heads);
+    }
+}
+
+/* Waits until the batch is the caller's: full or empty. False: it is over. */
+static bool batch_await(struct replay *rp, const struct batch *b, bool full)
+{
+    bool go;
+
+    pthread_mutex_lock(&rp->lock);
+    while (b->full != full && !rp->stop)
+        pthread_cond_wait(&rp->turned, &rp->lock);
+    go = !rp->stop;
+    pthread_mutex_unlock(&rp->lock);
+    return go;
+}
+
+static void batch_turn(struct replay *rp, struct batch *b, bool stop)
+{
+    pthread_mutex_lock(&rp->lock);
+    b->full = !b->full;
+    rp->stop = stop;
+    pthread_cond_signal(&rp->turned);
+    pthread_mutex_unlock(&rp->lock);
+}
+
+static void *read_on(void *arg)
+{
+    struct replay *rp = arg;
+    int end = 0;
+
+    for (unsigned i = 0; !end; i ^= 1) {
+        struct batch *b = &rp->batches[i];
+
+        if (!batch_await(rp, b, false))
+            return NULL;
+        batch_fill(rp, b);
+        end = b->end;
+        batch_turn(rp, b, false);
+    }
+    return NULL;
+}
+
+/* --- The state's thread -------------------------------------------------- */
+
+static int damaged(char trouble[512], uint64_t index, const char *what)
+{
+    snprintf(trouble, 512, "entry %llu %s", (unsigned long long)index, what);
+    return -EUCLEAN;
+}
+
+static int group_apply(struct state *s, const struct batch_group *at,
+                       const struct batch *b, const struct hash **bundle,
+                       const struct hash **leaf, char trouble[512])
+{
+    struct group_walk walk;
+    const struct entry *e;
+    uint64_t next = at->g.first;
+    int r;
+
+    group_walk_begin(
+        &walk, &at->g,
+        bytes_of(b->heads.p + at->heads, (size_t)at->g.heads_bytes));
+    walk.bundle_hashes = *bundle;
+    for (; !(r = group_walk_next(&walk, &e)); next = e->index + 1, ++*leaf) {
+        if (e->index < s->size)
+            continue; /* the state begins within this group */
+        r = evolve_with(s, e, *leaf);
+        if (r == -EUCLEAN)
+            return damaged(trouble, e->index,
+                           "does not follow from the state before it, or "
+                           "states another digest than replay gives");
+        if (r)
+            return r;
+    }
+    *bundle = walk.bundle_hashes;
+    return r == CHOIR_NOT_FOUND
+               ? 0
+               : damaged(trouble, next, "is not what its group says of it");
+}
+
+static int batch_apply(struct state *s, const struct batch *b,
+                       char trouble[512])
+{
+    const struct batch_group *at = (const void *)b->groups.p;
+    const struct hash *bundle = (const void *)b->bundles.p;
+    const struct hash *leaf = (const void *)b->leaves.p;
+    /* what had no room is missing somewhere */
+    size_t n = b->end == -ENOMEM ? 0 : b->groups.n / sizeof *at;
+    int r = 0;
+
+    for (size_t i = 0; !r && i < n; i++)
+        r = group_apply(s, at + i, b, &bundle, &leaf, trouble);
+    return r ? r : b->end;
+}
+
+static int apply_all(struct replay *rp, struct state *s, char trouble[512])
+{
+    for (unsigned i = 0;; i ^= 1) {
+        struct batch *b = &rp->batches[i];
+        int r;
+
+        batch_await(rp, b, true);
+        r = batch_apply(s, b, trouble);
+        batch_turn(rp, b, r != 0);
+        if (r)
+            return r;
+    }
+}
+
+/* Signals are for the thread that knows what to do with them. */
+static int thread_start(pthread_t *thread, struct replay *rp)
+{
+    sigset_t all, before;
+    int r;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    r = pthread_create(thread, NULL, read_on, rp);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return -r;
+}
+
+int replay_record(struct state *s, struct ledger *l, char trouble[512])
+{
+    struct replay rp = {
+        .lock = PTHREAD_MUTEX_INITIALIZER,
+        .turned = PTHREAD_COND_INITIALIZER,
+    };
+    pthread_t thread;
+    int r = ledger_reader_open(l, s->size, &rp.reader);
+
+    if (r)
+        return r;
+    r = thread_start(&thread, &rp);
+    if (!r) {
+        r = apply_all(&rp, s, trouble);
+        pthread_join(thread, NULL);
+    }
+    ledger_reader_close(&rp.reader);
+    for (unsigned i = 0; i < 2; i++) {
+        buf_free(&rp.batches[i].heads);
+        buf_free(&rp.batches[i].groups);
+        buf_free(&rp.batches[i].bundles);
+        buf_free(&rp.batches[i].leaves);
+    }
+    if (r == -EUCLEAN && !trouble[0])
+        snprintf(trouble, 512, "%s", ledger_trouble(l));
+    return r == CHOIR_NOT_FOUND ? 0 : r;
+}
