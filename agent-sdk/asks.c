@@ -415,7 +415,7 @@ static int send_batch(struct asks *a, struct wire *w, uint64_t session,
 static bool worth_sending(const struct asks *a)
 {
     return a->queue && a->under_way < BUNDLES_UNDER_WAY &&
-           (a->under_way == 0 || a->queued >= BUNDLE_OPS_WORTH);
+           wire_worth(a->queued, 0, HASH_COUNT(a->waiting));
 }
 
 int asks_pump(struct asks *a, struct wire *w, uint64_t session,

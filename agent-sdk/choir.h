@@ -451,7 +451,9 @@ CHOIR_API int choir_request_end(struct choir_request *r);
 CHOIR_API void choir_request_free(struct choir_request **r);
 
 /* Hand it over. Sent at once, or with others that are waiting; never waits to
- * fill a bundle. Its events count as in flight until they are fetched, by
+ * fill a bundle. Only what answers one of several events that came together
+ * goes with the answers to the others: until they are there, or a call finds
+ * no event to take, or half a millisecond after they came. Its events count as in flight until they are fetched, by
  * choir_wait or choir_next, or the request is cancelled.
  * r: taken and set to NULL on success, still yours otherwise.
  * timeout_ms: how long to wait for room in flight; 0: not at all; -1: for

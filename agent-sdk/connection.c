@@ -193,13 +193,13 @@ static void monitor_read(struct connection *c)
     }
 }
 
-void connection_poll(struct connection *c, int fd, int timeout_ms)
+void connection_poll(struct connection *c, const int *fds, int timeout_ms)
 {
-    zmq_pollitem_t items[3];
+    zmq_pollitem_t items[CONNECTION_FDS + 2];
     int n = 0;
 
-    if (fd >= 0)
-        items[n++] = (zmq_pollitem_t){.fd = fd, .events = ZMQ_POLLIN};
+    for (; fds && n < CONNECTION_FDS && fds[n] >= 0; n++)
+        items[n] = (zmq_pollitem_t){.fd = fds[n], .events = ZMQ_POLLIN};
     if (c->socket) {
         items[n++] =
             (zmq_pollitem_t){.socket = c->socket, .events = ZMQ_POLLIN};

@@ -39,9 +39,11 @@ enum connection_state connection_state(const struct connection *c);
  * it does not hold the key we expect. */
 unsigned connection_breaks(const struct connection *c);
 
-/* Sleep until something happens: a frame, a change of state, fd readable, or
- * timeout_ms (-1: for ever) is over. fd: -1 for none. */
-void connection_poll(struct connection *c, int fd, int timeout_ms);
+/* Sleep until something happens: a frame, a change of state, one of fds
+ * readable, or timeout_ms (-1: for ever) is over. fds: at most
+ * CONNECTION_FDS, ended by -1; or NULL. */
+enum { CONNECTION_FDS = 2 };
+void connection_poll(struct connection *c, const int *fds, int timeout_ms);
 /* Queue one frame. 0; -ENOTCONN unless UP; -ENOMEM. Never blocks. */
 int connection_send(struct connection *c, struct bytes frame);
 /* The next frame, borrowed until the next call. 0; -EAGAIN: none;

@@ -267,8 +267,8 @@ static void interruption_look(struct choir *c)
     pthread_cond_broadcast(&c->changed);
 }
 
-/* Takes everything there is; false: stop. */
-static bool callers_hear(struct engine *e)
+/* Takes what was handed over, or everything there is; false: stop. */
+static bool callers_hear(struct engine *e, bool now)
 {
     struct choir *c = e->c;
     struct op *ops, *op, *next;
@@ -276,10 +276,7 @@ static bool callers_hear(struct engine *e)
     bool stop;
 
     pthread_mutex_lock(&c->lock);
-    ops = c->ops;
-    controls = c->controls;
-    c->ops = NULL;
-    c->controls = NULL;
+    intake_take(&c->intake, now, &ops, &controls);
     stop = c->stop;
     interruption_look(c);
     pthread_mutex_unlock(&c->lock);
@@ -358,7 +355,8 @@ static void tell(struct engine *e)
         c->session = session;
     c->seen = e->wire.verifier.seen;
     /* what callers put in from here on must wake us */
-    c->is_awake = e->has_more = c->ops || c->controls || c->stop;
+    e->has_more = c->stop || intake_ready(&c->intake);
+    c->intake.is_awake = e->has_more;
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -400,14 +398,6 @@ static int timeout_ms(const struct engine *e)
         return e->was_up ? SEEN_SAVE_MS : -1;
     left = due - sdk_clock_ms();
     return left < 0 ? 0 : left > SEEN_SAVE_MS ? SEEN_SAVE_MS : (int)left;
-}
-
-static void drain(int fd)
-{
-    uint64_t count;
-
-    while (read(fd, &count, sizeof count) > 0)
-        ;
 }
 
 /* --- The thread ----------------------------------------------------------- */
@@ -456,10 +446,13 @@ static void finish(struct engine *e)
 
 static bool turn(struct engine *e)
 {
-    connection_poll(e->connection, e->c->wake_fd, timeout_ms(e));
-    drain(e->c->wake_fd);
+    const int fds[] = {e->c->intake.wake_fd, e->c->intake.hold_fd, -1};
+    bool now;
+
+    connection_poll(e->connection, fds, timeout_ms(e));
+    now = intake_drain(&e->c->intake);
     e->wire.now_ms = sdk_clock_ms();
-    if (!callers_hear(e))
+    if (!callers_hear(e, now))
         return false;
     if (!e->ended) {
         hear(e);

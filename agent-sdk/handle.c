@@ -26,17 +26,6 @@ int handle_check(const struct choir *c)
                        : "what=handle: there is none");
 }
 
-void handle_wake(struct choir *c)
-{
-    uint64_t one = 1;
-
-    if (c->is_awake)
-        return;
-    c->is_awake = true;
-    if (write(c->wake_fd, &one, sizeof one) < 0)
-        c->is_awake = false; /* full: it is readable already */
-}
-
 struct entry *handle_entry(struct choir *c, uint64_t id)
 {
     struct entry *e;
@@ -55,6 +44,7 @@ static void queue_add(struct choir *c, struct choir_event *e)
         return; /* an eventfd takes a one */
     DL_APPEND2(c->queue, e, all_prev, all_next);
     e->queued = true;
+    c->queued++;
 }
 
 static void queue_remove(struct choir *c, struct choir_event *e)
@@ -65,6 +55,7 @@ static void queue_remove(struct choir *c, struct choir_event *e)
         return;
     DL_DELETE2(c->queue, e, all_prev, all_next);
     e->queued = false;
+    c->queued--;
     if (!c->queue && !c->ended && read(c->ready_fd, &count, sizeof count) < 0)
         return;
 }
@@ -94,8 +85,8 @@ void handle_give_back(struct choir *c, const struct choir_event *event)
     msg_set_text(&m, FIELD_REASON, "the worker had stopped asking");
     op = op_new(0, &m);
     if (op)
-        DL_APPEND(c->ops, op);
-    handle_wake(c);
+        intake_op(&c->intake, op);
+    intake_wake(&c->intake);
 }
 
 static void entry_free(struct choir *c, struct entry *e)
@@ -141,6 +132,7 @@ static void event_publish(struct choir *c, struct choir_event *event)
 void handle_publish(struct choir *c, struct choir_event **events)
 {
     struct choir_event *e, *next;
+    unsigned told = c->queued;
 
     if (!*events)
         return;
@@ -148,10 +140,12 @@ void handle_publish(struct choir *c, struct choir_event **events)
         DL_DELETE(*events, e);
         event_publish(c, e);
     }
+    intake_told(&c->intake, c->queued - told);
     pthread_cond_broadcast(&c->changed);
 }
 
-void handle_control(struct choir *c, uint64_t id, bool is_cancel, int64_t more)
+static void control_put(struct choir *c, uint64_t id, bool is_cancel,
+                        int64_t more, bool answers)
 {
     struct control *control = calloc(1, sizeof *control);
 
@@ -160,8 +154,12 @@ void handle_control(struct choir *c, uint64_t id, bool is_cancel, int64_t more)
     control->id = id;
     control->is_cancel = is_cancel;
     control->more = more;
-    DL_APPEND(c->controls, control);
-    handle_wake(c);
+    intake_control(&c->intake, control, answers);
+}
+
+void handle_control(struct choir *c, uint64_t id, bool is_cancel, int64_t more)
+{
+    control_put(c, id, is_cancel, more, false);
 }
 
 /* Room for the broker to send more of a watch. */
@@ -253,8 +251,7 @@ static int entry_add(struct choir *c, struct op *op, size_t bytes,
     HASH_ADD(hh, c->entries, id, sizeof e->id, e);
     c->in_flight += bytes;
     c->unanswered++;
-    DL_APPEND(c->ops, op);
-    handle_wake(c);
+    intake_op(&c->intake, op);
     return 0;
 }
 
@@ -380,7 +377,7 @@ int choir_credit(struct choir *c, uint64_t request, int64_t more)
         r = handle_unknown(request);
     else {
         e->outstanding = more < 0 ? 0 : e->outstanding + (uint64_t)more;
-        handle_control(c, request, false, more);
+        control_put(c, request, false, more, true);
     }
     pthread_mutex_unlock(&c->lock);
     return r;

@@ -9,6 +9,7 @@
 
 #include "event.h"
 #include "find.h"
+#include "intake.h"
 #include "leases.h"
 #include "request.h"
 
@@ -35,14 +36,6 @@ struct worker {
     unsigned waiting; /* callers */
 };
 
-/* What callers want of the engine besides sending. */
-struct control {
-    struct control *prev, *next;
-    uint64_t id;
-    bool is_cancel;
-    int64_t more;
-};
-
 enum { LIMITS_MAX = 32 };
 struct told_limit {
     char name[NAME_BYTES];
@@ -60,7 +53,7 @@ struct choir {
     unsigned label_count, flags;
     int timeout_ms;
     size_t in_flight_max;
-    int wake_fd, ready_fd;
+    int ready_fd;
     struct leases *leases;
     struct checkpoint first_seen;
 
@@ -69,12 +62,12 @@ struct choir {
     pthread_mutex_t work_lock; /* taken before lock: one worker a queue */
     pthread_mutex_t lock;
     pthread_cond_t changed; /* an event, room, the end, an interruption */
-    bool stop, is_awake;    /* is_awake: the engine will look here again */
+    struct intake intake;   /* to the engine */
+    bool stop;
     uint64_t last_id;
-    struct op *ops;            /* to the engine */
-    struct control *controls;  /* to the engine */
     struct entry *entries;     /* by id */
     struct choir_event *queue; /* for choir_next, oldest first */
+    unsigned queued;           /* events in it */
     size_t in_flight, unanswered;
     struct worker *workers;
     unsigned waiting;       /* callers inside handle_sleep */
@@ -99,8 +92,6 @@ int64_t sdk_clock_ms(void);
 /* Every public call begins with it: 0, or CHOIR_CLOSED in a forked child. */
 int handle_check(const struct choir *c);
 
-/* With the lock held: have the engine look. */
-void handle_wake(struct choir *c);
 /* Publish and free the list; under the lock. */
 void handle_publish(struct choir *c, struct choir_event **events);
 

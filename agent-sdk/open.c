@@ -112,17 +112,11 @@ static int labels_put(const char *const *given, struct choir *c)
 static void lists_free(struct choir *c)
 {
     struct entry *e, *after;
-    struct op *op, *next;
-    struct control *control, *more;
     struct choir_event *event, *later;
     struct worker *worker, *other;
 
     DL_FOREACH_SAFE (c->workers, worker, other)
         free(worker);
-    DL_FOREACH_SAFE (c->ops, op, next)
-        op_free(op);
-    DL_FOREACH_SAFE (c->controls, control, more)
-        free(control);
     HASH_ITER (hh, c->entries, e, after) {
         DL_FOREACH_SAFE (e->events, event, later)
             choir_event_free(&event);
@@ -136,8 +130,7 @@ static void handle_free(struct choir *c)
     if (!c)
         return;
     lists_free(c);
-    if (c->wake_fd >= 0)
-        close(c->wake_fd);
+    intake_close(&c->intake);
     if (c->ready_fd >= 0)
         close(c->ready_fd);
     leases_destroy(&c->leases);
@@ -165,10 +158,9 @@ static struct choir *handle_new(void)
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&c->changed, &attributes);
     pthread_condattr_destroy(&attributes);
-    c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     c->ready_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     c->leases = leases_new();
-    if (c->wake_fd < 0 || c->ready_fd < 0 || !c->leases) {
+    if (intake_open(&c->intake) || c->ready_fd < 0 || !c->leases) {
         handle_free(c);
         return NULL;
     }
@@ -248,7 +240,7 @@ static void thread_stop(struct choir *c)
 {
     pthread_mutex_lock(&c->lock);
     c->stop = true;
-    handle_wake(c);
+    intake_wake(&c->intake);
     pthread_mutex_unlock(&c->lock);
     pthread_join(c->thread, NULL);
 }
@@ -318,7 +310,7 @@ static void give_back(struct choir *c)
     for (struct entry *e = c->entries; e; e = e->hh.next)
         DL_FOREACH (e->events, event)
             handle_give_back(c, event);
-    handle_wake(c);
+    intake_wake(&c->intake);
 }
 
 void choir_close(struct choir **self_p)

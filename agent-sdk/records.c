@@ -119,6 +119,7 @@ void records_drop(struct records *r, struct sent *s)
 {
     DL_DELETE(r->sent, s);
     r->under_way--;
+    r->unanswered -= s->left;
     sent_free(s);
 }
 
@@ -190,8 +191,7 @@ static bool worth_sending(const struct records *r)
 {
     return r->state == SESSION_OPEN && !r->draining && !r->again_ms &&
            r->queue && r->under_way < BUNDLES_UNDER_WAY &&
-           (r->under_way == 0 || r->queued >= BUNDLE_OPS_WORTH ||
-            r->queued_bytes >= BUNDLE_BYTES_WORTH);
+           wire_worth(r->queued, r->queued_bytes, r->unanswered);
 }
 
 static int send_bundle(struct records *r, struct wire *w)
@@ -221,6 +221,7 @@ static int send_bundle(struct records *r, struct wire *w)
         s->ops[i] = op;
     }
     r->queued -= count;
+    r->unanswered += count;
     r->next_seq += count;
     DL_APPEND(r->sent, s);
     r->under_way++;

@@ -27,6 +27,7 @@ struct records {
     size_t queued, queued_bytes;
     struct sent *sent; /* in order */
     unsigned under_way;
+    size_t unanswered;   /* operations in them */
     bool draining;       /* what is in `sent` will be signed anew */
     int64_t again_ms;    /* when to send or open again; 0: not planned */
     int64_t backoff_ms;  /* before that */

@@ -52,6 +52,7 @@ static void done(struct records *r, struct wire *w, uint64_t seq, int code,
         return; /* told a second time */
     s->ops[seq - s->first_seq] = NULL;
     s->left--;
+    r->unanswered--;
     op->number = seq;
     if (code == CHOIR_REPEATED && op->again && item)
         repeated(w, op, item);

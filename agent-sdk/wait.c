@@ -54,6 +54,7 @@ int handle_sleep(struct choir *c, const struct sleep *s)
     int64_t left = s->deadline < 0 ? 3600000 : s->deadline - sdk_clock_ms();
     struct timespec until;
 
+    intake_drawn(&c->intake);
     if (c->interruptions != s->since)
         return interrupted();
     if (c->interrupt_next) {
@@ -152,7 +153,7 @@ void choir_interrupt(struct choir *c)
     int saved = errno;
 
     __atomic_store_n(&c->interrupted, 1, __ATOMIC_SEQ_CST);
-    if (write(c->wake_fd, &one, sizeof one) < 0)
+    if (write(c->intake.wake_fd, &one, sizeof one) < 0)
         errno = saved;
     errno = saved;
 }

@@ -12,10 +12,11 @@
 #include "request.h"
 
 /* A bundle is sent while others are under way only if it is worth its
- * signature; otherwise it collects what comes until they are answered. */
+ * signature; otherwise it collects what comes until they are answered. Half of
+ * what is under way: so what one answer sets free is not sent in shreds. */
 enum {
     BUNDLES_UNDER_WAY = 16,
-    BUNDLE_OPS_WORTH = 16,
+    BUNDLE_OPS_WORTH = 32,
     BUNDLE_BYTES_WORTH = 65536,
     BUNDLE_BYTES_USUAL = 1048576,
     SILENCE_MS = 10000, /* unanswered for so long: say it again */
@@ -38,6 +39,13 @@ struct wire {
 };
 
 void wire_free(struct wire *w);
+
+/* Is it? ops: of them under way, without an outcome. */
+static inline bool wire_worth(size_t queued, size_t queued_bytes, size_t ops)
+{
+    return ops == 0 || queued_bytes >= BUNDLE_BYTES_WORTH ||
+           (queued >= BUNDLE_OPS_WORTH && queued >= ops / 2);
+}
 
 /* How many ops of the queue go into one bundle, 1 or more. */
 size_t wire_share(const struct wire *w, const struct op *queue);

@@ -1,0 +1,151 @@
+/* The engine sleeps on two descriptors: one that callers write to, and a timer
+ * that bounds how long a caller may take to answer what it was told. */
+#include "intake.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+#include <utlist.h>
+
+enum {
+    HOLD_US = 500, /* less than a round trip: a bundle is hardly later */
+    HOLD_OPS = 64, /* a signature is cheap enough among so many */
+};
+
+int intake_open(struct intake *in)
+{
+    in->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    in->hold_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    return in->wake_fd < 0 || in->hold_fd < 0 ? -errno : 0;
+}
+
+void intake_close(struct intake *in)
+{
+    struct op *op, *next;
+    struct control *control, *more;
+
+    DL_FOREACH_SAFE (in->ops, op, next)
+        op_free(op);
+    DL_FOREACH_SAFE (in->controls, control, more)
+        free(control);
+    if (in->wake_fd >= 0)
+        close(in->wake_fd);
+    if (in->hold_fd >= 0)
+        close(in->hold_fd);
+}
+
+static int64_t clock_us(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static void timer_set(struct intake *in, int64_t at_us)
+{
+    struct itimerspec at = {
+        .it_value = {at_us / 1000000, at_us % 1000000 * 1000}};
+
+    in->is_timed = at_us != 0;
+    timerfd_settime(in->hold_fd, TFD_TIMER_ABSTIME, &at, NULL);
+}
+
+void intake_wake(struct intake *in)
+{
+    uint64_t one = 1;
+
+    in->is_handed = true;
+    in->held = 0;
+    if (in->is_awake)
+        return;
+    in->is_awake = true;
+    if (write(in->wake_fd, &one, sizeof one) < 0)
+        in->is_awake = false; /* full: it is readable already */
+}
+
+/* The answers to what was told long ago are not coming. */
+static bool hold_begin(struct intake *in)
+{
+    if (clock_us() - in->told_us >= HOLD_US)
+        return false;
+    timer_set(in, in->told_us + HOLD_US);
+    return true;
+}
+
+static void answered(struct intake *in)
+{
+    if (in->expected)
+        in->expected--;
+    if (in->is_handed)
+        return; /* it goes along */
+    if (in->expected == 0 || ++in->held >= HOLD_OPS ||
+        (in->held == 1 && !hold_begin(in)))
+        intake_wake(in);
+}
+
+void intake_op(struct intake *in, struct op *op)
+{
+    DL_APPEND(in->ops, op);
+    answered(in);
+}
+
+void intake_control(struct intake *in, struct control *control, bool answers)
+{
+    DL_APPEND(in->controls, control);
+    if (answers)
+        answered(in);
+    else
+        intake_wake(in);
+}
+
+void intake_told(struct intake *in, unsigned events)
+{
+    if (events == 0)
+        return;
+    in->expected += events;
+    in->told_us = clock_us();
+}
+
+void intake_drawn(struct intake *in)
+{
+    in->expected = 0;
+    if (in->held)
+        intake_wake(in);
+}
+
+bool intake_drain(struct intake *in)
+{
+    uint64_t count;
+
+    while (read(in->wake_fd, &count, sizeof count) > 0)
+        ;
+    return read(in->hold_fd, &count, sizeof count) > 0;
+}
+
+bool intake_ready(const struct intake *in)
+{
+    return in->is_handed && (in->ops || in->controls);
+}
+
+void intake_take(struct intake *in, bool now, struct op **ops,
+                 struct control **controls)
+{
+    *ops = NULL;
+    *controls = NULL;
+    if (now)
+        in->expected = 0;
+    if (!now && !in->is_handed)
+        return;
+    in->is_handed = false;
+    in->held = 0;
+    *ops = in->ops;
+    *controls = in->controls;
+    in->ops = NULL;
+    in->controls = NULL;
+    if (in->is_timed)
+        timer_set(in, 0);
+}

@@ -1,0 +1,61 @@
+/* What callers put in for the engine, until it takes it.
+ *
+ * One signature pays for a whole bundle, so it is worth knowing that more is
+ * about to come; but nothing waits for a bundle to fill. The sign is this: who
+ * was told n events usually answers with n requests. Until as many have been
+ * put in, or the caller has nothing left to take and sleeps, or HOLD_US have
+ * passed since the telling, the engine is not woken. Anything else is handed
+ * over at once, a lone request above all.
+ *
+ * Everything with the handle's lock held, unless it says otherwise. */
+#ifndef CHOIR_SDK_INTAKE_H
+#define CHOIR_SDK_INTAKE_H
+
+#include "request.h"
+
+/* What callers want of the engine besides sending. */
+struct control {
+    struct control *prev, *next;
+    uint64_t id;
+    bool is_cancel;
+    int64_t more;
+};
+
+struct intake {
+    int wake_fd; /* readable: look now. choir_interrupt writes to it too */
+    int hold_fd; /* readable: look now, even at what is held */
+    struct op *ops;
+    struct control *controls;
+    bool is_handed;    /* the engine may take all of it */
+    unsigned held;     /* put in since, while it may not */
+    unsigned expected; /* events told that no request has followed */
+    int64_t told_us;   /* when the last were told */
+    bool is_awake;     /* the engine will look here again */
+    bool is_timed;     /* hold_fd will become readable */
+};
+
+/* 0 or -errno. intake_close: any state after intake_open; frees what is in. */
+int intake_open(struct intake *in);
+void intake_close(struct intake *in);
+
+/* Each takes what it is given. A control counts as an answer if it gives
+ * credit that the caller asked for. */
+void intake_op(struct intake *in, struct op *op);
+void intake_control(struct intake *in, struct control *control, bool answers);
+/* Have the engine look now. */
+void intake_wake(struct intake *in);
+
+/* So many events were put where callers take them. */
+void intake_told(struct intake *in, unsigned events);
+/* A caller finds nothing to take: no more answers are coming. */
+void intake_drawn(struct intake *in);
+
+/* Engine: empty the descriptors; without the lock. True: the hold is over. */
+bool intake_drain(struct intake *in);
+/* Engine: is there something that it may take now? */
+bool intake_ready(const struct intake *in);
+/* Engine: take all that was handed over; now: and what was not. */
+void intake_take(struct intake *in, bool now, struct op **ops,
+                 struct control **controls);
+
+#endif

@@ -1,0 +1,292 @@
+/* When the engine is woken, and what goes out together because of it. */
+#include "agent-sdk/intake.h"
+
+#include <poll.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "agent-sdk/choir.h"
+#include "tests/check.h"
+#include "tests/support/standin.h"
+
+/* --- The intake alone ----------------------------------------------------- */
+
+static struct intake in;
+
+static void intake_begin(void)
+{
+    in = (struct intake){0};
+    CHECK_OK(intake_open(&in));
+}
+
+static void put_one(void)
+{
+    struct msg m;
+
+    msg_init(&m, MSG_PING);
+    intake_op(&in, op_new(1, &m));
+}
+
+static bool readable(int fd, int timeout_ms)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+
+    return poll(&p, 1, timeout_ms) == 1;
+}
+
+/* What the engine does when it wakes: how many operations it gets. */
+static int engine_turn(void)
+{
+    bool now = intake_drain(&in);
+    struct control *controls, *control, *after;
+    struct op *ops, *op, *next;
+    int n = 0;
+
+    intake_take(&in, now, &ops, &controls);
+    DL_FOREACH_SAFE (ops, op, next) {
+        op_free(op);
+        n++;
+    }
+    DL_FOREACH_SAFE (controls, control, after)
+        free(control);
+    in.is_awake = intake_ready(&in);
+    return n;
+}
+
+TEST(a_lone_operation_wakes_the_engine_at_once)
+{
+    intake_begin();
+    put_one();
+    CHECK(readable(in.wake_fd, 0));
+    CHECK_EQ(engine_turn(), 1);
+    CHECK_NOT(readable(in.wake_fd, 0));
+    intake_told(&in, 1); /* and so does its successor */
+    put_one();
+    CHECK(readable(in.wake_fd, 0));
+    CHECK_EQ(engine_turn(), 1);
+    intake_close(&in);
+}
+
+TEST(the_engine_is_woken_once_for_all_that_come_before_it_looks)
+{
+    uint64_t count;
+
+    intake_begin();
+    for (int i = 0; i < 10; i++)
+        put_one();
+    CHECK_EQ(read(in.wake_fd, &count, sizeof count), sizeof count);
+    CHECK_EQ(count, 1);
+    CHECK_EQ(engine_turn(), 10);
+    intake_close(&in);
+}
+
+TEST(answers_to_what_was_told_together_are_handed_over_together)
+{
+    intake_begin();
+    intake_told(&in, 3);
+    put_one();
+    put_one();
+    CHECK_NOT(readable(in.wake_fd, 0));
+    CHECK_NOT(intake_ready(&in));
+    put_one();
+    CHECK(readable(in.wake_fd, 0));
+    CHECK(intake_ready(&in));
+    CHECK_EQ(engine_turn(), 3);
+    intake_close(&in);
+}
+
+TEST(the_engine_leaves_what_is_held_when_something_else_wakes_it)
+{
+    intake_begin();
+    intake_told(&in, 3);
+    put_one();
+    CHECK_EQ(in.held, 1);
+    struct op *ops;
+    struct control *controls;
+    intake_take(&in, false, &ops, &controls);
+    CHECK_NULL(ops);
+    put_one();
+    put_one();
+    CHECK_EQ(engine_turn(), 3);
+    intake_close(&in);
+}
+
+TEST(a_caller_who_finds_nothing_to_take_hands_over)
+{
+    intake_begin();
+    intake_told(&in, 3);
+    put_one();
+    CHECK_NOT(readable(in.wake_fd, 0));
+    intake_drawn(&in);
+    CHECK(readable(in.wake_fd, 0));
+    CHECK_EQ(engine_turn(), 1);
+    put_one(); /* the other two answers are not awaited any more */
+    CHECK(readable(in.wake_fd, 0));
+    CHECK_EQ(engine_turn(), 1);
+    intake_close(&in);
+}
+
+TEST(a_caller_who_goes_away_is_not_waited_for)
+{
+    intake_begin();
+    intake_told(&in, 3);
+    put_one();
+    CHECK(readable(in.hold_fd, 5000));
+    CHECK_EQ(engine_turn(), 1);
+    put_one();
+    CHECK(readable(in.wake_fd, 0));
+    CHECK_EQ(engine_turn(), 1);
+    intake_close(&in);
+}
+
+TEST(what_was_told_long_ago_holds_nothing_up)
+{
+    intake_begin();
+    intake_told(&in, 3);
+    in.told_us -= 1000000;
+    put_one();
+    CHECK(readable(in.wake_fd, 0));
+    CHECK_EQ(engine_turn(), 1);
+    intake_close(&in);
+}
+
+TEST(a_full_bundle_is_not_held)
+{
+    int n = 0;
+
+    intake_begin();
+    intake_told(&in, 1000);
+    while (n < 1000 && !readable(in.wake_fd, 0)) {
+        put_one();
+        n++;
+    }
+    CHECK(n <= 64);
+    CHECK_EQ(engine_turn(), n);
+    intake_close(&in);
+}
+
+TEST(a_closed_intake_frees_what_is_in_it)
+{
+    struct control *control = calloc(1, sizeof *control);
+
+    intake_begin();
+    intake_told(&in, 3);
+    put_one();
+    intake_control(&in, control, false);
+    intake_close(&in);
+}
+
+/* --- What becomes of it at a broker --------------------------------------- */
+
+static char dir[256];
+static struct standin *broker;
+
+static struct choir *begin(void)
+{
+    struct choir_options options = CHOIR_OPTIONS_INIT;
+    const char *tmp = getenv("CHOIR_TMP");
+    struct choir *c;
+    char store[300];
+
+    snprintf(dir, sizeof dir, "%s/intake.XXXXXX", tmp ? tmp : "/tmp");
+    CHECK(mkdtemp(dir) != NULL);
+    snprintf(store, sizeof store, "%s/store", dir);
+    setenv("CHOIR_CONFIG", store, 1);
+    unsetenv("CHOIR_URL");
+    broker = standin_start(dir);
+    options.data_dir = dir;
+    options.name = "ada";
+    CHECK_OK(choir_open(&options, &c));
+    return c;
+}
+
+static void end(struct choir *c)
+{
+    char command[300];
+
+    choir_close(&c);
+    standin_stop(&broker);
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    CHECK_OK(system(command));
+}
+
+static void send_put(struct choir *c)
+{
+    struct choir_request *r = choir_request_new(c, "put");
+    uint64_t id;
+
+    choir_request_text(r, "key", "k");
+    choir_request_slot(r, "v", 1, NULL);
+    CHECK_OK(choir_send(c, &r, -1, &id));
+}
+
+static void take(struct choir *c)
+{
+    struct choir_event *e;
+
+    CHECK_OK(choir_next(c, 5000, &e));
+    CHECK_OK(choir_event_code(e));
+    choir_event_free(&e);
+}
+
+/* Without a call to the library, which could hand something over. */
+static void wait_for_operations(unsigned n)
+{
+    while (standin_counts(broker).operations < n)
+        usleep(1000);
+    CHECK_EQ(standin_counts(broker).operations, n);
+}
+
+TEST(operations_of_one_who_computes_after_sending_arrive)
+{
+    struct choir *c = begin();
+
+    send_put(c);
+    wait_for_operations(1);
+    for (int i = 0; i < 9; i++)
+        send_put(c);
+    wait_for_operations(10);
+    for (int i = 0; i < 10; i++)
+        take(c);
+    send_put(c);
+    wait_for_operations(11);
+    send_put(c);
+    wait_for_operations(12);
+    end(c);
+}
+
+TEST(what_is_sent_in_one_go_needs_few_bundles)
+{
+    struct choir *c = begin();
+    unsigned before = standin_counts(broker).bundles;
+
+    for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < 64; i++)
+            send_put(c);
+        for (int i = 0; i < 64; i++)
+            take(c);
+    }
+    /* one or two a round; more when this machine has no time for us */
+    CHECK(standin_counts(broker).bundles - before <= 20 * 4);
+    end(c);
+}
+
+TEST(one_sent_for_each_that_comes_back_keeps_bundles_whole)
+{
+    struct choir *c = begin();
+    unsigned before;
+
+    for (int i = 0; i < 64; i++)
+        send_put(c);
+    before = standin_counts(broker).bundles;
+    for (int i = 0; i < 64 * 20; i++) {
+        take(c);
+        send_put(c);
+    }
+    for (int i = 0; i < 64; i++)
+        take(c);
+    CHECK(standin_counts(broker).bundles - before <= 20 * 4);
+    end(c);
+}
+
+CHECK_MAIN
