@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "names.h"
 #include "proto/refusal.h"
 
 struct event_text {
@@ -120,11 +121,6 @@ static const struct msg *with(const struct choir_event *e, unsigned f)
     return m && f > FIELD_VERB && msg_has(m, f) ? m : NULL;
 }
 
-static unsigned number_of(const char *field)
-{
-    return field_number(bytes_text(field));
-}
-
 const char *choir_event_name(const struct choir_event *e)
 {
     return message_row(e->kind)->name;
@@ -154,12 +150,12 @@ bool choir_event_last(const struct choir_event *e)
 
 bool choir_event_has(const struct choir_event *e, const char *field)
 {
-    return with(e, number_of(field)) != NULL;
+    return with(e, name_field(field)) != NULL;
 }
 
 uint64_t choir_event_uint(const struct choir_event *e, const char *field)
 {
-    unsigned f = number_of(field);
+    unsigned f = name_field(field);
     const struct msg *m = with(e, f);
 
     return m && field_row(f)->kind == KIND_UINT ? msg_u(m, f) : 0;
@@ -203,13 +199,13 @@ static const char *text_of(const struct choir_event *e, unsigned f)
 
 const char *choir_event_text(const struct choir_event *e, const char *field)
 {
-    return text_of(e, number_of(field));
+    return text_of(e, name_field(field));
 }
 
 const void *choir_event_bytes(const struct choir_event *e, const char *field,
                               size_t *bytes)
 {
-    unsigned f = number_of(field);
+    unsigned f = name_field(field);
     const struct msg *m = with(e, f);
     struct bytes b;
 
@@ -300,7 +296,7 @@ static bool holds_messages(unsigned f)
 
 size_t choir_event_count(const struct choir_event *e, const char *field)
 {
-    unsigned f = number_of(field);
+    unsigned f = name_field(field);
     const struct event_child *child =
         holds_messages(f) ? children_of(e, f) : NULL;
 
@@ -310,7 +306,7 @@ size_t choir_event_count(const struct choir_event *e, const char *field)
 const struct choir_event *choir_event_item(const struct choir_event *e,
                                            const char *field, size_t i)
 {
-    unsigned f = number_of(field);
+    unsigned f = name_field(field);
     const struct event_child *child =
         holds_messages(f) ? children_of(e, f) : NULL;
 
@@ -335,7 +331,7 @@ static const char *pair_text(const struct choir_event *e, unsigned key,
 bool choir_event_label(const struct choir_event *e, const char *field, size_t i,
                        const char **name, const char **text)
 {
-    unsigned f = number_of(field);
+    unsigned f = name_field(field);
     const struct msg *m = with(e, f);
     struct bytes a = {0}, b = {0};
     struct list at;

@@ -8,6 +8,7 @@
 #include <utlist.h>
 
 #include "error.h"
+#include "process.h"
 #include "proto/refusal.h"
 
 enum {
@@ -18,7 +19,7 @@ enum {
 
 int handle_check(const struct choir *c)
 {
-    if (c && c->pid == getpid())
+    if (c && c->process == process_mark())
         return 0;
     return error_set(CHOIR_CLOSED, 0,
                      c ? "what=fork: this handle belongs to the process that "

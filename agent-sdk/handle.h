@@ -44,7 +44,7 @@ struct told_limit {
 
 struct choir {
     /* fixed once open */
-    pid_t pid;
+    uint64_t process; /* the mark of the one that opened it */
     pthread_t thread;
     struct identity id;
     char name[NAME_BYTES], space[NAME_BYTES], path[PATH_BYTES];

@@ -10,6 +10,7 @@
 #include "enrol.h"
 #include "error.h"
 #include "handle.h"
+#include "process.h"
 #include "proto/pack.h"
 #include "proto/refusal.h"
 
@@ -150,7 +151,7 @@ static struct choir *handle_new(void)
 
     if (!c)
         return NULL;
-    c->pid = getpid();
+    c->process = process_mark();
     c->trouble = CHOIR_UNREACHABLE;
     pthread_mutex_init(&c->lock, NULL);
     pthread_mutex_init(&c->work_lock, NULL);
@@ -320,7 +321,7 @@ void choir_close(struct choir **self_p)
     if (!c)
         return;
     *self_p = NULL;
-    if (c->pid != getpid())
+    if (c->process != process_mark())
         return; /* its thread is not here, its locks may be held */
     pthread_mutex_lock(&c->lock);
     give_back(c);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 
 #include "error.h"
+#include "names.h"
+#include "process.h"
 #include "proto/bundle.h"
 #include "proto/refusal.h"
 
@@ -50,7 +52,7 @@ static bool is_ours(unsigned verb)
 
 struct choir_request *choir_request_new(struct choir *c, const char *verb)
 {
-    unsigned v = message_verb(bytes_text(verb));
+    unsigned v = name_verb(verb);
     const struct message_row *row = message_row(v);
     struct choir_request *r;
 
@@ -92,7 +94,7 @@ static unsigned field_of(struct choir_request *r, const char *name,
 {
     const struct msg *m = r->open ? &r->element : &r->m;
     const struct message_row *message = message_row(m->verb);
-    unsigned f = field_number(bytes_text(name));
+    unsigned f = name_field(name);
 
     if (f > FIELD_VERB && f != FIELD_SLOTS &&
         ((message->need | message->may) >> f & 1)) {
@@ -217,7 +219,7 @@ int choir_request_slot(struct choir_request *r, const void *p, size_t bytes,
     if (bytes > LIMIT_BUNDLE_BYTES - LIMIT_HEAD_BYTES)
         return too_much(r, "value", bytes,
                         LIMIT_BUNDLE_BYTES - LIMIT_HEAD_BYTES);
-    random_bytes(salt, sizeof salt);
+    salt_next(salt);
     slot_row(&r->rows, salt, bytes_of(p, bytes));
     buf_put(&r->payload, salt, sizeof salt);
     buf_put(&r->payload, p, bytes);

@@ -1,0 +1,63 @@
+/* The kernel empties one page in the child of every fork, also of one that
+ * does not go through the C library. What is not there is made anew. */
+#include "process.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "proto/key.h"
+
+enum { SALTS = 64 };
+
+static _Atomic(uint64_t) *page; /* NULL: this kernel has no such pages */
+
+static void page_make(void)
+{
+    size_t bytes = (size_t)sysconf(_SC_PAGESIZE);
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (p == MAP_FAILED)
+        return;
+    if (madvise(p, bytes, MADV_WIPEONFORK))
+        munmap(p, bytes);
+    else
+        page = p;
+}
+
+uint64_t process_mark(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    uint64_t mark, found = 0;
+
+    pthread_once(&once, page_make);
+    if (!page)
+        return (uint64_t)getpid();
+    mark = atomic_load_explicit(page, memory_order_relaxed);
+    if (mark)
+        return mark;
+    random_bytes(&mark, sizeof mark);
+    mark |= 1;
+    return atomic_compare_exchange_strong(page, &found, mark) ? mark : found;
+}
+
+void salt_next(uint8_t salt[SLOT_SALT_BYTES])
+{
+    static __thread struct {
+        uint64_t mark; /* of the process that drew them */
+        unsigned left;
+        uint8_t salts[SALTS][SLOT_SALT_BYTES];
+    } store;
+    uint64_t mark = process_mark();
+
+    if (store.left == 0 || store.mark != mark) {
+        random_bytes(store.salts, sizeof store.salts);
+        store.left = SALTS;
+        store.mark = mark;
+    }
+    store.left--;
+    memcpy(salt, store.salts[store.left], SLOT_SALT_BYTES);
+    memset(store.salts[store.left], 0, SLOT_SALT_BYTES);
+}
