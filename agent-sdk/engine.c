@@ -332,6 +332,13 @@ static void tell_end(struct engine *e, struct choir *c)
         c->ended = e->ended; /* an eventfd takes a one */
 }
 
+static uint64_t bundle_bytes_max(const struct choir *c)
+{
+    uint64_t told = handle_limit(c, "bundle_bytes_max");
+
+    return told && told < LIMIT_BUNDLE_BYTES ? told : LIMIT_BUNDLE_BYTES;
+}
+
 static void tell(struct engine *e)
 {
     struct choir *c = e->c;
@@ -340,10 +347,12 @@ static void tell(struct engine *e)
 
     pthread_mutex_lock(&c->lock);
     handle_publish(c, &e->wire.events);
+    handle_spare(c, &e->wire.spare);
     tell_end(e, c);
     if (e->limits_new) {
         memcpy(c->limits, e->limits, sizeof c->limits);
         c->limit_count = e->limit_count;
+        c->bundle_bytes_max = bundle_bytes_max(c);
         e->limits_new = false;
     }
     if (c->is_connected != is_connected || c->trouble != trouble_of(e) ||

@@ -6,6 +6,9 @@
 
 #include "names.h"
 #include "proto/refusal.h"
+#include "shelf.h"
+
+enum { RAW_KEPT = 1024 }; /* a usual answer; values are larger */
 
 struct event_text {
     struct event_text *next;
@@ -20,17 +23,50 @@ struct event_child {
     struct choir_event *events; /* an array */
 };
 
-struct choir_event *event_new(uint64_t request, enum message verb,
-                              enum message kind, int code)
-{
-    struct choir_event *e = calloc(1, sizeof *e);
+static struct shelf blanks;
 
-    if (!e)
-        return NULL;
+static void event_destroy(void *event)
+{
+    struct choir_event *e = event;
+
+    buf_free(&e->raw);
+    free(e->m);
+    free(e);
+}
+
+__attribute__((constructor)) static void events_open(void)
+{
+    shelf_open(&blanks, event_destroy);
+}
+
+__attribute__((destructor)) static void events_close(void)
+{
+    shelf_close(&blanks);
+}
+
+struct choir_event *event_blank(void)
+{
+    struct choir_event *e = shelf_take(&blanks);
+
+    return e ? e : calloc(1, sizeof *e);
+}
+
+void event_set(struct choir_event *e, uint64_t request, enum message verb,
+               enum message kind, int code)
+{
     e->request = request;
     e->verb = verb;
     e->kind = kind;
     e->code = code;
+}
+
+struct choir_event *event_new(uint64_t request, enum message verb,
+                              enum message kind, int code)
+{
+    struct choir_event *e = event_blank();
+
+    if (e)
+        event_set(e, request, verb, kind, code);
     return e;
 }
 
@@ -58,23 +94,37 @@ static void content_free(struct choir_event *e)
         struct event_child *child = e->children;
 
         e->children = child->next;
-        for (size_t i = 0; i < child->count; i++)
+        for (size_t i = 0; i < child->count; i++) {
             content_free(&child->events[i]);
+            free(child->events[i].m);
+        }
         free(child->events);
         free(child);
     }
-    buf_free(&e->raw);
     buf_free(&e->subject);
-    free(e->m);
     free(e->line);
+}
+
+/* Blank again, with the memory of what came. */
+static void event_reset(struct choir_event *e)
+{
+    struct buf raw = e->raw;
+    struct msg *m = e->m;
+
+    content_free(e);
+    if (raw.cap > RAW_KEPT)
+        buf_free(&raw);
+    buf_clear(&raw);
+    *e = (struct choir_event){.raw = raw, .m = m};
 }
 
 void choir_event_free(struct choir_event **self_p)
 {
     if (!self_p || !*self_p)
         return;
-    content_free(*self_p);
-    free(*self_p);
+    event_reset(*self_p);
+    if (!shelf_put(&blanks, *self_p))
+        event_destroy(*self_p);
     *self_p = NULL;
 }
 
@@ -104,13 +154,14 @@ const struct msg *event_message(const struct choir_event *e)
 {
     struct msg *m;
 
-    if (e->m)
+    if (e->is_read)
         return e->m;
-    m = malloc(sizeof *m);
+    m = e->m ? e->m : malloc(sizeof *m);
     if (!m)
         return NULL;
     message_make(e, m);
     own(e)->m = m;
+    own(e)->is_read = true;
     return m;
 }
 
@@ -244,6 +295,7 @@ static int child_fill(struct choir_event *e, const struct msg *m)
     if (!e->m)
         return -1;
     *e->m = *m;
+    e->is_read = true;
     return 0;
 }
 

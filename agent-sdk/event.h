@@ -18,13 +18,18 @@ struct choir_event {
     uint64_t revision, seq;
     struct buf raw;     /* owned: the item as it came; empty if made here */
     struct buf subject; /* owned: head of a refused operation */
-    struct msg *m;      /* owned; NULL: not decoded yet */
+    bool is_read;       /* m is what raw says */
+    struct msg *m;      /* owned; may be there before it is read */
     char *line;         /* owned: the explanation */
     struct event_text *texts;
     struct event_child *children;
 };
 
-/* NULL: no memory. */
+/* What becomes of a request, to be told later. NULL: no memory. */
+struct choir_event *event_blank(void);
+void event_set(struct choir_event *e, uint64_t request, enum message verb,
+               enum message kind, int code);
+/* Both. */
 struct choir_event *event_new(uint64_t request, enum message verb,
                               enum message kind, int code);
 /* Keep a copy of the item it came as. 0 or -ENOMEM. */

@@ -15,6 +15,7 @@ enum {
     WATCH_CREDIT = 64, /* changes may carry values */
     TAP_CREDIT = 256,
     REQUEST_BYTES = 256, /* what keeping one costs besides its bytes */
+    SPARE_MAX = 256,     /* requests whose memory is kept */
 };
 
 int handle_check(const struct choir *c)
@@ -90,6 +91,54 @@ void handle_give_back(struct choir *c, const struct choir_event *event)
     intake_wake(&c->intake);
 }
 
+static void entry_spare(struct choir *c, struct entry *e)
+{
+    if (c->entries_spared == SPARE_MAX) {
+        free(e);
+        return;
+    }
+    LL_PREPEND(c->entries_spare, e);
+    c->entries_spared++;
+}
+
+static struct entry *entry_get(struct choir *c)
+{
+    struct entry *e = c->entries_spare;
+
+    if (!e)
+        return calloc(1, sizeof *e);
+    LL_DELETE(c->entries_spare, e);
+    c->entries_spared--;
+    *e = (struct entry){0};
+    return e;
+}
+
+void handle_spare(struct choir *c, struct op **ops)
+{
+    struct op *op;
+
+    while ((op = *ops)) {
+        LL_DELETE(*ops, op);
+        if (c->ops_spared == SPARE_MAX) {
+            op_free(op);
+            continue;
+        }
+        LL_PREPEND(c->ops_spare, op);
+        c->ops_spared++;
+    }
+}
+
+static struct op *op_get(struct choir *c)
+{
+    struct op *op = c->ops_spare;
+
+    if (!op)
+        return calloc(1, sizeof *op);
+    LL_DELETE(c->ops_spare, op);
+    c->ops_spared--;
+    return op;
+}
+
 static void entry_free(struct choir *c, struct entry *e)
 {
     struct choir_event *event, *next;
@@ -102,7 +151,7 @@ static void entry_free(struct choir *c, struct entry *e)
         handle_give_back(c, event);
         choir_event_free(&event);
     }
-    free(e);
+    entry_spare(c, e);
     pthread_cond_broadcast(&c->changed);
 }
 
@@ -208,11 +257,17 @@ static void defaults(struct choir_request *r)
                                              : 1);
 }
 
+static bool stands(enum message verb)
+{
+    return verb == MSG_WATCH || verb == MSG_TAP || verb == MSG_WORK ||
+           verb == MSG_AWAIT;
+}
+
 static uint64_t credit_of(const struct op *op)
 {
     struct msg m;
 
-    if (op->verb != MSG_WATCH && op->verb != MSG_TAP && op->verb != MSG_WORK)
+    if (!stands(op->verb) || op->verb == MSG_AWAIT)
         return 0;
     op_decode(op, &m);
     return msg_u(&m, FIELD_CREDIT);
@@ -237,65 +292,68 @@ static int room_wait(struct choir *c, size_t bytes, int timeout_ms)
     return c->ended ? handle_ended(c) : 0;
 }
 
-static int entry_add(struct choir *c, struct op *op, size_t bytes,
-                     bool reserved)
+/* Under way from here on. Takes *event; the request is good only to be
+ * freed. */
+static int entry_add(struct choir *c, struct choir_request *r,
+                     struct choir_event **event, bool reserved, uint64_t *id)
 {
-    struct entry *e = calloc(1, sizeof *e);
+    struct entry *e = entry_get(c);
+    struct op *op = op_get(c);
 
-    if (!e)
+    if (!e || !op) {
+        free(e);
+        op_free(op);
         return error_set(-ENOMEM, 0, NULL);
-    e->id = op->id = ++c->last_id;
+    }
+    e->bytes = request_bytes(r) + REQUEST_BYTES;
+    request_give(r, op);
+    op->event = *event;
+    *event = NULL;
+    e->id = op->id = *id = ++c->last_id;
     e->verb = op->verb;
-    e->bytes = bytes;
     e->is_reserved = reserved;
     e->window = e->outstanding = credit_of(op);
     HASH_ADD(hh, c->entries, id, sizeof e->id, e);
-    c->in_flight += bytes;
+    c->in_flight += e->bytes;
     c->unanswered++;
     intake_op(&c->intake, op);
     return 0;
 }
 
-static int size_check(const struct choir *c, const struct op *op)
+static int size_check(const struct choir *c, const struct choir_request *r)
 {
-    uint64_t told = handle_limit(c, "bundle_bytes_max");
-    uint64_t limit =
-        told && told < LIMIT_BUNDLE_BYTES ? told : LIMIT_BUNDLE_BYTES;
-    uint64_t size = op_bytes(op) + LIMIT_HEADER_BYTES;
+    uint64_t size = request_bytes(r) + LIMIT_HEADER_BYTES;
 
-    if (size <= limit)
+    if (size <= c->bundle_bytes_max)
         return 0;
     return error_set(CHOIR_TOO_LARGE, 0,
                      "verb=%s size=%llu limit=%llu: one operation must fit "
                      "into a bundle; split it",
-                     message_row(op->verb)->name, (unsigned long long)size,
-                     (unsigned long long)limit);
+                     message_row(request_verb(r))->name,
+                     (unsigned long long)size,
+                     (unsigned long long)c->bundle_bytes_max);
 }
 
 int handle_send(struct choir *c, struct choir_request **request, int timeout_ms,
                 bool reserved, uint64_t *id)
 {
-    struct op *op;
-    size_t bytes;
+    struct choir_event *event;
     int r;
 
     defaults(*request);
-    r = request_encode(*request, c->space, &op);
+    r = request_encode(*request, c->space);
     if (r)
         return r;
-    bytes = op_bytes(op) + REQUEST_BYTES;
+    event = stands(request_verb(*request)) ? NULL : event_blank();
     pthread_mutex_lock(&c->lock);
-    r = size_check(c, op);
+    r = size_check(c, *request);
     if (!r)
-        r = room_wait(c, bytes, timeout_ms);
+        r = room_wait(c, request_bytes(*request) + REQUEST_BYTES, timeout_ms);
     if (!r)
-        r = entry_add(c, op, bytes, reserved);
-    if (!r)
-        *id = op->id;
+        r = entry_add(c, *request, &event, reserved, id);
     pthread_mutex_unlock(&c->lock);
-    if (r)
-        request_restore(*request, op);
-    else
+    choir_event_free(&event);
+    if (!r)
         choir_request_free(request);
     return r;
 }
@@ -329,8 +387,7 @@ void handle_forget(struct choir *c, uint64_t request)
 
     pthread_mutex_lock(&c->lock);
     e = handle_entry(c, request);
-    if (e && (e->verb == MSG_WATCH || e->verb == MSG_TAP ||
-              e->verb == MSG_WORK || e->verb == MSG_AWAIT)) {
+    if (e && stands(e->verb)) {
         handle_control(c, request, true, 0);
         entry_free(c, e);
     } else if (e && e->events && e->events->last) {

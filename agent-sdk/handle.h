@@ -16,6 +16,7 @@
 /* A request as the caller knows it. */
 struct entry {
     UT_hash_handle hh;
+    struct entry *next; /* of those to spare */
     uint64_t id;
     enum message verb;
     size_t bytes;               /* it counts for so much in flight */
@@ -65,7 +66,10 @@ struct choir {
     struct intake intake;   /* to the engine */
     bool stop;
     uint64_t last_id;
-    struct entry *entries;     /* by id */
+    struct entry *entries; /* by id */
+    struct entry *entries_spare;
+    struct op *ops_spare;
+    unsigned entries_spared, ops_spared;
     struct choir_event *queue; /* for choir_next, oldest first */
     unsigned queued;           /* events in it */
     size_t in_flight, unanswered;
@@ -81,6 +85,7 @@ struct choir {
     struct checkpoint seen;
     struct told_limit limits[LIMITS_MAX];
     unsigned limit_count;
+    uint64_t bundle_bytes_max; /* ours, or the broker's if it is less */
 };
 
 /* The engine's thread. */
@@ -94,6 +99,8 @@ int handle_check(const struct choir *c);
 
 /* Publish and free the list; under the lock. */
 void handle_publish(struct choir *c, struct choir_event **events);
+/* Keep ops for the next requests, or free them; under the lock. */
+void handle_spare(struct choir *c, struct op **ops);
 
 /* The following with the lock held. NULL: there is none by that number. */
 struct entry *handle_entry(struct choir *c, uint64_t id);

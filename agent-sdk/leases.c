@@ -3,7 +3,8 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <uthash.h>
+
+#include "table.h"
 
 struct held {
     struct lease lease;

@@ -113,6 +113,7 @@ static int labels_put(const char *const *given, struct choir *c)
 static void lists_free(struct choir *c)
 {
     struct entry *e, *after;
+    struct op *op, *next;
     struct choir_event *event, *later;
     struct worker *worker, *other;
 
@@ -124,6 +125,10 @@ static void lists_free(struct choir *c)
         HASH_DEL(c->entries, e);
         free(e);
     }
+    LL_FOREACH_SAFE (c->entries_spare, e, after)
+        free(e);
+    LL_FOREACH_SAFE (c->ops_spare, op, next)
+        op_free(op);
 }
 
 static void handle_free(struct choir *c)
@@ -153,6 +158,7 @@ static struct choir *handle_new(void)
         return NULL;
     c->process = process_mark();
     c->trouble = CHOIR_UNREACHABLE;
+    c->bundle_bytes_max = LIMIT_BUNDLE_BYTES;
     pthread_mutex_init(&c->lock, NULL);
     pthread_mutex_init(&c->work_lock, NULL);
     pthread_condattr_init(&attributes);

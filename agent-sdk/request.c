@@ -6,13 +6,15 @@
 #include <stdlib.h>
 
 #include "error.h"
+#include "event.h"
 #include "names.h"
 #include "process.h"
 #include "proto/bundle.h"
 #include "proto/refusal.h"
+#include "shelf.h"
 
 /* A list field is named by at most four messages' rows. */
-enum { LISTS_MAX = 4 };
+enum { LISTS_MAX = 4, ROOM_KEPT = 4096 };
 
 struct list_field {
     unsigned field;
@@ -23,11 +25,58 @@ struct list_field {
 struct choir_request {
     struct msg m, element;
     size_t at[FIELD_END], element_at[FIELD_END]; /* offsets of bytes */
-    struct buf arena, rows, payload;
+    struct buf arena, rows, payload, head;
     struct list_field lists[LISTS_MAX], *open;
     int error;
     char *line; /* owned: what the first failed setter said */
 };
+
+static struct shelf requests;
+
+static void request_destroy(void *request)
+{
+    struct choir_request *r = request;
+
+    buf_free(&r->arena);
+    buf_free(&r->rows);
+    buf_free(&r->payload);
+    buf_free(&r->head);
+    free(r);
+}
+
+__attribute__((constructor)) static void requests_open(void)
+{
+    shelf_open(&requests, request_destroy);
+}
+
+__attribute__((destructor)) static void requests_close(void)
+{
+    shelf_close(&requests);
+}
+
+/* Room for the usual next one is kept, a large value's is not. */
+static void room_keep(struct buf *b)
+{
+    if (b->cap > ROOM_KEPT)
+        buf_free(b);
+    buf_clear(b);
+}
+
+static void request_reset(struct choir_request *r)
+{
+    for (int i = 0; i < LISTS_MAX && r->lists[i].field; i++) {
+        buf_free(&r->lists[i].elements);
+        r->lists[i] = (struct list_field){0};
+    }
+    room_keep(&r->arena);
+    room_keep(&r->rows);
+    room_keep(&r->payload);
+    room_keep(&r->head);
+    free(r->line);
+    r->line = NULL;
+    r->open = NULL;
+    r->error = 0;
+}
 
 static int fail(struct choir_request *r, int code)
 {
@@ -64,17 +113,13 @@ struct choir_request *choir_request_new(struct choir *c, const char *verb)
                   verb);
         return NULL;
     }
-    r = malloc(sizeof *r);
-    if (!r) {
+    r = shelf_take(&requests);
+    if (!r)
+        r = calloc(1, sizeof *r);
+    if (r)
+        msg_init(&r->m, v);
+    else
         error_set(-ENOMEM, 0, NULL);
-        return NULL;
-    }
-    msg_init(&r->m, v);
-    r->arena = r->rows = r->payload = (struct buf){0};
-    memset(r->lists, 0, sizeof r->lists);
-    r->open = NULL;
-    r->error = 0;
-    r->line = NULL;
     return r;
 }
 
@@ -250,15 +295,21 @@ int choir_request_begin(struct choir_request *r, const char *list)
     return 0;
 }
 
+static unsigned first_field(field_mask fields)
+{
+    uint64_t low = (uint64_t)fields;
+
+    return (unsigned)(low ? __builtin_ctzll(low)
+                          : 64 + __builtin_ctzll((uint64_t)(fields >> 64)));
+}
+
 /* Offsets become pointers once nothing moves any more. */
 static void settle(struct msg *m, const size_t *at, const struct buf *arena)
 {
-    for (unsigned f = 0; f < FIELD_END; f++) {
-        enum field_kind kind;
+    for (field_mask left = m->has; left; left &= left - 1) {
+        unsigned f = first_field(left);
+        enum field_kind kind = field_row(f)->kind;
 
-        if (!(m->has >> f & 1))
-            continue;
-        kind = field_row(f)->kind;
         if (kind == KIND_TEXT || kind == KIND_BYTES || kind == KIND_HASH)
             m->v[f].bytes.p = arena->p + at[f];
     }
@@ -269,14 +320,11 @@ static int needs_check(struct choir_request *r, const struct msg *m)
     const struct message_row *row = message_row(m->verb);
     field_mask missing = row->need & ~m->has;
 
-    for (unsigned f = 0; f < FIELD_END; f++) {
-        if (missing >> f & 1)
-            return fail(r, error_set(CHOIR_INVALID, 0,
-                                     "verb=%s field=%s: %s needs it",
-                                     message_row(r->m.verb)->name,
-                                     field_row(f)->name, row->name));
-    }
-    return 0;
+    if (!missing)
+        return 0;
+    return fail(r, error_set(CHOIR_INVALID, 0, "verb=%s field=%s: %s needs it",
+                             message_row(r->m.verb)->name,
+                             field_row(first_field(missing))->name, row->name));
 }
 
 int choir_request_end(struct choir_request *r)
@@ -304,14 +352,10 @@ void choir_request_free(struct choir_request **self_p)
 
     if (!r)
         return;
-    for (int i = 0; i < LISTS_MAX; i++)
-        buf_free(&r->lists[i].elements);
-    buf_free(&r->arena);
-    buf_free(&r->rows);
-    buf_free(&r->payload);
-    free(r->line);
-    free(r);
     *self_p = NULL;
+    request_reset(r);
+    if (!shelf_put(&requests, r))
+        request_destroy(r);
 }
 
 void op_decode(const struct op *op, struct msg *m)
@@ -347,58 +391,77 @@ void op_free(struct op *op)
         return;
     buf_free(&op->head);
     buf_free(&op->payload);
+    choir_event_free(&op->event);
     free(op);
 }
 
-static void put_together(struct choir_request *r, const char *space,
-                         struct msg *m)
+void op_reset(struct op *op)
 {
-    const struct message_row *row = message_row(r->m.verb);
-    bool has_slots = (row->need | row->may) >> FIELD_SLOTS & 1;
+    struct buf head = op->head, payload = op->payload;
 
-    *m = r->m;
-    settle(m, r->at, &r->arena);
-    for (int i = 0; i < LISTS_MAX && r->lists[i].field; i++)
-        msg_set_list(m, r->lists[i].field, r->lists[i].count,
-                     buf_bytes(&r->lists[i].elements));
-    if (r->rows.n || (has_slots && row->need >> FIELD_SLOTS & 1))
-        msg_set_b(m, FIELD_SLOTS, buf_bytes(&r->rows));
-    if (((row->need | row->may) >> FIELD_SPACE & 1) && !msg_has(m, FIELD_SPACE))
-        msg_set_text(m, FIELD_SPACE, space);
+    room_keep(&head);
+    room_keep(&payload);
+    choir_event_free(&op->event);
+    *op = (struct op){.head = head, .payload = payload};
 }
 
-int request_encode(struct choir_request *r, const char *space, struct op **out)
+/* What the caller left out, and what was collected beside the message. */
+static int put_together(struct choir_request *r, const char *space)
 {
-    struct msg m;
-    struct op *op;
+    const struct message_row *row = message_row(r->m.verb);
+    field_mask fields = row->need | row->may;
 
+    if ((fields >> FIELD_SPACE & 1) && !msg_has(&r->m, FIELD_SPACE) &&
+        set_bytes(r, FIELD_SPACE, space, strlen(space)))
+        return -ENOMEM;
+    settle(&r->m, r->at, &r->arena);
+    for (int i = 0; i < LISTS_MAX && r->lists[i].field; i++)
+        msg_set_list(&r->m, r->lists[i].field, r->lists[i].count,
+                     buf_bytes(&r->lists[i].elements));
+    if (r->rows.n || (row->need >> FIELD_SLOTS & 1))
+        msg_set_b(&r->m, FIELD_SLOTS, buf_bytes(&r->rows));
+    return 0;
+}
+
+int request_encode(struct choir_request *r, const char *space)
+{
     if (r->open)
         return error_set(CHOIR_INVALID, 0, "verb=%s field=%s: has not ended",
                          message_row(r->m.verb)->name,
                          field_row(r->open->field)->name);
     if (r->error)
         return error_line(r->error, 0, r->line ? r->line : "ENOMEM");
-    put_together(r, space, &m);
-    if (needs_check(r, &m))
+    if (put_together(r, space))
+        return -ENOMEM;
+    if (needs_check(r, &r->m))
         return CHOIR_INVALID;
-    op = op_new(0, &m);
-    if (!op)
+    buf_clear(&r->head);
+    msg_encode(&r->m, &r->head);
+    if (r->head.failed)
         return error_set(-ENOMEM, 0, NULL);
-    if (op->head.n > LIMIT_HEAD_BYTES) {
-        size_t n = op->head.n;
-
-        op_free(op);
-        return too_much(r, "head", n, LIMIT_HEAD_BYTES);
-    }
-    op->payload = r->payload;
-    r->payload = (struct buf){0};
-    *out = op;
+    if (r->head.n > LIMIT_HEAD_BYTES)
+        return too_much(r, "head", r->head.n, LIMIT_HEAD_BYTES);
     return 0;
 }
 
-void request_restore(struct choir_request *r, struct op *op)
+size_t request_bytes(const struct choir_request *r)
 {
-    r->payload = op->payload;
-    op->payload = (struct buf){0};
-    op_free(op);
+    return r->head.n + r->payload.n;
+}
+
+static void swap(struct buf *a, struct buf *b)
+{
+    struct buf c = *a;
+
+    *a = *b;
+    *b = c;
+}
+
+void request_give(struct choir_request *r, struct op *op)
+{
+    op->verb = r->m.verb;
+    op->token = msg_u(&r->m, FIELD_TOKEN);
+    op->has_id = msg_has(&r->m, FIELD_ID);
+    swap(&op->head, &r->head);
+    swap(&op->payload, &r->payload);
 }

@@ -3,13 +3,15 @@
 #ifndef CHOIR_SDK_REQUEST_H
 #define CHOIR_SDK_REQUEST_H
 
-#include <uthash.h>
-
 #include "choir.h"
 #include "proto/schema.h"
+#include "table.h"
+
+struct choir_event;
 
 /* One encoded operation or ask. It moves from list to list, always owned by
- * exactly one. */
+ * exactly one; in the end it is kept, with the memory of its bytes, for the
+ * next one. */
 struct op {
     struct op *prev, *next;
     UT_hash_handle hh; /* asks: by number */
@@ -22,6 +24,7 @@ struct op {
     uint64_t number;     /* as it was last sent: of the ask */
     struct batch *batch; /* asks: what it was last sent with */
     uint64_t standing;   /* asks: the standing request it opens; 0: none */
+    struct choir_event *event; /* owned: what its outcome is told in; or NULL */
 };
 
 /* Its msg, decoded again; borrowed from op->head. */
@@ -33,13 +36,18 @@ static inline size_t op_bytes(const struct op *op)
     return op->head.n + op->payload.n;
 }
 void op_free(struct op *op);
+/* As if it were new, but for the memory of its bytes. */
+void op_reset(struct op *op);
 
-/* Check, fill in space, encode. The request stays the caller's. Sets the
- * error line. 0; CHOIR_INVALID; CHOIR_OVER_LIMIT; -ENOMEM; what a setter said
- * earlier. */
-int request_encode(struct choir_request *r, const char *space, struct op **op);
-/* The op was not sent after all: the request is as before. Frees op. */
-void request_restore(struct choir_request *r, struct op *op);
+/* Check, fill in space, encode. The request stays the caller's and may be
+ * changed and encoded again. Sets the error line. 0; CHOIR_INVALID;
+ * CHOIR_OVER_LIMIT; -ENOMEM; what a setter said earlier. */
+int request_encode(struct choir_request *r, const char *space);
+/* Of what was encoded: its bytes, as op_bytes of the op it becomes. */
+size_t request_bytes(const struct choir_request *r);
+/* Make it an op, which is new or was reset. The request is good only to be
+ * freed. */
+void request_give(struct choir_request *r, struct op *op);
 /* The revision that stands for "only what comes now": no change has revision
  * 0, but the tap's first entry has. */
 static inline uint64_t revision_now(enum message verb)

@@ -16,6 +16,8 @@ void wire_free(struct wire *w)
         choir_event_free(&e);
     DL_FOREACH_SAFE (w->records, op, more)
         op_free(op);
+    LL_FOREACH_SAFE (w->spare, op, more)
+        op_free(op);
     verifier_free(&w->verifier);
     bundle_writer_free(&w->writer);
     buf_free(&w->labels);
@@ -80,11 +82,14 @@ static void lease_settle(struct wire *w, const struct op *op, int code)
         leases_drop(w->leases, op->token, NULL);
 }
 
-static struct choir_event *outcome_event(const struct op *op, enum message kind,
+static struct choir_event *outcome_event(struct op *op, enum message kind,
                                          int code, const struct msg *item)
 {
-    struct choir_event *e = event_new(op->id, op->verb, kind, code);
+    struct choir_event *e = op->event ? op->event : event_blank();
 
+    op->event = NULL;
+    if (e)
+        event_set(e, op->id, op->verb, kind, code);
     if (e && item && event_keep(e, item))
         choir_event_free(&e);
     return e;
@@ -111,7 +116,8 @@ void wire_outcome(struct wire *w, struct op *op, enum message kind, int code,
         }
         DL_APPEND(w->events, e);
     }
-    op_free(op);
+    op_reset(op);
+    LL_PREPEND(w->spare, op);
 }
 
 void wire_event(struct wire *w, uint64_t request, enum message verb,

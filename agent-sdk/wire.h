@@ -35,6 +35,7 @@ struct wire {
     int64_t now_ms;
     struct choir_event *events; /* to be published, oldest first */
     struct op *records;         /* the library's own, to be recorded */
+    struct op *spare;           /* by next: done with, reset */
     bool reconnect;             /* somebody found the connection dead */
 };
 
