@@ -47,7 +47,9 @@ static void transport_send(void *arg, struct connection *c, struct bytes frame)
     struct hall *h = arg;
 
     h->frames++;
-    keep_items(c->peer, frame);
+    h->bytes += frame.n;
+    if (!((struct guest *)c->peer)->deaf)
+        keep_items(c->peer, frame);
 }
 
 static uint64_t transport_backlog(void *arg, struct connection *c)

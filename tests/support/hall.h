@@ -18,6 +18,7 @@ struct guest {
     uint64_t backlog; /* what its transport says */
     uint64_t slow_us; /* that passes whenever it is asked */
     bool cut;
+    bool deaf; /* what it is sent is counted in the hall and dropped */
     struct guest *in_hall;
 };
 
@@ -25,7 +26,7 @@ struct hall {
     struct rig rig;
     struct cycle *cycle;
     struct guest *guests;
-    unsigned long frames;
+    unsigned long frames, bytes; /* that left */
     bool beside;       /* syncs go on beside, as in the daemon */
     int synced_fd;     /* then: readable when one has ended */
     struct crew *crew; /* then: a helper that verifies */

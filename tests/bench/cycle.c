@@ -1,0 +1,417 @@
+/* What a turn of the broker costs in process, without sockets, and what it
+ * costs more when many are there whom it does not concern (row 12), when one
+ * change goes to many (row 10), and when tasks go round (rows 7 and 8).
+ *
+ *   build/tests/bench/cycle [CROWD [ROW]]
+ *
+ * CROWD: agents, leases and workers; ten times as many watches. The turns that
+ * are measured lie in turn_measured(), so that callgrind can count them alone:
+ *
+ *   valgrind --tool=callgrind --toggle-collect=turn_measured \
+ *     build/tests/bench/cycle 1000 watches
+ *
+ * The record is in TMPDIR; on a disk most of a turn is its sync. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "tests/support/hall.h"
+
+enum { PUTS = 64, TURNS = 200, TASKS = 256, ROUNDS = 20, WATCHES = 10 };
+
+static struct hall hall;
+static struct guest writer, *crowd;
+static unsigned crowd_count;
+
+static void must(bool holds, const char *what)
+{
+    if (holds)
+        return;
+    fprintf(stderr, "bench: %s\n", what);
+    abort();
+}
+
+static double now_us(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+
+/* --- Bundles ------------------------------------------------------------- */
+
+static void bundle_open_for(struct guest *g)
+{
+    bundle_begin(&g->actor.writer);
+}
+
+static void bundle_op_add(struct guest *g, struct msg *op, const char *value)
+{
+    struct bytes v = bytes_text(value ? value : "");
+
+    actor_add(&g->actor, op, &v, value ? 1 : 0);
+}
+
+static struct buf bundle_close(struct guest *g, unsigned kind)
+{
+    struct actor *a = &g->actor;
+    const struct state *s = rig_state(&hall.rig);
+    uint64_t *next = kind == BUNDLE_ASK ? &a->asks : &a->next_seq;
+    struct bundle_facts facts = {
+        .kind = (uint8_t)kind,
+        .ledger = s->ledger,
+        .agent = a->id,
+        .session = a->session,
+        .first_seq = kind == BUNDLE_ASK ? a->asks + 1 : a->next_seq,
+        .answered = a->answered,
+        .epoch = s->epoch,
+        .time = env_wall_us(hall.rig.env),
+    };
+    struct buf frame = {0};
+    struct hash hash;
+
+    if (kind == BUNDLE_RECORD)
+        facts.prev_hash = a->prev_hash;
+    must(!bundle_finish(&a->writer, &facts, &a->key, &frame, &hash), "sign");
+    if (kind == BUNDLE_RECORD)
+        a->prev_hash = hash;
+    *next += a->writer.count;
+    if (kind == BUNDLE_RECORD)
+        a->answered = a->next_seq - 1;
+    return frame;
+}
+
+/* --- What is measured ---------------------------------------------------- */
+
+void turn_measured(struct guest *g, struct bytes frame);
+
+__attribute__((noinline)) void turn_measured(struct guest *g,
+                                             struct bytes frame)
+{
+    if (frame.n)
+        must(!cycle_take(hall.cycle, g->connection, frame), "cycle_take");
+    must(!cycle_end(hall.cycle), "cycle_end");
+    cycle_begin(hall.cycle);
+}
+
+/* Sent and answered, and whatever follows from it. */
+static double turns(struct guest *g, struct buf frame)
+{
+    double began = now_us();
+
+    turn_measured(g, buf_bytes(&frame));
+    while (cycle_next(hall.cycle) <= env_steady_us(hall.rig.env))
+        turn_measured(g, (struct bytes){0});
+    began = now_us() - began;
+    buf_free(&frame);
+    return began;
+}
+
+static struct buf puts_of(struct guest *g, const char *prefix, unsigned n)
+{
+    static const char value[] = "0123456789abcdef0123456789abcdef"
+                                "0123456789abcdef0123456789abcdef"
+                                "0123456789abcdef0123456789abcdef"
+                                "0123456789abcdef0123456789abcdef"
+                                "0123456789abcdef0123456789abcdef"
+                                "0123456789abcdef0123456789abcdef"
+                                "0123456789abcdef0123456789abcdef"
+                                "0123456789abcdef0123456789abcdef";
+    static unsigned count;
+    char key[64];
+    struct msg m;
+
+    bundle_open_for(g);
+    for (unsigned i = 0; i < n; i++) {
+        snprintf(key, sizeof key, "%s%06u", prefix, count++ % 10000);
+        msg_init(&m, MSG_PUT);
+        msg_set_text(&m, FIELD_SPACE, "main");
+        msg_set_text(&m, FIELD_KEY, key);
+        bundle_op_add(g, &m, value);
+    }
+    return bundle_close(g, BUNDLE_RECORD);
+}
+
+static int less(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* The median turn with n puts, in us. */
+static double put_turn(const char *prefix, unsigned n)
+{
+    static double us[TURNS];
+
+    for (unsigned i = 0; i < TURNS; i++)
+        us[i] = turns(&writer, puts_of(&writer, prefix, n));
+    qsort(us, TURNS, sizeof *us, less);
+    return us[TURNS / 2];
+}
+
+static void report(const char *what)
+{
+    static double base_64, base_1;
+    double us_64 = put_turn("key/some/where/", PUTS),
+           us_1 = put_turn("key/some/where/", 1);
+
+    if (base_64 == 0) {
+        base_64 = us_64;
+        base_1 = us_1;
+    }
+    printf("%-34s %8.2f us a put of 64 (%.2f), %8.2f us a put of 1 (%.2f)\n",
+           what, us_64 / PUTS, us_64 / base_64, us_1, us_1 / base_1);
+    fflush(stdout);
+}
+
+/* --- The crowd ----------------------------------------------------------- */
+
+static void crowd_join(unsigned to)
+{
+    char name[32];
+
+    for (; crowd_count < to; crowd_count++) {
+        struct guest *g = &crowd[crowd_count];
+
+        snprintf(name, sizeof name, "agent-%u", crowd_count);
+        guest_join(&hall, g, name, 127);
+        g->deaf = true;
+    }
+}
+
+static void crowd_watch(const char *form, uint64_t number, unsigned each)
+{
+    char prefix[64];
+    struct msg m;
+
+    for (unsigned i = 0; i < crowd_count; i++) {
+        bundle_open_for(&crowd[i]);
+        for (unsigned j = 0; j < each; j++) {
+            snprintf(prefix, sizeof prefix, form, i, j);
+            msg_init(&m, MSG_WATCH);
+            msg_set_u(&m, FIELD_WATCH, number + j);
+            msg_set_text(&m, FIELD_SPACE, "main");
+            msg_set_text(&m, FIELD_PREFIX, prefix);
+            msg_set_u(&m, FIELD_REVISION, rig_state(&hall.rig)->size);
+            msg_set_u(&m, FIELD_CREDIT, 1000000000);
+            bundle_op_add(&crowd[i], &m, NULL);
+        }
+        turns(&crowd[i], bundle_close(&crowd[i], BUNDLE_ASK));
+    }
+}
+
+static void crowd_unwatch(uint64_t number)
+{
+    struct msg m;
+
+    for (unsigned i = 0; i < crowd_count; i++) {
+        msg_init(&m, MSG_UNWATCH);
+        msg_set_u(&m, FIELD_WATCH, number);
+        bundle_open_for(&crowd[i]);
+        bundle_op_add(&crowd[i], &m, NULL);
+        turns(&crowd[i], bundle_close(&crowd[i], BUNDLE_ASK));
+    }
+}
+
+static void work(struct guest *g, const char *queue, uint64_t credit)
+{
+    struct msg m;
+
+    msg_init(&m, MSG_WORK);
+    msg_set_text(&m, FIELD_SPACE, "main");
+    msg_set_text(&m, FIELD_QUEUE, queue);
+    msg_set_u(&m, FIELD_CREDIT, credit);
+    bundle_open_for(g);
+    bundle_op_add(g, &m, NULL);
+    turns(g, bundle_close(g, BUNDLE_ASK));
+}
+
+static struct buf submits_of(const char *queue, unsigned n)
+{
+    struct msg m;
+
+    bundle_open_for(&writer);
+    for (unsigned i = 0; i < n; i++) {
+        msg_init(&m, MSG_SUBMIT);
+        msg_set_text(&m, FIELD_SPACE, "main");
+        msg_set_text(&m, FIELD_QUEUE, queue);
+        msg_set_u(&m, FIELD_LEASE_MS, 86400000);
+        bundle_op_add(&writer, &m,
+                      "payload of 64 bytes, more or less,"
+                      " so that something is read back");
+    }
+    return bundle_close(&writer, BUNDLE_RECORD);
+}
+
+static void crowd_lease(void)
+{
+    for (unsigned i = 0; i < crowd_count; i++)
+        work(&crowd[i], "long", 1);
+    for (unsigned i = 0; i < crowd_count; i += TASKS)
+        turns(&writer,
+              submits_of("long",
+                         crowd_count - i < TASKS ? crowd_count - i : TASKS));
+}
+
+/* --- Rows ---------------------------------------------------------------- */
+
+static void row_growth(void)
+{
+    unsigned all = crowd_count;
+    char what[64];
+
+    put_turn("key/some/where/", PUTS); /* warm */
+    report("alone");
+    crowd_watch("idle/%u/inbox/%u/", 1, WATCHES);
+    snprintf(what, sizeof what, "+ %u idle watches", all * WATCHES);
+    report(what);
+    crowd_lease();
+    snprintf(what, sizeof what, "+ %u leases", all);
+    report(what);
+    for (unsigned i = 0; i < all; i++)
+        work(&crowd[i], "idle", 8);
+    snprintf(what, sizeof what, "+ %u workers without work", all);
+    report(what);
+    for (unsigned i = 0; i < all; i++)
+        crowd[i].backlog = 1 << 30;
+    crowd_watch("key/some/where/", 100, 1);
+    report("+ as many watches of full peers");
+    crowd_unwatch(100);
+    for (unsigned i = 0; i < all; i++)
+        crowd[i].backlog = 0;
+    report("without those");
+}
+
+static void row_watches(void)
+{
+    put_turn("key/some/where/", PUTS); /* warm */
+    report("alone");
+    crowd_watch("idle/%u/inbox/%u/", 1, WATCHES);
+    report("with idle watches");
+}
+
+static void row_fanout(void)
+{
+    double us[TURNS];
+    unsigned long frames;
+
+    crowd_watch("key/", 1, 1);
+    for (unsigned n = 1; n <= PUTS; n *= 8) {
+        frames = hall.frames;
+        for (unsigned i = 0; i < ROUNDS; i++)
+            us[i] = turns(&writer, puts_of(&writer, "key/", n));
+        qsort(us, ROUNDS, sizeof *us, less);
+        printf("fan-out to %u, %2u puts a turn     %8.3f us an event;"
+               " %lu frames\n",
+               crowd_count, n, us[ROUNDS / 2] / n / crowd_count,
+               hall.frames - frames);
+    }
+}
+
+/* Guests that hear: what they were handed is completed. */
+static struct buf completes_of(struct guest *g, unsigned *n)
+{
+    const struct msg *t;
+    struct msg m;
+
+    *n = 0;
+    bundle_open_for(g);
+    while (*n < TASKS && (t = guest_item(g, MSG_TASK)) != NULL) {
+        msg_init(&m, MSG_COMPLETE);
+        msg_set_u(&m, FIELD_TASK, msg_u(t, FIELD_TASK));
+        msg_set_u(&m, FIELD_TOKEN, msg_u(t, FIELD_TOKEN));
+        bundle_op_add(g, &m, "done");
+        ++*n;
+    }
+    return *n ? bundle_close(g, BUNDLE_RECORD) : (struct buf){0};
+}
+
+static void task_rounds(const char *what, unsigned n)
+{
+    double submit = 0, complete = 0;
+    unsigned done = 0, got;
+
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        struct buf frame;
+
+        submit += turns(&writer, submits_of("jobs", n));
+        while ((frame = completes_of(&crowd[0], &got)).n) {
+            complete += turns(&crowd[0], frame);
+            done += got;
+        }
+        guest_forget(&crowd[0]);
+        work(&crowd[0], "jobs", 2 * TASKS);
+    }
+    must(done == n * ROUNDS, "tasks were lost");
+    printf("%-34s %8.2f us submit, claim, deliver; %.2f us complete\n", what,
+           submit / done, complete / done);
+}
+
+static void row_tasks(void)
+{
+    char what[64];
+
+    crowd[0].deaf = false;
+    work(&crowd[0], "jobs", 2 * TASKS);
+    task_rounds("tasks, 256 a turn", TASKS);
+    task_rounds("tasks, 1 a turn", 1);
+    for (unsigned i = 1; i < crowd_count; i++)
+        work(&crowd[i], "others", 1);
+    task_rounds("tasks, 1 a turn, others idle", 1);
+    crowd[0].deaf = true;
+    for (unsigned n = TASKS; n; n /= 16) {
+        double us = 0;
+
+        for (unsigned i = 0; i < crowd_count; i++)
+            work(&crowd[i], "ring", TASKS);
+        for (unsigned i = 0; i < ROUNDS; i++)
+            us += turns(&writer, submits_of("ring", n));
+        snprintf(what, sizeof what, "tasks, %u a turn, %u workers", n,
+                 crowd_count);
+        printf("%-34s %8.2f us submit, claim, deliver\n", what,
+               us / ROUNDS / n);
+    }
+}
+
+static void limits_raise(struct config *c)
+{
+    c->watches_per_agent_max = 1000000;
+    c->leases_per_agent_max = 1000000;
+    c->queue_tasks_max = 100000000;
+    c->tasks_per_agent_max = 100000000;
+    c->segment_bytes = 64 << 20;
+}
+
+int main(int argc, char **argv)
+{
+    const struct {
+        const char *name;
+        void (*run)(void);
+    } rows[] = {
+        {"growth", row_growth},
+        {"watches", row_watches},
+        {"fanout", row_fanout},
+        {"tasks", row_tasks},
+    };
+    unsigned n = argc > 1 ? (unsigned)atoi(argv[1]) : 1000;
+
+    crowd = calloc(n, sizeof *crowd);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (argc > 2 ? strcmp(argv[2], rows[i].name) != 0 : i == 1)
+            continue;
+        hall_open(&hall);
+        limits_raise(hall.rig.config);
+        must(!core_rules(hall.rig.core, hall.rig.config), "rules");
+        guest_join(&hall, &writer, "writer", 127);
+        writer.deaf = true;
+        crowd_count = 0;
+        crowd_join(n);
+        rows[i].run();
+        hall_close(&hall);
+    }
+    free(crowd);
+    return 0;
+}
