@@ -1,5 +1,6 @@
-/* A task somebody waits for has a place in a table; when it changes it is
- * queued once and told after the commit, in whatever state it then has. */
+/* A task somebody waits for has a place in a table; when it changes, those who
+ * wait are queued once each and told after the commit, in whatever state it
+ * then has. Who cannot be told stands aside until there is room. */
 #include "await.h"
 
 #include <errno.h>
@@ -12,24 +13,32 @@
 struct awaited {
     uint64_t task;
     struct await *waiters;
-    bool touched;
-    struct awaited *prev, *next; /* touched ones */
     UT_hash_handle hh;
 };
 
+enum await_stand { AWAIT_QUIET, AWAIT_DUE, AWAIT_STALLED };
+
+struct await_id {
+    uint64_t session, task;
+};
+
 struct await {
+    struct await_id id;
     struct presence *p;
     struct awaited *task;
-    bool due;                      /* to be told */
-    struct await *prev, *next;     /* for the same task */
-    struct await *p_prev, *p_next; /* of its presence */
+    enum await_stand stand;            /* to be told, and when there is room? */
+    struct await *due_prev, *due_next; /* of those, in all or of its presence */
+    struct await *prev, *next;         /* for the same task */
+    struct await *p_prev, *p_next;     /* of its presence */
+    UT_hash_handle hh;
 };
 
 struct awaits {
     const struct state *state;
     struct ledger *ledger;
     struct router *router;
-    struct awaited *tasks, *touched;
+    struct awaited *tasks;
+    struct await *all, *due;
     struct tally per_agent; /* awaits */
     struct buf bytes;
 };
@@ -47,11 +56,18 @@ struct awaits *awaits_new(const struct state *state, struct ledger *ledger,
     return a;
 }
 
-static void untouch(struct awaits *a, struct awaited *t)
+static void await_stand(struct awaits *a, struct await *w,
+                        enum await_stand stand)
 {
-    if (t->touched)
-        DL_DELETE(a->touched, t);
-    t->touched = false;
+    if (w->stand == AWAIT_DUE)
+        DL_DELETE2(a->due, w, due_prev, due_next);
+    else if (w->stand == AWAIT_STALLED)
+        DL_DELETE2(w->p->awaits_stalled, w, due_prev, due_next);
+    w->stand = stand;
+    if (stand == AWAIT_DUE)
+        DL_APPEND2(a->due, w, due_prev, due_next);
+    else if (stand == AWAIT_STALLED)
+        DL_APPEND2(w->p->awaits_stalled, w, due_prev, due_next);
 }
 
 /* Nobody waits for it any more? */
@@ -59,7 +75,6 @@ static void awaited_leave(struct awaits *a, struct awaited *t)
 {
     if (t->waiters)
         return;
-    untouch(a, t);
     HASH_DEL(a->tasks, t);
     free(t);
 }
@@ -68,6 +83,8 @@ static void await_free(struct awaits *a, struct await *w)
 {
     struct awaited *t = w->task;
 
+    await_stand(a, w, AWAIT_QUIET);
+    HASH_DEL(a->all, w);
     DL_DELETE(t->waiters, w);
     DL_DELETE2(w->p->awaits, w, p_prev, p_next);
     tally_sub(&a->per_agent, w->p->agent);
@@ -83,9 +100,11 @@ void awaits_destroy(struct awaits **self_p)
 
     if (!a)
         return;
+    HASH_ITER (hh, a->all, w, next_w) {
+        HASH_DEL(a->all, w);
+        free(w);
+    }
     HASH_ITER (hh, a->tasks, t, next) {
-        DL_FOREACH_SAFE (t->waiters, w, next_w)
-            free(w);
         HASH_DEL(a->tasks, t);
         free(t);
     }
@@ -230,16 +249,17 @@ static int tell(struct awaits *a, struct presence *p, const struct task *t)
 static int await_add(struct awaits *a, struct presence *p, uint64_t task,
                      uint64_t limit_max)
 {
-    struct awaited *at = awaited_of(a, task);
+    const struct await_id id = {p->session, task};
+    struct awaited *at;
     struct await *w;
-    int r = at ? 0 : -ENOMEM;
+    int r;
 
-    if (r)
-        return r;
-    DL_FOREACH (at->waiters, w) {
-        if (w->p == p)
-            return 0;
-    }
+    HASH_FIND(hh, a->all, &id, sizeof id, w);
+    if (w)
+        return 0;
+    at = awaited_of(a, task);
+    if (!at)
+        return -ENOMEM;
     r = tally_add(&a->per_agent, p->agent, limit_max);
     w = r ? NULL : calloc(1, sizeof *w);
     if (!r && !w) {
@@ -250,8 +270,10 @@ static int await_add(struct awaits *a, struct presence *p, uint64_t task,
         awaited_leave(a, at);
         return r;
     }
+    w->id = id;
     w->p = p;
     w->task = at;
+    HASH_ADD(hh, a->all, id, sizeof w->id, w);
     DL_APPEND(at->waiters, w);
     DL_APPEND2(p->awaits, w, p_prev, p_next);
     return 0;
@@ -285,55 +307,41 @@ void await_touch(struct awaits *a, uint64_t task)
 
     if (!t)
         return;
-    DL_FOREACH (t->waiters, w)
-        w->due = true;
-    if (!t->touched)
-        DL_APPEND(a->touched, t);
-    t->touched = true;
+    DL_FOREACH (t->waiters, w) {
+        if (w->stand == AWAIT_QUIET)
+            await_stand(a, w, AWAIT_DUE);
+    }
 }
 
-static int tell_all(struct awaits *a, struct awaited *at)
+static int tell_one(struct awaits *a, struct await *w)
 {
-    const struct task *t = task_by_id(a->state->tasks, at->task);
-    bool final = !t || task_state_final(t->state), later = false;
-    struct await *w, *next;
+    const struct task *t = task_by_id(a->state->tasks, w->id.task);
     int r;
 
-    DL_FOREACH (at->waiters, w) {
-        if (!w->due)
-            continue;
-        if (!connection_has_room(a->router, w->p->connection)) {
-            later = true;
-            continue;
-        }
-        r = t ? tell(a, w->p, t) : 0;
-        if (r)
-            return r;
-        w->due = false;
+    if (!connection_has_room(a->router, w->p->connection)) {
+        await_stand(a, w, AWAIT_STALLED);
+        return 0;
     }
-    if (!later)
-        untouch(a, at);
-    DL_FOREACH_SAFE (at->waiters, w, next) {
-        if (final && !w->due)
-            await_free(a, w); /* the last one frees `at` too */
-    }
+    r = t ? tell(a, w->p, t) : 0;
+    if (r)
+        return r;
+    await_stand(a, w, AWAIT_QUIET);
+    if (!t || task_state_final(t->state))
+        await_free(a, w);
     return 0;
 }
 
 int awaits_tell(struct awaits *a)
 {
-    struct awaited *at, *next;
     int r = 0;
 
-    DL_FOREACH_SAFE (a->touched, at, next) {
-        r = tell_all(a, at);
-        if (r)
-            return r;
-    }
-    return 0;
+    while (!r && a->due)
+        r = tell_one(a, a->due);
+    return r;
 }
 
-bool awaits_wait(const struct awaits *a)
+void awaits_wake(struct awaits *a, struct presence *p)
 {
-    return a->touched != NULL;
+    while (p->awaits_stalled)
+        await_stand(a, p->awaits_stalled, AWAIT_DUE);
 }

@@ -28,8 +28,8 @@ void await_touch(struct awaits *a, uint64_t task);
 /* After the commit: tell those whose connections have room; the others later,
  * what is true then. 0 or negative errno. */
 int awaits_tell(struct awaits *a);
-/* Is there somebody who waits for room? */
-bool awaits_wait(const struct awaits *a);
+/* The session's connection has room again. */
+void awaits_wake(struct awaits *a, struct presence *p);
 
 /* What there is to say about a task, as MSG_TASK_STATE or MSG_ITEM, with
  * payloads read from the record. m borrows from `bytes` and from the state. 0

@@ -307,13 +307,14 @@ static void wake_taps(struct cursors *c)
 
 int cursors_pump(struct cursors *c)
 {
-    unsigned left = PUMP_ENTRIES, turns = 0, before;
+    unsigned left = PUMP_ENTRIES, before;
+    size_t turns;
     struct watch *w;
     bool moved = false;
     int r = 0;
 
     wake_taps(c);
-    DL_COUNT2(c->behind, w, turns, next_in);
+    turns = c->behind_count;
     while (!r && turns-- && left && (w = c->behind)) {
         before = left;
         r = slice(c, w, &left);
@@ -337,7 +338,8 @@ bool cursors_wait(const struct cursors *c)
 
 static void notice_to(struct cursors *c, struct watch *w, struct msg *m)
 {
-    if (!w->p->connection || !connection_has_room(c->router, w->p->connection))
+    if (w->stand == PARKED || !w->p->connection ||
+        !connection_has_room(c->router, w->p->connection))
         return;
     msg_set_u(m, FIELD_WATCH, w->number);
     presence_say(c->router, w->p, m);
@@ -358,13 +360,8 @@ void cursors_notice(struct cursors *c, uint64_t time, const char *text,
         msg_set_u(&m, FIELD_COUNT, count);
     if (outcome)
         msg_set_u(&m, FIELD_OUTCOME, (uint64_t)outcome);
-    DL_FOREACH2(c->taps, w, next_in)
+    DL_FOREACH2(c->all_taps, w, t_next)
     notice_to(c, w, &m);
-    DL_FOREACH2(c->behind, w, next_in)
-    {
-        if (w->tap)
-            notice_to(c, w, &m);
-    }
 }
 
 const struct cursor_counters *cursor_counters(const struct cursors *c)

@@ -38,6 +38,8 @@ int watch_open(struct cursors *c, struct presence *p,
 int watch_credit(struct cursors *c, struct presence *p, uint64_t number,
                  uint64_t credit);
 int watch_close(struct cursors *c, struct presence *p, uint64_t number);
+/* The session's connection has room again. */
+void watches_wake(struct cursors *c, struct presence *p);
 /* All of the session's. */
 void watches_drop(struct cursors *c, struct presence *p);
 /* Its grants have changed: end what is no longer allowed. */
@@ -50,7 +52,7 @@ int cursors_live(struct cursors *c, const struct entry *e,
 /* Read on from the record for those behind, within bounds. After the commit.
  * 0 or negative errno (-EUCLEAN: damage). */
 int cursors_pump(struct cursors *c);
-/* Would pump have something to do at once; or when its peers take more in? */
+/* Would pump have something to do at once; or at some time? */
 bool cursors_ready(const struct cursors *c);
 bool cursors_wait(const struct cursors *c);
 

@@ -23,10 +23,12 @@ static void watch_free(struct cursors *c, struct watch *w)
     stand_nowhere(c, w);
     DL_DELETE2(w->p->watches, w, p_prev, p_next);
     tally_sub(&c->per_agent, w->p->agent);
-    if (w->tap)
+    if (w->tap) {
+        DL_DELETE2(c->all_taps, w, t_prev, t_next);
         c->counters.taps--;
-    else
+    } else {
         c->counters.watches--;
+    }
     free(w);
 }
 
@@ -103,10 +105,12 @@ int watch_open(struct cursors *c, struct presence *p,
         return -ENOMEM;
     }
     w->opened_at = size - 1;
-    if (w->tap)
+    if (w->tap) {
+        DL_APPEND2(c->all_taps, w, t_prev, t_next);
         c->counters.taps++;
-    else
+    } else {
         c->counters.watches++;
+    }
     DL_APPEND2(p->watches, w, p_prev, p_next);
     if (w->next < size) {
         stand_behind(c, w);

@@ -8,7 +8,7 @@
 
 enum { SPOT_KEY_MAX = LIMIT_NAME_BYTES + 1 + LIMIT_KEY_BYTES };
 
-enum stand { PARKED, LEVEL, BEHIND };
+enum stand { PARKED, LEVEL, BEHIND, STALLED };
 
 /* A prefix of a space that level watches wait at. */
 struct spot {
@@ -28,6 +28,7 @@ struct watch {
     struct spot *spot;             /* while LEVEL, unless a tap */
     struct watch *prev, *next_in;  /* of its spot, of taps or of those behind */
     struct watch *p_prev, *p_next; /* of its presence */
+    struct watch *t_prev, *t_next; /* of all taps */
     size_t space_bytes, prefix_bytes;
     char key[]; /* space, NUL, prefix */
 };
@@ -39,7 +40,9 @@ struct cursors {
     struct ledger_reader *reader;
     struct tap *tap;
     struct spot *spots;
-    struct watch *taps, *behind;
+    struct watch *taps, *behind; /* taps: level ones */
+    struct watch *all_taps;
+    size_t behind_count;
     uint32_t lengths[LIMIT_KEY_BYTES + 1]; /* spots by length of prefix */
     uint16_t used[LIMIT_KEY_BYTES + 1];    /* the lengths in use */
     size_t used_count;
@@ -72,7 +75,8 @@ static inline const struct agent *watch_agent(const struct cursors *c,
 /* The spot of that key (space, NUL, prefix), or NULL. */
 struct spot *spot_find(const struct cursors *c, const char *key, size_t n);
 void stand_nowhere(struct cursors *c, struct watch *w);
-/* Reads on from w->next; without credit it is parked. */
+/* Reads on from w->next: at once, or when it has credit, or its connection
+ * room. */
 void stand_behind(struct cursors *c, struct watch *w);
 /* 0 or -ENOMEM. */
 int stand_level(struct cursors *c, struct watch *w);

@@ -1,5 +1,5 @@
 /* Where a watch stands: at a spot that changed keys lead to, among those that
- * read on, or nowhere while it has no credit. */
+ * read on, or nowhere while it has no credit or its peer no room. */
 #include <errno.h>
 #include <stdlib.h>
 #include <utlist.h>
@@ -62,8 +62,10 @@ void stand_nowhere(struct cursors *c, struct watch *w)
         spot_leave(c, w);
     else if (w->stand == LEVEL)
         DL_DELETE2(c->taps, w, prev, next_in);
-    else if (w->stand == BEHIND)
+    else if (w->stand == BEHIND) {
         DL_DELETE2(c->behind, w, prev, next_in);
+        c->behind_count--;
+    }
     w->stand = PARKED;
 }
 
@@ -72,9 +74,25 @@ void stand_behind(struct cursors *c, struct watch *w)
     stand_nowhere(c, w);
     if (w->credit == 0)
         return;
+    if (w->p->connection->full) {
+        w->stand = STALLED;
+        return;
+    }
     w->stand = BEHIND;
     DL_APPEND2(c->behind, w, prev, next_in);
+    c->behind_count++;
     c->ready = true;
+}
+
+void watches_wake(struct cursors *c, struct presence *p)
+{
+    struct watch *w;
+
+    DL_FOREACH2(p->watches, w, p_next)
+    {
+        if (w->stand == STALLED)
+            stand_behind(c, w);
+    }
 }
 
 int stand_level(struct cursors *c, struct watch *w)

@@ -13,7 +13,7 @@
 enum {
     CYCLE_FRAMES = 2048,
     CYCLE_BYTES = 8 << 20,
-    BLOCKED_RETRY_US = 20000, /* look again whether a full peer has read */
+    BLOCKED_RETRY_US = 5000, /* look again whether a full peer has read */
     ALONE_FRAMES = 1,         /* of a cycle that may as well wait for its sync:
                                  handing it over costs two wake-ups */
     UNSYNCED_MAX = 32 << 20,  /* then no more is taken before a sync ends */
@@ -86,6 +86,7 @@ void cycle_disconnect(struct cycle *c, struct connection *connection)
     const struct agent *a =
         agent_by_number(cycle_state(c)->agents, connection->agent);
 
+    asks_wake(c, connection); /* and will find nobody there */
     while (connection->presences)
         presence_leave(c, connection->presences);
     connection_free(c->router, connection);
@@ -176,6 +177,20 @@ static int record(struct cycle *c)
     return r || core_syncing(c->core) ? r : sync_begin(c);
 }
 
+/* Its peer has read: what waited for that goes on. */
+static void on_room(void *arg, struct connection *connection)
+{
+    struct cycle *c = arg;
+    struct presence *p;
+
+    asks_wake(c, connection);
+    DL_FOREACH (connection->presences, p) {
+        watches_wake(c->cursors, p);
+        leases_wake(c->leases, p);
+        awaits_wake(c->awaits, p);
+    }
+}
+
 static int release(struct cycle *c)
 {
     struct answer_facts facts;
@@ -190,6 +205,7 @@ int cycle_end(struct cycle *c)
 {
     int r = end_idle(c);
 
+    router_look(c->router, env_steady_us(c->env), on_room, c);
     if (!r)
         r = leases_match(c->leases, c->draining);
     if (!r)
@@ -236,7 +252,7 @@ uint64_t cycle_next(const struct cycle *c)
         next = UINT64_MAX;
     if (cursors_ready(c->cursors) || (c->jobs && c->jobs_ready))
         return 0;
-    if ((cursors_wait(c->cursors) || awaits_wait(c->awaits) || c->jobs) &&
+    if ((cursors_wait(c->cursors) || router_waits(c->router) || c->jobs) &&
         retry < next)
         next = retry;
     if (!p)

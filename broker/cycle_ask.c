@@ -215,6 +215,22 @@ int take_ask(struct cycle *c, struct connection *from, struct opened *o,
     return r;
 }
 
+/* Those of one connection stay in order: all that are older than one which
+ * waits for room wait before it. */
+static void job_stall(struct cycle *c, struct job *j, struct connection *from)
+{
+    DL_DELETE(c->jobs, j);
+    DL_APPEND(from->stalled, j);
+}
+
+void asks_wake(struct cycle *c, struct connection *connection)
+{
+    DL_CONCAT(connection->stalled, c->jobs);
+    if (connection->stalled)
+        c->jobs = connection->stalled;
+    connection->stalled = NULL;
+}
+
 int answer_asks(struct cycle *c)
 {
     struct job *j, *next;
@@ -233,6 +249,8 @@ int answer_asks(struct cycle *c)
             return r;
         if (j->at == j->bundle.count)
             job_done(c, j);
+        else if (p->connection->full)
+            job_stall(c, j, p->connection);
     }
     return 0;
 }

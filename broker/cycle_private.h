@@ -111,6 +111,8 @@ int take_ask(struct cycle *c, struct connection *from, struct opened *o,
              struct bytes frame);
 /* After the commit, as many as there is room for. 0 or negative errno. */
 int answer_asks(struct cycle *c);
+/* The connection has room again, or goes. */
+void asks_wake(struct cycle *c, struct connection *connection);
 void jobs_free(struct cycle *c);
 
 #endif

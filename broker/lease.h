@@ -26,6 +26,7 @@ struct lease_counters {
  * out of memory. */
 struct leases *leases_new(struct core *core, struct env *env,
                           struct router *router, struct awaits *awaits);
+/* Presences must have been dropped, or be gone. */
 void leases_destroy(struct leases **self_p);
 
 /* Ask `work`: credit tasks of that queue are wanted, no more; what the session
@@ -50,8 +51,10 @@ int lease_applied(struct leases *l, const struct msg *op, uint64_t index);
  * draining), both by entries. 0 or negative errno. */
 int leases_match(struct leases *l, bool draining);
 /* After the commit: tell holders what they got, as far as their connections
- * take it; the rest soon. 0 or negative errno. */
+ * take it; the rest when they have room. 0 or negative errno. */
 int leases_deliver(struct leases *l);
+/* The session's connection has room again. */
+void leases_wake(struct leases *l, struct presence *p);
 /* Steady time at which match has something to do; UINT64_MAX: none known. */
 uint64_t leases_next(const struct leases *l);
 

@@ -6,14 +6,23 @@
 #include <stdlib.h>
 #include <utlist.h>
 
-enum { STREAM_MAX = 4 << 20, PEER_MAX = 64 << 20 };
+enum {
+    STREAM_MAX = 4 << 20,
+    STREAM_AGAIN = STREAM_MAX / 2, /* it goes on below */
+    PEER_MAX = 64 << 20,
+    LOOKS_MIN = 4, /* at connections without room, in a turn */
+    LOOK_US = 50,  /* and one more for so much time: 2 % of it at most */
+};
 
 struct router {
     struct outbox *outbox; /* borrowed */
     struct transport transport;
     struct connection *connections;
     struct presence *presences;
-    struct presence *away; /* longest first */
+    struct presence *away;   /* longest first */
+    struct connection *full; /* those looked at longest ago first */
+    size_t full_count;
+    uint64_t looked; /* steady time */
     uint64_t last_id, cut;
 };
 
@@ -64,8 +73,18 @@ struct connection *connection_new(struct router *r, uint32_t agent,
     return c;
 }
 
+static void full_leave(struct router *r, struct connection *c)
+{
+    if (!c->full)
+        return;
+    DL_DELETE2(r->full, c, full_prev, full_next);
+    r->full_count--;
+    c->full = false;
+}
+
 void connection_free(struct router *r, struct connection *c)
 {
+    full_leave(r, c);
     HASH_DEL(r->connections, c);
     free(c);
 }
@@ -184,10 +203,49 @@ void presence_say(struct router *r, struct presence *p, const struct msg *item)
         router_say(r, p->connection, p->session, &p->agent_id, item);
 }
 
-bool connection_has_room(const struct router *r, struct connection *c)
+static bool has_room(const struct router *r, struct connection *c,
+                     uint64_t most)
 {
-    return c->queued < STREAM_MAX &&
-           c->queued + r->transport.backlog(r->transport.arg, c) < STREAM_MAX;
+    return c->queued < most &&
+           c->queued + r->transport.backlog(r->transport.arg, c) < most;
+}
+
+bool connection_has_room(struct router *r, struct connection *c)
+{
+    if (c->full)
+        return false;
+    if (has_room(r, c, STREAM_MAX))
+        return true;
+    c->full = true;
+    DL_APPEND2(r->full, c, full_prev, full_next);
+    r->full_count++;
+    return false;
+}
+
+void router_look(struct router *r, uint64_t now, connection_woken woken,
+                 void *arg)
+{
+    uint64_t n = LOOKS_MIN + (now - r->looked) / LOOK_US;
+
+    r->looked = now;
+    if (n > r->full_count)
+        n = r->full_count;
+    while (n--) {
+        struct connection *c = r->full;
+
+        if (has_room(r, c, STREAM_AGAIN)) {
+            full_leave(r, c);
+            woken(arg, c);
+            continue;
+        }
+        DL_DELETE2(r->full, c, full_prev, full_next);
+        DL_APPEND2(r->full, c, full_prev, full_next);
+    }
+}
+
+bool router_waits(const struct router *r)
+{
+    return r->full != NULL;
 }
 
 static void send_one(void *arg, uint64_t id, struct bytes frame, size_t took)

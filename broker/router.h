@@ -21,8 +21,11 @@ struct connection {
     uint64_t queued;             /* bytes in the outbox */
     uint32_t asks;               /* bundles of asks that wait to be answered */
     size_t ask_bytes;            /* and their bytes */
+    struct job *stalled;         /* of those, what waits for room; cycle */
     uint64_t asks_turn, asks_us; /* spent on them in which turn */
     struct presence *presences;
+    bool full; /* it is sent nothing that can wait until it has read */
+    struct connection *full_prev, *full_next;
     void *peer; /* the edge's own */
     UT_hash_handle hh;
 };
@@ -38,10 +41,11 @@ struct presence {
     struct watch *watches;         /* cursor */
     struct offer *offers;          /* lease */
     struct lease *leases;          /* lease */
+    struct lease *stalled;         /* lease: to be told when there is room */
     uint32_t untold;               /* of those, how many it was not told of */
     uint32_t offer_count;          /* lease */
-    struct await *awaits;          /* await */
-    struct presence *prev, *next;  /* on its connection */
+    struct await *awaits, *awaits_stalled; /* await */
+    struct presence *prev, *next;          /* on its connection */
     struct presence *away_prev, *away_next;
     UT_hash_handle hh;
 };
@@ -96,8 +100,17 @@ void router_say(struct router *r, struct connection *c, uint64_t session,
 /* The same to whoever the session is bound to; nothing if it is away. */
 void presence_say(struct router *r, struct presence *p, const struct msg *item);
 
-/* May it be sent more of what can wait: events, tasks, values? */
-bool connection_has_room(const struct router *r, struct connection *c);
+/* May it be sent more of what can wait: events, tasks, values? Once it may
+ * not, the answer stays no until router_look has seen that it has read. */
+bool connection_has_room(struct router *r, struct connection *c);
+/* Look at some of those without room, more of them the longer the last look
+ * is ago, so that a turn costs the same however many there are. woken: for
+ * each that has room again. */
+typedef void (*connection_woken)(void *arg, struct connection *c);
+void router_look(struct router *r, uint64_t now, connection_woken woken,
+                 void *arg);
+/* Is there any without room? */
+bool router_waits(const struct router *r);
 
 /* Outbox to transport; see outbox_release. */
 int router_release(struct router *r, const struct answer_facts *facts,

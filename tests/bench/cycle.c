@@ -8,7 +8,7 @@
  * are measured lie in turn_measured(), so that callgrind can count them alone:
  *
  *   valgrind --tool=callgrind --toggle-collect=turn_measured \
- *     build/tests/bench/cycle 1000 watches
+ *     build/tests/bench/cycle 1000 full
  *
  * The record is in TMPDIR; on a disk most of a turn is its sync. */
 #include <inttypes.h>
@@ -285,12 +285,13 @@ static void row_growth(void)
     report("without those");
 }
 
-static void row_watches(void)
+static void row_full(void)
 {
-    put_turn("key/some/where/", PUTS); /* warm */
+    for (unsigned i = 0; i < crowd_count; i++)
+        crowd[i].backlog = 1 << 30;
     report("alone");
-    crowd_watch("idle/%u/inbox/%u/", 1, WATCHES);
-    report("with idle watches");
+    crowd_watch("key/some/where/", 100, 1);
+    report("with watches of full peers");
 }
 
 static void row_fanout(void)
@@ -318,6 +319,7 @@ static struct buf completes_of(struct guest *g, unsigned *n)
     struct msg m;
 
     *n = 0;
+    guest_read(g);
     bundle_open_for(g);
     while (*n < TASKS && (t = guest_item(g, MSG_TASK)) != NULL) {
         msg_init(&m, MSG_COMPLETE);
@@ -355,6 +357,7 @@ static void row_tasks(void)
     char what[64];
 
     crowd[0].deaf = false;
+    crowd[0].later = true;
     work(&crowd[0], "jobs", 2 * TASKS);
     task_rounds("tasks, 256 a turn", TASKS);
     task_rounds("tasks, 1 a turn", 1);
@@ -392,7 +395,7 @@ int main(int argc, char **argv)
         void (*run)(void);
     } rows[] = {
         {"growth", row_growth},
-        {"watches", row_watches},
+        {"full", row_full},
         {"fanout", row_fanout},
         {"tasks", row_tasks},
     };

@@ -17,19 +17,24 @@ static void must(int r, const char *what)
 
 /* --- Transport ----------------------------------------------------------- */
 
-static void keep_items(struct guest *g, struct bytes frame)
+static void keep_frame(struct guest *g, struct bytes frame)
 {
-    const uint8_t *key = core_key(g->hall->rig.core)->public_key;
-    struct answer a;
-    struct msg item;
     struct buf *kept;
-    int r;
 
     g->frames = realloc(g->frames, (g->frame_count + 1) * sizeof *g->frames);
     kept = &g->frames[g->frame_count++];
     *kept = (struct buf){0};
     buf_put(kept, frame.p, frame.n);
-    must(answer_open(&a, buf_bytes(kept)), "answer_open");
+}
+
+static void keep_items(struct guest *g, struct bytes frame)
+{
+    const uint8_t *key = core_key(g->hall->rig.core)->public_key;
+    struct answer a;
+    struct msg item;
+    int r;
+
+    must(answer_open(&a, frame), "answer_open");
     must(answer_verify(&a, key), "answer_verify");
     while ((r = answer_next(&a, &item)) == 0) {
         if (g->count == g->cap) {
@@ -45,11 +50,15 @@ static void keep_items(struct guest *g, struct bytes frame)
 static void transport_send(void *arg, struct connection *c, struct bytes frame)
 {
     struct hall *h = arg;
+    struct guest *g = c->peer;
 
     h->frames++;
     h->bytes += frame.n;
-    if (!((struct guest *)c->peer)->deaf)
-        keep_items(c->peer, frame);
+    if (g->deaf)
+        return;
+    keep_frame(g, frame);
+    if (!g->later)
+        guest_read(g);
 }
 
 static uint64_t transport_backlog(void *arg, struct connection *c)
@@ -57,6 +66,7 @@ static uint64_t transport_backlog(void *arg, struct connection *c)
     struct hall *h = arg;
     struct guest *g = c->peer;
 
+    h->looks++;
     env_sim_advance_us(h->rig.env, g->slow_us);
     return g->backlog;
 }
@@ -181,7 +191,13 @@ void guest_forget(struct guest *g)
     free(g->items);
     g->frames = NULL;
     g->items = NULL;
-    g->frame_count = g->count = g->cap = g->next = 0;
+    g->frame_count = g->frames_read = g->count = g->cap = g->next = 0;
+}
+
+void guest_read(struct guest *g)
+{
+    while (g->frames_read < g->frame_count)
+        keep_items(g, buf_bytes(&g->frames[g->frames_read++]));
 }
 
 void guest_free(struct guest *g)

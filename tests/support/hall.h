@@ -14,11 +14,12 @@ struct guest {
     struct msg **items; /* what arrived, in order */
     size_t count, cap, next;
     struct buf *frames;
-    size_t frame_count;
+    size_t frame_count, frames_read;
     uint64_t backlog; /* what its transport says */
     uint64_t slow_us; /* that passes whenever it is asked */
     bool cut;
-    bool deaf; /* what it is sent is counted in the hall and dropped */
+    bool deaf;  /* what it is sent is counted in the hall and dropped */
+    bool later; /* it is kept, and opened by guest_read */
     struct guest *in_hall;
 };
 
@@ -27,6 +28,7 @@ struct hall {
     struct cycle *cycle;
     struct guest *guests;
     unsigned long frames, bytes; /* that left */
+    unsigned long looks;         /* at backlogs */
     bool beside;       /* syncs go on beside, as in the daemon */
     int synced_fd;     /* then: readable when one has ended */
     struct crew *crew; /* then: a helper that verifies */
@@ -53,6 +55,8 @@ void guest_join(struct hall *h, struct guest *g, const char *name,
 void guest_connect(struct guest *g);
 void guest_disconnect(struct guest *g);
 void guest_free(struct guest *g);
+/* Open what has arrived, if the guest does so later. */
+void guest_read(struct guest *g);
 
 /* Send; the turn is the caller's. What cycle_take says. */
 int guest_do(struct guest *g, struct msg *op, const char *value);

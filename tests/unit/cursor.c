@@ -141,6 +141,7 @@ TEST(watch_of_a_full_peer_waits_and_later_misses_nothing)
     put_all(20, 120);
     check_changes(&bob, 20);
     CHECK(cycle_next(hall.cycle) < UINT64_MAX); /* it is looked at again */
+    CHECK(cycle_next(hall.cycle) > env_steady_us(hall.rig.env));
     bob.backlog = 0;
     hall_settle(&hall);
     hall_turn(&hall);

@@ -253,4 +253,83 @@ TEST(asks_that_take_long_do_not_hold_up_those_of_others)
     hall_close(&hall);
 }
 
+TEST(asks_of_a_full_peer_wait_and_are_answered_in_order_when_it_reads)
+{
+    struct msg get;
+
+    begin();
+    msg_init(&get, MSG_GET);
+    msg_set_text(&get, FIELD_SPACE, "main");
+    msg_set_text(&get, FIELD_KEY, "k");
+    bob.backlog = 1 << 30;
+    for (unsigned i = 0; i < 3; i++)
+        guest_ask_times(&bob, &get, 5);
+    hall_settle(&hall);
+    guest_ask_times(&bob, &get, 5);
+    hall_settle(&hall);
+    CHECK_EQ(guest_items(&bob, MSG_REPLY), 0);
+    CHECK(cycle_next(hall.cycle) < UINT64_MAX); /* it is looked at again */
+    guest_ask_times(&bob, &get, 5);
+    bob.backlog = 0;
+    hall_settle(&hall);
+    CHECK_EQ(guest_items(&bob, MSG_REPLY), 25);
+    for (unsigned i = 1; i <= 25; i++)
+        CHECK_EQ(msg_u(guest_item(&bob, MSG_REPLY), FIELD_ASK), i);
+    hall_close(&hall);
+}
+
+TEST(asks_of_a_full_peer_that_leaves_are_forgotten)
+{
+    struct msg get;
+
+    begin();
+    msg_init(&get, MSG_GET);
+    msg_set_text(&get, FIELD_SPACE, "main");
+    msg_set_text(&get, FIELD_KEY, "k");
+    bob.backlog = 1 << 30;
+    guest_ask_times(&bob, &get, 5);
+    hall_settle(&hall);
+    guest_disconnect(&bob);
+    hall_settle(&hall);
+    bob.backlog = 0;
+    guest_connect(&bob);
+    guest_ask(&bob, &get);
+    hall_settle(&hall);
+    CHECK_EQ(guest_items(&bob, MSG_REPLY), 1);
+    hall_close(&hall);
+}
+
+/* However many peers do not read, a turn asks after a few of them. */
+TEST(peers_without_room_are_looked_at_a_few_at_a_time)
+{
+    enum { MANY = 64, FEW = 8 };
+    struct guest *many = calloc(MANY, sizeof *many);
+    unsigned long looks;
+    struct msg get;
+    char name[32];
+
+    begin();
+    msg_init(&get, MSG_GET);
+    msg_set_text(&get, FIELD_SPACE, "main");
+    msg_set_text(&get, FIELD_KEY, "k");
+    for (int i = 0; i < MANY; i++) {
+        snprintf(name, sizeof name, "many-%d", i);
+        guest_join(&hall, &many[i], name, 127);
+        many[i].backlog = 1 << 30;
+        guest_ask(&many[i], &get);
+    }
+    hall_settle(&hall);
+    looks = hall.looks;
+    for (int i = 0; i < 10; i++)
+        hall_turn(&hall);
+    CHECK(hall.looks - looks <= 10 * FEW);
+    for (int i = 0; i < MANY; i++)
+        many[i].backlog = 0;
+    hall_pass(&hall, 5); /* and soon at all of them */
+    for (int i = 0; i < MANY; i++)
+        CHECK_EQ(guest_items(&many[i], MSG_REPLY), 1);
+    hall_close(&hall);
+    free(many);
+}
+
 CHECK_MAIN

@@ -368,6 +368,21 @@ static void at_most(uint64_t leases)
     CHECK_OK(core_commit(hall.rig.core));
 }
 
+/* The numbers of one session for those of another. */
+static void swap_sessions(struct actor *a, struct actor *b)
+{
+    struct actor keep = *a;
+
+#define SWAP(field) a->field = b->field, b->field = keep.field
+    SWAP(session);
+    SWAP(next_seq);
+    SWAP(answered);
+    SWAP(asks);
+    SWAP(prev_hash);
+    SWAP(challenge);
+#undef SWAP
+}
+
 TEST(worker_at_its_agents_limit_of_leases_gets_more_when_one_ends)
 {
     struct msg m;
@@ -381,6 +396,64 @@ TEST(worker_at_its_agents_limit_of_leases_gets_more_when_one_ends)
     m = on_task(MSG_COMPLETE, guest_item(&bob, MSG_TASK));
     CHECK_OK(guest_do(&bob, &m, "done"));
     pass(100);
+    CHECK_EQ(guest_items(&bob, MSG_TASK), 2);
+    hall_close(&hall);
+}
+
+TEST(workers_at_the_limit_get_work_when_another_session_gives_some_back)
+{
+    struct actor first;
+    struct msg m;
+
+    begin();
+    at_most(1);
+    submit(5000, 3);
+    CHECK_EQ(work(&bob, 1), 0);
+    m = on_task(MSG_COMPLETE, guest_item(&bob, MSG_TASK));
+    first = bob.actor;
+    CHECK_OK(cycle_end(hall.cycle));
+    actor_session(&hall.rig, &bob.actor); /* of the same agent */
+    cycle_begin(hall.cycle);
+    submit(5000, 3);
+    CHECK_EQ(work(&bob, 1), 0);
+    CHECK_EQ(guest_items(&bob, MSG_TASK), 1);
+    swap_sessions(&bob.actor, &first);
+    CHECK_OK(guest_do(&bob, &m, "done"));
+    hall_settle(&hall);
+    CHECK_EQ(guest_items(&bob, MSG_TASK), 2);
+    swap_sessions(&bob.actor, &first);
+    hall_close(&hall);
+}
+
+TEST(workers_at_the_limit_get_work_when_it_is_raised)
+{
+    begin();
+    at_most(1);
+    submit(5000, 3);
+    submit(5000, 3);
+    CHECK_EQ(work(&bob, 2), 0);
+    CHECK_EQ(guest_items(&bob, MSG_TASK), 1);
+    CHECK_OK(cycle_end(hall.cycle));
+    at_most(2);
+    cycle_begin(hall.cycle);
+    hall_settle(&hall);
+    CHECK_EQ(guest_items(&bob, MSG_TASK), 2);
+    hall_close(&hall);
+}
+
+TEST(workers_whose_peers_are_full_hold_up_nobody_and_get_theirs_later)
+{
+    begin();
+    CHECK_EQ(work(&bob, 10), 0);
+    CHECK_EQ(work(&cid, 10), 0);
+    bob.backlog = 1 << 30;
+    for (int i = 0; i < 12; i++)
+        submit(5000, 3);
+    hall_settle(&hall);
+    CHECK_EQ(guest_items(&bob, MSG_TASK), 0);
+    CHECK_EQ(guest_items(&cid, MSG_TASK), 10);
+    bob.backlog = 0;
+    pass(5);
     CHECK_EQ(guest_items(&bob, MSG_TASK), 2);
     hall_close(&hall);
 }

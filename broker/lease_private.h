@@ -1,0 +1,98 @@
+/* What the files of lease share: leases, and the offers they go to. */
+#ifndef CHOIR_BROKER_LEASE_PRIVATE_H
+#define CHOIR_BROKER_LEASE_PRIVATE_H
+
+#include "lease.h"
+#include "timers.h"
+
+enum {
+    /* Leases a session has and was not told of, before it gets another: their
+     * payloads may be large, and their time runs. */
+    LEASE_UNTOLD_MAX = 64,
+};
+
+struct line {              /* a queue with at least one offer */
+    struct offer *ready;   /* the next in turn first */
+    struct offer *stalled; /* their peers take nothing more just now */
+    size_t offers;         /* in all */
+    struct timer wake;     /* for tasks whose time has not come */
+    bool touched;
+    struct line *prev, *next; /* touched ones */
+    UT_hash_handle hh;
+    size_t space_bytes, key_bytes;
+    char key[]; /* space, NUL, queue, NUL */
+};
+
+enum offer_stand { OFFER_READY, OFFER_STALLED, OFFER_FULL };
+
+struct offer {
+    struct presence *p;
+    struct line *line;
+    uint64_t credit;
+    enum offer_stand stand;
+    struct offer *prev, *next;     /* where it stands */
+    struct offer *p_prev, *p_next; /* of its presence */
+};
+
+struct lease {
+    uint64_t task, token, lease_ms;
+    const struct queue *queue; /* of the task, which lives as long */
+    struct presence *p; /* whose session has it; NULL: that session ended */
+    uint32_t agent;
+    bool undelivered, stalled; /* stalled: until its connection has room */
+    bool listed;               /* while a work ask is looked at */
+    struct timer end;
+    struct lease *prev, *next;     /* undelivered, in all or of its presence */
+    struct lease *p_prev, *p_next; /* of its presence */
+    UT_hash_handle hh;             /* by task */
+};
+
+struct leases {
+    struct core *core;
+    struct env *env;
+    struct router *router;
+    struct awaits *awaits;
+    struct lease *leases, *undelivered;
+    struct line *lines, *touched;
+    struct offer **full; /* offers at their agent's limit, by its number */
+    size_t full_count;   /* room there */
+    uint64_t limit_seen; /* of leases an agent may have */
+    struct timers ends, wakes;
+    struct buf payload, type, progress; /* of the task being told */
+    struct lease_counters counters;
+};
+
+static inline const struct state *leases_state(const struct leases *l)
+{
+    return core_state(l->core);
+}
+
+/* --- lease.c: what is held ----------------------------------------------- */
+
+struct lease *lease_find(const struct leases *l, uint64_t task);
+/* Of a task that was just claimed, or is from the state. NULL: no memory. */
+struct lease *lease_new(struct leases *l, const struct task *t);
+
+/* --- lease_offer.c: who gets what ---------------------------------------- */
+
+/* Something happened that may let the queue's tasks be handed out. */
+void queue_touch(struct leases *l, const struct queue *q);
+/* Its peer may take something again. */
+void offers_wake(struct leases *l, struct presence *p);
+/* One of the agent's leases is over. */
+void offers_wake_full(struct leases *l, uint32_t agent);
+/* Tasks whose time has come. */
+void lines_wake(struct leases *l, uint64_t now);
+/* Hand out to the touched lines. 0 or negative errno. */
+int lines_match(struct leases *l);
+
+/* --- lease_tell.c: telling the holder ------------------------------------ */
+
+void delivery_due(struct leases *l, struct lease *lease);
+void delivery_clear(struct leases *l, struct lease *lease);
+/* One less that the session was not told of. */
+void untold_less(struct leases *l, struct presence *p);
+/* Its connection has room, or is another, or none. */
+void delivery_unstall(struct leases *l, struct lease *lease);
+
+#endif

@@ -1,0 +1,132 @@
+/* Telling a worker what it got: each lease once, with the payload read from
+ * the record, as far as its connection takes it. */
+#include <errno.h>
+#include <utlist.h>
+
+#include "lease_private.h"
+#include "proto/refusal.h"
+
+void delivery_due(struct leases *l, struct lease *lease)
+{
+    if (lease->undelivered)
+        return;
+    DL_APPEND(l->undelivered, lease);
+    if (lease->p)
+        lease->p->untold++;
+    lease->undelivered = true;
+}
+
+void delivery_unstall(struct leases *l, struct lease *lease)
+{
+    if (!lease->stalled)
+        return;
+    DL_DELETE(lease->p->stalled, lease);
+    DL_APPEND(l->undelivered, lease);
+    lease->stalled = false;
+}
+
+void untold_less(struct leases *l, struct presence *p)
+{
+    if (p->untold-- == LEASE_UNTOLD_MAX)
+        offers_wake(l, p);
+}
+
+void delivery_clear(struct leases *l, struct lease *lease)
+{
+    if (!lease->undelivered)
+        return;
+    delivery_unstall(l, lease);
+    DL_DELETE(l->undelivered, lease);
+    lease->undelivered = false;
+    if (lease->p)
+        untold_less(l, lease->p);
+}
+
+/* Slot 0 of an entry, copied because the next entry read replaces it. */
+static int slot_read(struct leases *l, uint64_t index, struct buf *out,
+                     struct buf *type)
+{
+    const struct entry *e;
+    struct bytes salt, value;
+    struct msg head;
+    unsigned field;
+    int r = ledger_entry(core_ledger(l->core), index, &e);
+
+    if (r)
+        return r;
+    if (slot_at(e->rows, e->payload, 0, &salt, &value))
+        return CHOIR_NOT_FOUND;
+    buf_put(out, value.p, value.n);
+    if (type && msg_decode(e->head, CLASS_OPERATION, &head, &field) == 0)
+        buf_put(type, msg_b(&head, FIELD_TYPE).p, msg_b(&head, FIELD_TYPE).n);
+    return out->failed ? -ENOMEM : 0;
+}
+
+static int say_task(struct leases *l, struct presence *p, const struct task *t)
+{
+    const struct agent *submitter =
+        agent_by_number(leases_state(l)->agents, t->submitter);
+    struct msg m;
+    int r;
+
+    buf_clear(&l->payload);
+    buf_clear(&l->type);
+    buf_clear(&l->progress);
+    r = slot_read(l, t->payload, &l->payload, &l->type);
+    if (!r && t->progress)
+        r = slot_read(l, t->progress, &l->progress, NULL);
+    if (r < 0)
+        return r;
+    msg_init(&m, MSG_TASK);
+    msg_set_u(&m, FIELD_TASK, t->id);
+    msg_set_u(&m, FIELD_TOKEN, t->token);
+    msg_set_u(&m, FIELD_ATTEMPT, t->attempt);
+    msg_set_text(&m, FIELD_SPACE, t->queue->space);
+    msg_set_text(&m, FIELD_QUEUE, t->queue->name);
+    msg_set_u(&m, FIELD_LEASE_MS, t->lease_ms);
+    msg_set_b(&m, FIELD_VALUE, buf_bytes(&l->payload));
+    if (submitter)
+        msg_set_hash(&m, FIELD_AGENT, &submitter->id);
+    msg_set_u(&m, FIELD_REVISION, core_size(l->core) - 1);
+    if (l->type.n)
+        msg_set_b(&m, FIELD_TYPE, buf_bytes(&l->type));
+    if (t->progress)
+        msg_set_b(&m, FIELD_PROGRESS, buf_bytes(&l->progress));
+    presence_say(l->router, p, &m);
+    l->counters.delivered++;
+    return 0;
+}
+
+static int deliver(struct leases *l, struct lease *lease)
+{
+    const struct task *t = task_by_id(leases_state(l)->tasks, lease->task);
+    struct presence *p = lease->p;
+
+    if (t && p && p->connection &&
+        !connection_has_room(l->router, p->connection)) {
+        DL_DELETE(l->undelivered, lease);
+        DL_APPEND(p->stalled, lease);
+        lease->stalled = true;
+        return 0;
+    }
+    delivery_clear(l, lease);
+    if (!t || !p || !p->connection)
+        return 0; /* it asks again when it comes back, or the lease ends */
+    return say_task(l, p, t);
+}
+
+int leases_deliver(struct leases *l)
+{
+    int r = 0;
+
+    while (!r && l->undelivered)
+        r = deliver(l, l->undelivered);
+    return r;
+}
+
+void leases_wake(struct leases *l, struct presence *p)
+{
+    while (p->stalled)
+        delivery_unstall(l, p->stalled);
+    offers_wake(l, p);
+}
