@@ -149,27 +149,57 @@ static bool fits(const struct body *b, const struct hash *agent)
            memcmp(b->answer.bytes.p + 8, agent->b, HASH_BYTES) == 0;
 }
 
-size_t outbox_add(struct outbox *o, uint64_t connection, uint64_t session,
-                  const struct hash *agent, const struct msg *item)
+/* The recipient's open body, begun if need be; NULL: no memory or too many. */
+static struct body *body_of(struct outbox *o, uint64_t connection,
+                            uint64_t session, const struct hash *agent)
 {
     uint64_t *place = place_of(o, connection, session);
-    struct body *b;
-    size_t before, took;
 
     if (*place < o->open || !fits(body_at(o, *place), agent)) {
         if (body_begin(o, connection, session, agent))
-            return 0;
+            return NULL;
         place = place_of(o, connection, session);
     }
-    b = body_at(o, *place);
-    before = b->answer.bytes.n;
-    answer_add(&b->answer, item);
+    return body_at(o, *place);
+}
+
+static size_t added(struct outbox *o, struct body *b, size_t before)
+{
+    size_t took = b->answer.bytes.n - before;
+
     if (b->answer.bytes.failed)
         return 0;
-    took = b->answer.bytes.n - before;
     b->took += took;
     o->bytes += took;
     return took;
+}
+
+size_t outbox_add(struct outbox *o, uint64_t connection, uint64_t session,
+                  const struct hash *agent, const struct msg *item)
+{
+    struct body *b = body_of(o, connection, session, agent);
+    size_t before;
+
+    if (!b)
+        return 0;
+    before = b->answer.bytes.n;
+    answer_add(&b->answer, item);
+    return added(o, b, before);
+}
+
+size_t outbox_add_bytes(struct outbox *o, uint64_t connection, uint64_t session,
+                        const struct hash *agent, struct bytes item)
+{
+    struct body *b = body_of(o, connection, session, agent);
+    size_t before;
+
+    if (!b)
+        return 0;
+    before = b->answer.bytes.n;
+    buf_put_u32(&b->answer.bytes, (uint32_t)item.n);
+    buf_put(&b->answer.bytes, item.p, item.n);
+    b->answer.items++;
+    return added(o, b, before);
 }
 
 size_t outbox_bytes(const struct outbox *o)

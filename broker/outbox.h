@@ -21,6 +21,9 @@ void outbox_destroy(struct outbox **self_p);
  * took; 0: no memory or too many recipients, and it is lost. */
 size_t outbox_add(struct outbox *o, uint64_t connection, uint64_t session,
                   const struct hash *agent, const struct msg *item);
+/* The same with the item's encoding. */
+size_t outbox_add_bytes(struct outbox *o, uint64_t connection, uint64_t session,
+                        const struct hash *agent, struct bytes item);
 /* Bytes that wait. */
 size_t outbox_bytes(const struct outbox *o);
 /* Everything added since the last call rests on the entries below size, which

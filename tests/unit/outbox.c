@@ -72,6 +72,15 @@ static uint64_t first_seq(unsigned frame)
     return msg_u(&m, FIELD_SEQ);
 }
 
+static struct bytes body_of_frame(unsigned i)
+{
+    struct answer a;
+
+    CHECK_OK(answer_open(&a, buf_bytes(&sent.bytes[i])));
+    CHECK_OK(answer_verify(&a, key.public_key));
+    return bytes_of(a.body.p, cursor_left(&a.body));
+}
+
 TEST(outbox_sends_each_recipient_one_frame_that_verifies)
 {
     struct outbox *o = box();
@@ -96,6 +105,23 @@ TEST(outbox_sends_each_recipient_one_frame_that_verifies)
     CHECK_REFUSED(answer_next(&a, &m), CHOIR_NOT_FOUND);
     CHECK_EQ(outbox_bytes(o), 0);
     CHECK_EQ(outbox_release(o, &facts, &key, keep, &sent), 0);
+    outbox_destroy(&o);
+}
+
+TEST(outbox_takes_an_encoded_item_for_the_same)
+{
+    struct outbox *o = box();
+    struct buf bytes = {0};
+    struct msg m = done(7);
+    size_t n;
+
+    msg_encode(&m, &bytes);
+    n = outbox_add(o, 1, 1, &ada, &m);
+    CHECK_EQ(outbox_add_bytes(o, 2, 1, &ada, buf_bytes(&bytes)), n);
+    CHECK_EQ(outbox_bytes(o), 2 * n);
+    CHECK_EQ(leave(o), 2);
+    CHECK(bytes_equal(body_of_frame(0), body_of_frame(1)));
+    buf_free(&bytes);
     outbox_destroy(&o);
 }
 
