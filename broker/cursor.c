@@ -42,90 +42,13 @@ void cursors_destroy(struct cursors **self_p)
     tap_destroy(&c->tap);
     tally_free(&c->per_agent);
     buf_free(&c->items);
+    buf_free(&c->shared);
+    buf_free(&c->own);
     free(c);
     *self_p = NULL;
 }
 
-/* --- Telling ------------------------------------------------------------- */
-
-void say_caught_up(struct cursors *c, struct watch *w)
-{
-    struct msg m;
-
-    w->caught_up = true;
-    msg_init(&m, MSG_CAUGHT_UP);
-    msg_set_u(&m, FIELD_WATCH, w->number);
-    msg_set_u(&m, FIELD_REVISION, w->opened_at);
-    presence_say(c->router, w->p, &m);
-}
-
-static void item_put(struct buf *out, const struct entry *e,
-                     const struct change *change)
-{
-    struct bytes value;
-    struct msg item;
-
-    msg_init(&item, MSG_ITEM);
-    msg_set_b(&item, FIELD_KEY, change->key);
-    msg_set_u(&item, FIELD_KIND, change->deleted);
-    if (change->prev)
-        msg_set_u(&item, FIELD_PREV, change->prev);
-    if (change->type.n)
-        msg_set_b(&item, FIELD_TYPE, change->type);
-    if (!change->deleted && change_value(e, change, &value) == 0)
-        msg_set_b(&item, FIELD_VALUE, value);
-    msg_encode(&item, out);
-}
-
-/* The changes in hand that this watch is about and may see, encoded. Grants
- * are looked at here, at delivery. Returns how many. */
-static uint64_t items_put(struct cursors *c, const struct watch *w,
-                          const struct entry *e)
-{
-    const struct agent *a = watch_agent(c, w);
-    uint64_t n = 0;
-
-    buf_clear(&c->items);
-    for (size_t i = 0; a && i < c->count; i++) {
-        const struct change *change = &c->list[i];
-
-        if (!bytes_start_with(change->key, watch_prefix(w)) ||
-            !agent_may(a, RIGHT_READ, watch_space(w), change->key,
-                       (struct bytes){0}))
-            continue;
-        item_put(&c->items, e, change);
-        n++;
-    }
-    return n;
-}
-
-/* -EAGAIN: no credit, or its peer is full; it stands at this revision. */
-static int change_tell(struct cursors *c, struct watch *w,
-                       const struct entry *e, const struct hash *author,
-                       uint64_t task)
-{
-    uint64_t n = items_put(c, w, e);
-    struct msg m;
-
-    if (n == 0)
-        return 0;
-    if (c->items.failed)
-        return -ENOMEM;
-    if (w->credit == 0 || !connection_has_room(c->router, w->p->connection))
-        return -EAGAIN;
-    w->credit--;
-    c->counters.changes++;
-    msg_init(&m, MSG_CHANGE);
-    msg_set_u(&m, FIELD_WATCH, w->number);
-    msg_set_u(&m, FIELD_REVISION, e->index);
-    msg_set_u(&m, FIELD_TIME, e->time);
-    msg_set_hash(&m, FIELD_AGENT, author);
-    if (task)
-        msg_set_u(&m, FIELD_TASK, task);
-    msg_set_list(&m, FIELD_ITEMS, n, buf_bytes(&c->items));
-    presence_say(c->router, w->p, &m);
-    return 0;
-}
+/* --- What happened ------------------------------------------------------- */
 
 /* Head and changes of an entry into c->list; *task, *space: whose. 0;
  * CHOIR_NOT_FOUND: nothing changed; negative errno. */
@@ -182,11 +105,13 @@ static struct spot *spots_of_key(struct cursors *c, const struct place *space,
 static int spot_tell(struct cursors *c, struct spot *s, const struct entry *e,
                      const struct hash *author, uint64_t task)
 {
+    const struct happening h = {e, author, task, true};
     struct watch *w, *next;
 
+    buf_clear(&c->shared);
     DL_FOREACH_SAFE2(s->watches, w, next, next_in)
     {
-        int r = change_tell(c, w, e, author, task);
+        int r = change_tell(c, w, &h);
 
         if (r == -EAGAIN) {
             w->next = e->index;
@@ -252,7 +177,7 @@ static int entry_pass(struct cursors *c, struct watch *w, const struct entry *e)
         return r < 0 ? r : 0;
     if (!bytes_equal(bytes_text(space.space), watch_space(w)))
         return 0;
-    return change_tell(c, w, e, &author, task);
+    return change_tell(c, w, &(struct happening){e, &author, task, false});
 }
 
 static int reader_at(struct cursors *c, uint64_t index)

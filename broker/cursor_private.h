@@ -51,6 +51,9 @@ struct cursors {
     struct change list[LIMIT_TXN_WRITES]; /* of the entry in hand */
     size_t count;
     struct buf items;
+    struct buf shared; /* a change for watch 0, for all of a spot; or empty */
+    size_t shared_at;  /* where the watch's number stands in it */
+    struct buf own;    /* and for the watch being told */
     struct cursor_counters counters;
 };
 
@@ -81,8 +84,21 @@ void stand_behind(struct cursors *c, struct watch *w);
 /* 0 or -ENOMEM. */
 int stand_level(struct cursors *c, struct watch *w);
 
-/* --- cursor.c ------------------------------------------------------------ */
+/* --- cursor_tell.c: what a watch is told --------------------------------- */
 
 void say_caught_up(struct cursors *c, struct watch *w);
+
+/* The entry whose changes are in c->list; task: 0 or the one it completes.
+ * many: it goes to all watches of a spot, in one go after c->shared has been
+ * cleared. */
+struct happening {
+    const struct entry *e;
+    const struct hash *author;
+    uint64_t task;
+    bool many;
+};
+/* 0: told, or none of its business; -EAGAIN: no credit, or its peer is full:
+ * it stands at this revision; -ENOMEM. */
+int change_tell(struct cursors *c, struct watch *w, const struct happening *h);
 
 #endif

@@ -187,20 +187,34 @@ struct presence *presences_next(const struct router *r,
 
 /* --- Sending ------------------------------------------------------------- */
 
-void router_say(struct router *r, struct connection *c, uint64_t session,
-                const struct hash *agent, const struct msg *item)
+/* n: what outbox_add returned. */
+static void said(struct router *r, struct connection *c, size_t n)
 {
-    size_t n = outbox_add(r->outbox, c->id, session, agent, item);
-
     if (n == 0) /* it must not go on as if it had been told */
         connection_cut(r, c, "out of memory for its answers");
     c->queued += n;
+}
+
+void router_say(struct router *r, struct connection *c, uint64_t session,
+                const struct hash *agent, const struct msg *item)
+{
+    said(r, c, outbox_add(r->outbox, c->id, session, agent, item));
 }
 
 void presence_say(struct router *r, struct presence *p, const struct msg *item)
 {
     if (p->connection)
         router_say(r, p->connection, p->session, &p->agent_id, item);
+}
+
+void presence_say_bytes(struct router *r, struct presence *p, struct bytes item)
+{
+    struct connection *c = p->connection;
+
+    if (c)
+        said(
+            r, c,
+            outbox_add_bytes(r->outbox, c->id, p->session, &p->agent_id, item));
 }
 
 static bool has_room(const struct router *r, struct connection *c,

@@ -100,6 +100,10 @@ void router_say(struct router *r, struct connection *c, uint64_t session,
 /* The same to whoever the session is bound to; nothing if it is away. */
 void presence_say(struct router *r, struct presence *p, const struct msg *item);
 
+/* The same with the item's encoding; copied. */
+void presence_say_bytes(struct router *r, struct presence *p,
+                        struct bytes item);
+
 /* May it be sent more of what can wait: events, tasks, values? Once it may
  * not, the answer stays no until router_look has seen that it has read. */
 bool connection_has_room(struct router *r, struct connection *c);

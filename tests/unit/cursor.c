@@ -199,6 +199,87 @@ TEST(two_watches_on_nested_prefixes_hear_each_their_own)
     hall_close(&hall);
 }
 
+TEST(watches_of_one_prefix_hear_the_same_each_under_its_own_number)
+{
+    const uint64_t numbers[] = {1,     127,        128,       255,
+                                65536, UINT32_MAX, 1ULL << 52};
+    enum { N = sizeof numbers / sizeof *numbers };
+    struct msg open = watch("k/", 0, 100);
+    const struct msg *m;
+    struct msg item;
+
+    begin();
+    msg_set_u(&open, FIELD_REVISION, size());
+    for (unsigned i = 0; i < N; i++) {
+        msg_set_u(&open, FIELD_WATCH, numbers[i]);
+        guest_ask(&bob, &open);
+    }
+    hall_settle(&hall);
+    CHECK_OK(guest_put(&ada, "k/1", "one"));
+    hall_settle(&hall);
+    for (unsigned i = 0; i < N; i++) {
+        struct list items;
+
+        m = guest_item(&bob, MSG_CHANGE);
+        assert_non_null(m);
+        CHECK_EQ(msg_u(m, FIELD_WATCH), numbers[i]);
+        CHECK_EQ(msg_u(m, FIELD_REVISION), size() - 1);
+        items = msg_list(m, FIELD_ITEMS);
+        CHECK(list_next(&items, &item));
+        CHECK(bytes_equal(msg_b(&item, FIELD_VALUE), bytes_text("one")));
+        CHECK_NOT(list_next(&items, &item));
+    }
+    CHECK_NULL(guest_item(&bob, MSG_CHANGE));
+    hall_close(&hall);
+}
+
+TEST(watches_of_one_prefix_see_what_each_agent_may_read)
+{
+    struct buf grants = {0}, writes = {0};
+    struct bytes values[] = {bytes_text("x"), bytes_text("y")};
+    static struct guest cid;
+    const struct msg *m;
+    struct msg g, op;
+
+    begin();
+    guest_join(&hall, &cid, "cid", ALL);
+    msg_init(&g, MSG_GRANT_ROW);
+    msg_set_text(&g, FIELD_SPACE, "*");
+    msg_set_u(&g, FIELD_RIGHTS, 0);
+    msg_encode(&g, &grants);
+    msg_set_text(&g, FIELD_SPACE, "main");
+    msg_set_text(&g, FIELD_PREFIX, "k/a");
+    msg_set_u(&g, FIELD_RIGHTS, RIGHT_READ);
+    msg_encode(&g, &grants);
+    msg_init(&op, MSG_GRANT);
+    msg_set_hash(&op, FIELD_AGENT, &bob.actor.id);
+    msg_set_list(&op, FIELD_GRANTS, 2, buf_bytes(&grants));
+    CHECK_OK(guest_do(&ada, &op, NULL));
+    hall_settle(&hall);
+    CHECK_EQ(watch_from(&ada, "k/", size(), 10), 0);
+    CHECK_EQ(watch_from(&bob, "k/", size(), 10), 0);
+    CHECK_EQ(watch_from(&cid, "k/", size(), 10), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        msg_init(&g, MSG_WRITE);
+        msg_set_text(&g, FIELD_KEY, i ? "k/b" : "k/a");
+        msg_set_u(&g, FIELD_SLOT, i);
+        msg_encode(&g, &writes);
+    }
+    msg_init(&op, MSG_TXN);
+    msg_set_text(&op, FIELD_SPACE, "main");
+    msg_set_list(&op, FIELD_WRITES, 2, buf_bytes(&writes));
+    CHECK_OK(guest_do_n(&ada, &op, values, 2));
+    hall_settle(&hall);
+    CHECK_EQ(msg_u(guest_item(&ada, MSG_CHANGE), FIELD_ITEMS), 2);
+    m = guest_item(&bob, MSG_CHANGE);
+    assert_non_null(m);
+    CHECK_EQ(msg_u(m, FIELD_ITEMS), 1);
+    CHECK_EQ(msg_u(guest_item(&cid, MSG_CHANGE), FIELD_ITEMS), 2);
+    buf_free(&grants);
+    buf_free(&writes);
+    hall_close(&hall);
+}
+
 TEST(withdrawn_grant_ends_the_watch)
 {
     struct buf grants = {0};
