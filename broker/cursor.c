@@ -158,7 +158,7 @@ static int entry_show(struct cursors *c, struct watch *w, const struct entry *e)
     if (w->credit == 0)
         return -EAGAIN;
     w->credit--;
-    msg_set_u(&m, FIELD_WATCH, w->number);
+    msg_set_u(&m, FIELD_WATCH, w->id.number);
     presence_say(c->router, w->p, &m);
     return 0;
 }
@@ -266,7 +266,7 @@ static void notice_to(struct cursors *c, struct watch *w, struct msg *m)
     if (w->stand == PARKED || !w->p->connection ||
         !connection_has_room(c->router, w->p->connection))
         return;
-    msg_set_u(m, FIELD_WATCH, w->number);
+    msg_set_u(m, FIELD_WATCH, w->id.number);
     presence_say(c->router, w->p, m);
 }
 

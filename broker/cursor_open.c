@@ -6,21 +6,20 @@
 #include "cursor_private.h"
 #include "proto/refusal.h"
 
-static struct watch *watch_find(const struct presence *p, uint64_t number)
+static struct watch *watch_find(const struct cursors *c,
+                                const struct presence *p, uint64_t number)
 {
+    const struct watch_id id = {p->session, number};
     struct watch *w;
 
-    DL_FOREACH2(p->watches, w, p_next)
-    {
-        if (w->number == number)
-            return w;
-    }
-    return NULL;
+    HASH_FIND(hh, c->all, &id, sizeof id, w);
+    return w;
 }
 
 static void watch_free(struct cursors *c, struct watch *w)
 {
     stand_nowhere(c, w);
+    HASH_DEL(c->all, w);
     DL_DELETE2(w->p->watches, w, p_prev, p_next);
     tally_sub(&c->per_agent, w->p->agent);
     if (w->tap) {
@@ -69,7 +68,7 @@ static struct watch *watch_new(struct presence *p,
     if (!w)
         return NULL;
     w->p = p;
-    w->number = q->number;
+    w->id = (struct watch_id){p->session, q->number};
     w->next = q->revision;
     w->credit = q->credit;
     w->tap = q->tap;
@@ -111,6 +110,7 @@ int watch_open(struct cursors *c, struct presence *p,
     } else {
         c->counters.watches++;
     }
+    HASH_ADD(hh, c->all, id, sizeof w->id, w);
     DL_APPEND2(p->watches, w, p_prev, p_next);
     if (w->next < size) {
         stand_behind(c, w);
@@ -123,7 +123,7 @@ int watch_open(struct cursors *c, struct presence *p,
 int watch_credit(struct cursors *c, struct presence *p, uint64_t number,
                  uint64_t credit)
 {
-    struct watch *w = watch_find(p, number);
+    struct watch *w = watch_find(c, p, number);
 
     if (!w)
         return CHOIR_NOT_FOUND;
@@ -136,7 +136,7 @@ int watch_credit(struct cursors *c, struct presence *p, uint64_t number,
 
 int watch_close(struct cursors *c, struct presence *p, uint64_t number)
 {
-    struct watch *w = watch_find(p, number);
+    struct watch *w = watch_find(c, p, number);
 
     if (!w)
         return CHOIR_NOT_FOUND;
@@ -155,7 +155,7 @@ static void say_over(struct cursors *c, struct watch *w, int outcome)
     struct msg m;
 
     msg_init(&m, MSG_WATCH_OVER);
-    msg_set_u(&m, FIELD_WATCH, w->number);
+    msg_set_u(&m, FIELD_WATCH, w->id.number);
     msg_set_u(&m, FIELD_OUTCOME, (uint64_t)outcome);
     presence_say(c->router, w->p, &m);
 }

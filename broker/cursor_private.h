@@ -20,15 +20,21 @@ struct spot {
     char key[]; /* space, NUL, prefix */
 };
 
+struct watch_id {
+    uint64_t session, number;
+};
+
 struct watch {
+    struct watch_id id;
     struct presence *p;
-    uint64_t number, next, credit, opened_at;
+    uint64_t next, credit, opened_at;
     bool caught_up, tap, values;
     enum stand stand;
     struct spot *spot;             /* while LEVEL, unless a tap */
     struct watch *prev, *next_in;  /* of its spot, of taps or of those behind */
     struct watch *p_prev, *p_next; /* of its presence */
     struct watch *t_prev, *t_next; /* of all taps */
+    UT_hash_handle hh;             /* by id */
     size_t space_bytes, prefix_bytes;
     char key[]; /* space, NUL, prefix */
 };
@@ -40,6 +46,7 @@ struct cursors {
     struct ledger_reader *reader;
     struct tap *tap;
     struct spot *spots;
+    struct watch *all;
     struct watch *taps, *behind; /* taps: level ones */
     struct watch *all_taps;
     size_t behind_count;

@@ -12,7 +12,7 @@ void say_caught_up(struct cursors *c, struct watch *w)
 
     w->caught_up = true;
     msg_init(&m, MSG_CAUGHT_UP);
-    msg_set_u(&m, FIELD_WATCH, w->number);
+    msg_set_u(&m, FIELD_WATCH, w->id.number);
     msg_set_u(&m, FIELD_REVISION, w->opened_at);
     presence_say(c->router, w->p, &m);
 }
@@ -106,7 +106,7 @@ static int shared_put(struct cursors *c, const struct watch *w,
         return r;
     buf_clear(&c->own);
     buf_put(&c->own, all->p, c->shared_at);
-    pack_uint(&c->own, w->number);
+    pack_uint(&c->own, w->id.number);
     buf_put(&c->own, all->p + c->shared_at + 1, all->n - c->shared_at - 1);
     return 0;
 }
@@ -129,7 +129,7 @@ int change_tell(struct cursors *c, struct watch *w, const struct happening *h)
     if (h->many && seen == n)
         r = shared_put(c, w, h);
     else
-        change_put(c, w, h, w->number, &c->own);
+        change_put(c, w, h, w->id.number, &c->own);
     if (r || c->own.failed)
         return -ENOMEM;
     w->credit--;

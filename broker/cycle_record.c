@@ -12,30 +12,21 @@
 /* Its sessions have ended with it; its connections are cut. */
 static void agent_revoked(struct cycle *c, const struct agent *a)
 {
-    struct presence *p, *next;
+    struct presence *p;
     struct connection *x;
 
-    for (p = presences_next(c->router, NULL); p; p = next) {
-        next = presences_next(c->router, p);
-        if (p->agent == a->number)
-            session_over(c, p->session, "the agent was revoked");
-    }
-    for (x = connections_next(c->router, NULL); x;
-         x = connections_next(c->router, x)) {
-        if (x->agent == a->number)
-            connection_cut(c->router, x, "the agent was revoked");
-    }
+    while ((p = agent_presences(c->router, a->number)) != NULL)
+        session_over(c, p->session, "the agent was revoked");
+    for (x = agent_connections(c->router, a->number); x; x = x->agent_next)
+        connection_cut(c->router, x, "the agent was revoked");
 }
 
 static void grants_changed(struct cycle *c, const struct agent *a)
 {
     struct presence *p;
 
-    for (p = presences_next(c->router, NULL); p;
-         p = presences_next(c->router, p)) {
-        if (p->agent == a->number)
-            watches_recheck(c->cursors, p);
-    }
+    for (p = agent_presences(c->router, a->number); p; p = p->agent_next)
+        watches_recheck(c->cursors, p);
 }
 
 static void rights_applied(struct cycle *c, const struct msg *op)

@@ -14,11 +14,20 @@ enum {
     LOOK_US = 50,  /* and one more for so much time: 2 % of it at most */
 };
 
+/* What belongs to one agent, while there is anything. */
+struct belongings {
+    uint32_t agent;
+    struct presence *presences;
+    struct connection *connections;
+    UT_hash_handle hh;
+};
+
 struct router {
     struct outbox *outbox; /* borrowed */
     struct transport transport;
     struct connection *connections;
     struct presence *presences;
+    struct belongings *agents;
     struct presence *away;   /* longest first */
     struct connection *full; /* those looked at longest ago first */
     size_t full_count;
@@ -43,6 +52,7 @@ void router_destroy(struct router **self_p)
     struct router *r = *self_p;
     struct connection *c, *next_c;
     struct presence *p, *next_p;
+    struct belongings *b, *next_b;
 
     if (!r)
         return;
@@ -54,17 +64,58 @@ void router_destroy(struct router **self_p)
         HASH_DEL(r->connections, c);
         free(c);
     }
+    HASH_ITER (hh, r->agents, b, next_b) {
+        HASH_DEL(r->agents, b);
+        free(b);
+    }
     free(r);
     *self_p = NULL;
+}
+
+static struct belongings *belongings_find(const struct router *r,
+                                          uint32_t agent)
+{
+    struct belongings *b;
+
+    HASH_FIND(hh, r->agents, &agent, sizeof agent, b);
+    return b;
+}
+
+/* Made if missing. NULL when out of memory. */
+static struct belongings *belongings_of(struct router *r, uint32_t agent)
+{
+    struct belongings *b = belongings_find(r, agent);
+
+    if (b)
+        return b;
+    b = calloc(1, sizeof *b);
+    if (!b)
+        return NULL;
+    b->agent = agent;
+    HASH_ADD(hh, r->agents, agent, sizeof b->agent, b);
+    return b;
+}
+
+static void belongings_leave(struct router *r, struct belongings *b)
+{
+    if (b->presences || b->connections)
+        return;
+    HASH_DEL(r->agents, b);
+    free(b);
 }
 
 struct connection *connection_new(struct router *r, uint32_t agent,
                                   uint64_t invite, const struct hash *challenge)
 {
-    struct connection *c = calloc(1, sizeof *c);
+    struct belongings *b = belongings_of(r, agent);
+    struct connection *c = b ? calloc(1, sizeof *c) : NULL;
 
-    if (!c)
+    if (!c) {
+        if (b)
+            belongings_leave(r, b);
         return NULL;
+    }
+    DL_APPEND2(b->connections, c, agent_prev, agent_next);
     c->id = ++r->last_id;
     c->agent = agent;
     c->invite = invite;
@@ -84,7 +135,11 @@ static void full_leave(struct router *r, struct connection *c)
 
 void connection_free(struct router *r, struct connection *c)
 {
+    struct belongings *b = belongings_find(r, c->agent);
+
     full_leave(r, c);
+    DL_DELETE2(b->connections, c, agent_prev, agent_next);
+    belongings_leave(r, b);
     HASH_DEL(r->connections, c);
     free(c);
 }
@@ -135,12 +190,18 @@ struct presence *presence_of(struct router *r, const struct session *s,
                              const struct hash *agent_id, uint64_t now)
 {
     struct presence *p = presence_find(r, s->id);
+    struct belongings *b;
 
     if (p)
         return p;
-    p = calloc(1, sizeof *p);
-    if (!p)
+    b = belongings_of(r, s->agent);
+    p = b ? calloc(1, sizeof *p) : NULL;
+    if (!p) {
+        if (b)
+            belongings_leave(r, b);
         return NULL;
+    }
+    DL_APPEND2(b->presences, p, agent_prev, agent_next);
     p->session = s->id;
     p->agent = s->agent;
     p->agent_id = *agent_id;
@@ -166,6 +227,10 @@ void presence_unbind(struct router *r, struct presence *p, uint64_t now)
 
 void presence_free(struct router *r, struct presence *p)
 {
+    struct belongings *b = belongings_find(r, p->agent);
+
+    DL_DELETE2(b->presences, p, agent_prev, agent_next);
+    belongings_leave(r, b);
     if (p->connection)
         DL_DELETE(p->connection->presences, p);
     else
@@ -179,10 +244,18 @@ struct presence *presence_longest_away(const struct router *r)
     return r->away;
 }
 
-struct presence *presences_next(const struct router *r,
-                                const struct presence *after)
+struct presence *agent_presences(const struct router *r, uint32_t agent)
 {
-    return after ? after->hh.next : r->presences;
+    const struct belongings *b = belongings_find(r, agent);
+
+    return b ? b->presences : NULL;
+}
+
+struct connection *agent_connections(const struct router *r, uint32_t agent)
+{
+    const struct belongings *b = belongings_find(r, agent);
+
+    return b ? b->connections : NULL;
 }
 
 /* --- Sending ------------------------------------------------------------- */

@@ -24,6 +24,7 @@ struct connection {
     struct job *stalled;         /* of those, what waits for room; cycle */
     uint64_t asks_turn, asks_us; /* spent on them in which turn */
     struct presence *presences;
+    struct connection *agent_prev, *agent_next; /* of its agent */
     bool full; /* it is sent nothing that can wait until it has read */
     struct connection *full_prev, *full_next;
     void *peer; /* the edge's own */
@@ -47,6 +48,7 @@ struct presence {
     struct await *awaits, *awaits_stalled; /* await */
     struct presence *prev, *next;          /* on its connection */
     struct presence *away_prev, *away_next;
+    struct presence *agent_prev, *agent_next; /* of its agent */
     UT_hash_handle hh;
 };
 
@@ -91,8 +93,9 @@ void presence_unbind(struct router *r, struct presence *p, uint64_t now);
 void presence_free(struct router *r, struct presence *p);
 /* The one that has been away longest, or NULL. */
 struct presence *presence_longest_away(const struct router *r);
-struct presence *presences_next(const struct router *r,
-                                const struct presence *after);
+/* All of an agent: the first; `agent_next` leads on. NULL: none. */
+struct presence *agent_presences(const struct router *r, uint32_t agent);
+struct connection *agent_connections(const struct router *r, uint32_t agent);
 
 /* An item for a session, or, with session 0, for a connection. */
 void router_say(struct router *r, struct connection *c, uint64_t session,

@@ -294,6 +294,33 @@ static void row_full(void)
     report("with watches of full peers");
 }
 
+static void row_grants(void)
+{
+    struct buf grants = {0};
+    struct msg m, g;
+    double us = 0;
+
+    crowd_watch("idle/%u/inbox/%u/", 1, 1);
+    msg_init(&g, MSG_GRANT_ROW);
+    msg_set_text(&g, FIELD_SPACE, "*");
+    msg_set_u(&g, FIELD_RIGHTS, 127);
+    msg_encode(&g, &grants);
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        bundle_open_for(&writer);
+        for (unsigned j = 0; j < PUTS; j++) {
+            const struct guest *to = &crowd[(i * PUTS + j) % crowd_count];
+
+            msg_init(&m, MSG_GRANT);
+            msg_set_hash(&m, FIELD_AGENT, &to->actor.id);
+            msg_set_list(&m, FIELD_GRANTS, 1, buf_bytes(&grants));
+            bundle_op_add(&writer, &m, NULL);
+        }
+        us += turns(&writer, bundle_close(&writer, BUNDLE_RECORD));
+    }
+    printf("%-34s %8.2f us each\n", "grants, 64 a turn", us / ROUNDS / PUTS);
+    buf_free(&grants);
+}
+
 static void row_fanout(void)
 {
     double us[TURNS];
@@ -394,10 +421,8 @@ int main(int argc, char **argv)
         const char *name;
         void (*run)(void);
     } rows[] = {
-        {"growth", row_growth},
-        {"full", row_full},
-        {"fanout", row_fanout},
-        {"tasks", row_tasks},
+        {"growth", row_growth}, {"full", row_full},   {"grants", row_grants},
+        {"fanout", row_fanout}, {"tasks", row_tasks},
     };
     unsigned n = argc > 1 ? (unsigned)atoi(argv[1]) : 1000;
 
