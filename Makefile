@@ -58,7 +58,11 @@ SUPPORT  := $(call objects,tests/support/*.c)
 EXAMPLES := $(patsubst agent-sdk/examples/%.c,$(BUILD)/examples/%,\
               $(wildcard agent-sdk/examples/*.c))
 TESTS    := $(call programs,$(foreach d,unit sim e2e vectors slow,tests/$d/*.c))
-BENCHES  := $(call programs,tests/bench/*.c)
+# There a file with a header beside it serves the others; the rest are programs.
+BENCH_PARTS := $(patsubst %.h,%.c,$(wildcard tests/bench/*.h))
+BENCHES  := $(filter-out $(BENCH_PARTS:%.c=$(BUILD)/%),\
+              $(call programs,tests/bench/*.c)) $(BUILD)/tests/bench/choir
+PEERS    := $(call programs,tests/bench/peers/*.c)
 FUZZ     := $(filter-out replay_main,$(notdir $(basename \
               $(wildcard tests/fuzz/*.c))))
 DEMO     := $(if $(SDK),$(BUILD)/demo-agent)
@@ -85,7 +89,7 @@ say = $(if $(V),,@echo "  $(1)  $(patsubst $(BUILD)/%,%,$@)"; )
 # ---- targets -------------------------------------------------------------
 
 .PHONY: help all programs replay failpoint choird demo check check-all asan tsan \
-  fuzz fuzz-programs bench vectors fmt lint deps install uninstall clean \
+  fuzz fuzz-programs bench bench-peers peers vectors fmt lint deps install uninstall clean \
   compile_commands.json
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -129,8 +133,16 @@ fuzz: ## libFuzzer on every parser, FUZZ_SECONDS=300 each (needs clang)
 	  FUZZ_LINK=-fsanitize=fuzzer FUZZ_MAIN= fuzz-programs
 	@BUILD=$(BUILD)/fuzz FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run
 
-bench: all $(BENCHES) ## measure
-	@BUILD=$(BUILD) tests/run --bench
+bench: all $(BENCHES) ## measure Choir alone, under 5 minutes
+	@BUILD=$(BUILD) node tests/bench/compare.mjs --ours
+
+bench-peers: all $(BENCHES) ## measure it beside Redis, NATS, etcd, PostgreSQL
+	-@tools/deps.sh bench-peers
+	-@+$(MAKE) --no-print-directory -k peers
+	@BUILD=$(BUILD) node tests/bench/compare.mjs
+
+peers: $(PEERS)
+	@:
 
 vectors: programs ## make proto/vectors and the tables of proto/README.md anew
 	@$(BUILD)/tests/vectors/committed --write
@@ -172,8 +184,9 @@ $(BUILD)/libbroker.a: $(BROKER)
 $(BUILD)/libsdk.a: $(SDK)
 $(BUILD)/libtools.a: $(TOOLS)
 $(BUILD)/libsupport.a: $(SUPPORT)
+$(BUILD)/libbench.a: $(BENCH_PARTS:%.c=$(OBJ)/%.o)
 $(BUILD)/libproto.a $(BUILD)/libbroker.a $(BUILD)/libsdk.a \
-$(BUILD)/libtools.a $(BUILD)/libsupport.a:
+$(BUILD)/libtools.a $(BUILD)/libsupport.a $(BUILD)/libbench.a:
 	@mkdir -p $(@D); rm -f $@
 	$(call say,AR)$(AR) rcs $@ $^
 
@@ -221,11 +234,21 @@ $(BUILD)/demo-agent: $(call objects,tools/demo/*.c) $(BUILD)/$(SONAME) \
 	  $(call pkg,--libs,jansson)
 
 # A test may use anything: internals of every part, and tests/support.
-TEST_ARCHIVES := $(foreach l,support tools sdk broker proto,$(BUILD)/lib$l.a)
+TEST_ARCHIVES := $(foreach l,support bench tools sdk broker proto,\
+                   $(BUILD)/lib$l.a)
 group = -Wl,--start-group $(TEST_ARCHIVES) -Wl,--end-group
 
 $(TESTS) $(BENCHES): $(BUILD)/%: $(OBJ)/%.o $(TEST_ARCHIVES)
 	$(link) $< $(group) $(TEST_LIBS)
+
+# Our contender in the benchmarks is several files. Its peers are what they
+# are linked with; only bench-peers makes them.
+$(OBJ)/tests/bench/choir.o: $(call objects,tests/bench/choir/*.c)
+	$(call say,LD)$(LD) -r -o $@ $^
+PEERS_LIBS = $(call pkg,--libs,hiredis libnats libnghttp2 libpq libzmq \
+               libsodium)
+$(PEERS): $(BUILD)/%: $(OBJ)/%.o $(BUILD)/libbench.a
+	$(link) -Wl,--as-needed $^ $(PEERS_LIBS)
 
 programs: $(TESTS) $(BENCHES) $(FAILPOINT) $(PRELOADS)
 	@:

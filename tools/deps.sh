@@ -5,6 +5,7 @@
 #
 #   tools/deps.sh            build, test and demo
 #   tools/deps.sh fuzz       also clang, for `make fuzz` and `make fmt`
+#   tools/deps.sh bench-peers   also what `make bench-peers` compares with
 #   CHOIR_DEPS=check         report, never install; CHOIR_DEPS=skip: do nothing
 set -u
 
@@ -32,6 +33,18 @@ procps              command pgrep'
 clang               command clang
 libclang-rt-dev     libfuzzer x
 clang-format        command clang-format"
+if [ "${1:-}" = bench-peers ]; then # Debian keeps these off people's PATH
+    PATH=$PATH:/usr/sbin:/usr/lib/postgresql/15/bin
+    needs="$needs
+redis-server        command redis-server
+libhiredis-dev      library hiredis
+nats-server         command nats-server
+libnats-dev         library libnats
+etcd-server         command etcd
+libnghttp2-dev      library libnghttp2
+postgresql          command initdb
+libpq-dev           library libpq"
+fi
 
 is_there() # kind name [other name]
 {

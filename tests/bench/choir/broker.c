@@ -1,0 +1,199 @@
+/* The broker that is measured, and handles to it. */
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include "tests/bench/choir/works.h"
+
+enum { OPEN_US = 60 * 1000000, OPEN_MS = 20000, STATUS_MS = 60000 };
+
+static struct broker broker;
+static char program[PATH_MAX], config[PATH_MAX];
+static int port;
+
+void must(int result, const char *what)
+{
+    if (result)
+        load_die("%s: %s", what, choir_error_text());
+}
+
+/* build/tests/bench/choir -> build/choird */
+static void program_find(void)
+{
+    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 32);
+    char *end;
+
+    if (n <= 0)
+        load_die("where this program is: %s", strerror(errno));
+    program[n] = 0;
+    for (int i = 0; i < 3; i++) {
+        end = strrchr(program, '/');
+        if (!end)
+            load_die("%s is not in a build directory", program);
+        *end = 0;
+    }
+    strcat(program, "/choird");
+}
+
+static const char *text_new(const char *format, ...)
+    __attribute__((format(printf, 1, 2)));
+static const char *text_new(const char *format, ...)
+{
+    char *text;
+    va_list list;
+
+    va_start(list, format);
+    if (vasprintf(&text, format, list) < 0)
+        load_die("no memory");
+    va_end(list);
+    return text;
+}
+
+void work_version(void)
+{
+    char command[PATH_MAX + 32], client[160];
+    int major, minor, patch;
+
+    load_arguments_end();
+    program_find();
+    zmq_version(&major, &minor, &patch);
+    snprintf(command, sizeof command, "'%s' --version", program);
+    snprintf(client, sizeof client, "libchoir %s, libzmq %d.%d.%d",
+             choir_version(), major, minor, patch);
+    load_version(command, client);
+}
+
+struct broker *broker_prepare(void)
+{
+    program_find();
+    port = load_port();
+    broker.dir = load_dir(load_text("dir", NULL));
+    broker.data = text_new("%s/data", broker.dir);
+    broker.url = text_new("tcp://127.0.0.1:%d", port);
+    snprintf(config, sizeof config, "%s/choird.conf", broker.dir);
+    setenv("CHOIR_CONFIG", broker.dir, 1); /* identities of the clients */
+    broker_set(text_new("data = \"%s\"", broker.data));
+    broker_set(text_new("run_dir = \"%s/run\"", broker.dir));
+    broker_set(text_new("listen = {\"%s\"}", broker.url));
+    return &broker;
+}
+
+void broker_set(const char *line)
+{
+    FILE *f = fopen(config, "ae");
+
+    if (!f || fprintf(f, "%s\n", line) < 0 || fclose(f))
+        load_die("%s: %s", config, strerror(errno));
+}
+
+void broker_start(void)
+{
+    const char *const argv[] = {program, "-c", config, NULL};
+
+    broker.pid = load_server(broker.dir, argv);
+    load_server_wait(broker.pid, port);
+}
+
+void broker_stop(void)
+{
+    load_server_stop(&broker.pid);
+}
+
+struct choir *broker_client(const char *name)
+{
+    struct choir_options o = CHOIR_OPTIONS_INIT;
+    uint64_t until = load_now_us() + OPEN_US;
+    struct choir *c;
+    int got;
+
+    o.url = broker.url;
+    o.name = name;
+    o.data_dir = broker.data;
+    o.space = "bench";
+    o.timeout_ms = OPEN_MS;
+    while ((got = choir_open(&o, &c)) == CHOIR_UNREACHABLE &&
+           load_now_us() < until)
+        usleep(10000);
+    must(got, "open");
+    return c;
+}
+
+static uint64_t status_number(const struct choir_event *e, const char *name)
+{
+    for (size_t i = 0; i < choir_event_count(e, "items"); i++) {
+        const struct choir_event *item = choir_event_item(e, "items", i);
+        const char *is = choir_event_text(item, "name");
+
+        if (is && strcmp(is, name) == 0)
+            return choir_event_uint(item, "size");
+    }
+    load_die("the broker's status has no %s", name);
+}
+
+struct counts broker_counts(void)
+{
+    struct choir *c = broker_client("bench-status");
+    struct choir_request *r = choir_request_new(c, "status");
+    struct choir_event *e;
+    struct counts counts;
+
+    must(choir_call(c, &r, STATUS_MS, &e), "status");
+    counts = (struct counts){
+        .entries = status_number(e, "entries"),
+        .bundles = status_number(e, "bundles"),
+        .groups = status_number(e, "groups"),
+        .syncs = status_number(e, "syncs"),
+        .ledger_bytes = status_number(e, "ledger_bytes"),
+        .keys = status_number(e, "keys"),
+    };
+    choir_event_free(&e);
+    choir_close(&c);
+    return counts;
+}
+
+static double ratio(uint64_t a, uint64_t b)
+{
+    return b ? (double)a / (double)b : 0;
+}
+
+void broker_run(struct load *l, const char *what)
+{
+    struct counts from = broker_counts(), to;
+    struct load_result result;
+    char more[512];
+
+    load_run(l, &broker.pid, 1, &result);
+    to = broker_counts();
+    broker_stop();
+    snprintf(
+        more, sizeof more,
+        "%s,\"synced\":true,\"ops_per_bundle\":%.1f,"
+        "\"bundles_per_sync\":%.1f,\"disk_bytes_per_entry\":%.1f",
+        what, ratio(to.entries - from.entries, to.bundles - from.bundles),
+        ratio(to.bundles - from.bundles, to.syncs - from.syncs),
+        ratio(to.ledger_bytes - from.ledger_bytes, to.entries - from.entries));
+    load_print(&result, more);
+}
+
+/* --- Clients -------------------------------------------------------------- */
+
+void key_text(char key[KEY_BYTES], uint64_t number)
+{
+    snprintf(key, KEY_BYTES, "key/%07llu", (unsigned long long)number);
+}
+
+struct choir_event *event_next(struct choir *c)
+{
+    struct choir_event *e;
+
+    must(choir_next(c, OPEN_MS, &e), "next");
+    if (choir_event_code(e))
+        load_die("%s: %s", choir_event_verb(e), choir_event_explain(e));
+    return e;
+}

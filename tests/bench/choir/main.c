@@ -1,0 +1,28 @@
+/* Choir as a contender in its own benchmarks:
+ *
+ *   choir WORK [name=value ...]      choir version
+ *
+ * Starts a choird of its own, does the work, prints one line of JSON. */
+#include <string.h>
+
+#include "tests/bench/choir/works.h"
+
+static const struct {
+    const char *name;
+    void (*run)(void);
+} works[] = {
+    {"put", work_put},
+    {"version", work_version},
+};
+
+int main(int argc, char **argv)
+{
+    load_arguments(argc, argv);
+    for (size_t i = 0; i < sizeof works / sizeof *works; i++) {
+        if (strcmp(load_work(), works[i].name))
+            continue;
+        works[i].run();
+        return 0;
+    }
+    load_die("choir cannot %s", load_work());
+}

@@ -1,0 +1,49 @@
+// What was measured, and on what.
+import { execFileSync } from 'node:child_process';
+import { readFileSync, realpathSync } from 'node:fs';
+import os from 'node:os';
+
+function said(program, args) {
+    try {
+        return execFileSync(program, args, {
+            encoding: 'utf8',
+            stdio: ['ignore', 'pipe', 'ignore'],
+        }).trim();
+    } catch {
+        return '';
+    }
+}
+
+// The type of the filesystem that holds a directory.
+export function filesystem(dir) {
+    const path = realpathSync(dir) + '/';
+    let best = ['', 'unknown'];
+
+    for (const line of readFileSync('/proc/self/mounts', 'utf8').split('\n')) {
+        const [, mount, type] = line.split(' ');
+
+        if (mount === undefined || mount.length < best[0].length)
+            continue;
+        if (path.startsWith(mount.endsWith('/') ? mount : mount + '/'))
+            best = [mount, type];
+    }
+    return best[1];
+}
+
+export function machine(dir) {
+    return {
+        cpu: os.cpus()[0]?.model ?? 'unknown',
+        cores: os.cpus().length,
+        memory_gib: Math.round(os.totalmem() / 2 ** 30),
+        kernel: os.release(),
+        filesystem: filesystem(dir),
+        system: said('sh', ['-c', '. /etc/os-release; echo "$PRETTY_NAME"']),
+        compiler: said('cc', ['-dumpfullversion']),
+    };
+}
+
+export function commit() {
+    const changed = said('git', ['status', '--porcelain', '-uno']);
+
+    return said('git', ['rev-parse', '--short', 'HEAD']) + (changed ? '+' : '');
+}
