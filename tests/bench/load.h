@@ -116,6 +116,9 @@ void load_server_wait(pid_t pid, int port);
 void load_server_stop(pid_t *pid);
 /* Runs a program to its end, its output in DIR/log; dies if it fails. */
 void load_command(const char *dir, const char *const argv[]);
+/* The same for a function of this program: for a library whose threads the
+ * parent must not have when it forks the clients. */
+void load_apart(void (*run)(void *argument), void *argument);
 /* A TCP port that was free a moment ago. */
 int load_port(void);
 /* Make a directory PARENT/choir-bench-XXXXXX (PARENT: TMPDIR or /tmp if NULL),

@@ -169,16 +169,33 @@ void load_server_stop(pid_t *pid)
     *pid = 0;
 }
 
+static void wait_success(pid_t pid, const char *what)
+{
+    int status;
+
+    if (waitpid(pid, &status, 0) != pid || status)
+        load_die("%s failed", what);
+}
+
 void load_command(const char *dir, const char *const argv[])
 {
     pid_t pid = process_fork();
-    int status;
 
     if (!pid)
         exec_logged(dir, argv);
     log_dir = dir;
-    if (waitpid(pid, &status, 0) != pid || status)
-        load_die("%s failed", argv[0]);
+    wait_success(pid, argv[0]);
+}
+
+void load_apart(void (*run)(void *argument), void *argument)
+{
+    pid_t pid = process_fork();
+
+    if (!pid) {
+        run(argument);
+        _exit(0);
+    }
+    wait_success(pid, "setting up");
 }
 
 /* --- Ports and directories ------------------------------------------------ */
