@@ -10,7 +10,15 @@
 
 #include "tests/bench/load.h"
 
-void work_put(void); /* rows 1 to 5, 11 and 15 */
+void work_put(void);     /* rows 1 to 5, 11 and 15 */
+void work_get(void);     /* row 6 */
+void work_task(void);    /* rows 7 and 8 */
+void work_watch(void);   /* row 9 */
+void work_fanout(void);  /* row 10 */
+void work_restart(void); /* row 13 */
+void work_memory(void);  /* row 14 */
+void work_disk(void);    /* row 15 */
+void work_crypto(void);  /* what row 5 is held against */
 void work_version(void);
 
 /* --- The broker ----------------------------------------------------------- */
@@ -25,15 +33,35 @@ struct broker {
 
 /* Directory, port and configuration; nothing runs yet. dir=: its parent. */
 struct broker *broker_prepare(void);
+/* Another data directory of this name below the same one, and a configuration
+ * of its own, while nothing runs: what starts from then on. */
+struct broker *broker_home(const char *name);
 /* Another line of its configuration. */
 void broker_set(const char *line);
 /* Start choird, the one built beside this program, and wait until it
  * listens. */
 void broker_start(void);
 void broker_stop(void); /* SIGTERM, which writes a last snapshot */
+void broker_kill(void); /* SIGKILL */
+/* Resident now. */
+double broker_rss_kib(void);
 
-/* A handle of this process. Dies unless it is open within a minute. */
+/* A handle of this process. Waits while the broker reads its record. */
 struct choir *broker_client(const char *name);
+
+/* A record of puts by one agent, "bench-record", written while no broker
+ * runs: every key once, then keys at random. */
+struct record_plan {
+    uint64_t keys;
+    uint32_t value;  /* bytes; at least 8 */
+    uint32_t bundle; /* puts in each bundle */
+};
+/* Genesis, agent and session, in b->data. Owned. */
+struct record *record_new(const struct broker *b,
+                          const struct record_plan *plan);
+/* So many entries more. The broker may have run and stopped meanwhile. */
+void record_extend(struct record *r, uint64_t entries);
+void record_free(struct record **self_p);
 
 /* What the broker has counted since it started. */
 struct counts {
@@ -45,6 +73,15 @@ struct counts broker_counts(void);
  * object) and, from the broker's own counts, entries in a bundle and bundles
  * in a sync. Then stops the broker. */
 void broker_run(struct load *l, const char *what);
+
+/* --- Others who are there ------------------------------------------------- */
+
+/* `agents` agents that are connected to the broker, each with so many watches
+ * of prefixes nobody writes to, and, if they work, with a task from
+ * CROWD_QUEUE in hand. All are ready on return. Owned. */
+#define CROWD_QUEUE "crowd"
+struct crowd *crowd_new(unsigned agents, unsigned watches, bool works);
+void crowd_free(struct crowd **self_p);
 
 /* --- Clients -------------------------------------------------------------- */
 

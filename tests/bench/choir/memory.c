@@ -1,0 +1,130 @@
+/* memory [keys=1000000] [agents=400]
+ *
+ * idle_mib: resident, choird without keys after its first client. key_bytes:
+ * what it grew by for each of `keys` keys that it read from its record, less
+ * the key's name. agent_kib: for each agent that is connected. The rest is the
+ * heap's growth for a thing of that kind in the state alone, in this process. */
+#include <malloc.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/state/state.h"
+#include "tests/bench/choir/works.h"
+
+enum { THINGS = 100000, KEY_NAME_BYTES = 11, VALUE_BYTES = 256 };
+
+/* --- The state's things --------------------------------------------------- */
+
+static void is_done(int result)
+{
+    if (result)
+        load_die("the state: %s", strerror(-result));
+}
+
+static double task_bytes(struct state *s)
+{
+    struct task t = {.submitter = 1, .state = TASK_QUEUED};
+    size_t heap = mallinfo2().uordblks;
+
+    for (t.id = 1; t.id <= THINGS; t.id++)
+        is_done(
+            task_add(s->tasks, bytes_text("bench"), bytes_text("jobs"), &t));
+    return (double)(mallinfo2().uordblks - heap) / THINGS;
+}
+
+/* With one bundle each that was not confirmed to have been answered. */
+static double session_bytes(struct state *s)
+{
+    size_t heap = mallinfo2().uordblks;
+    struct hash h = {{1}};
+
+    for (uint64_t id = 1; id <= THINGS; id++) {
+        is_done(session_start(s->sessions, id, 1, &h));
+        is_done(session_accept(s->sessions, session_by_id(s->sessions, id), 1,
+                               1, 0, &h, id));
+    }
+    return (double)(mallinfo2().uordblks - heap) / THINGS;
+}
+
+static double tombstone_bytes(struct state *s)
+{
+    size_t heap = mallinfo2().uordblks;
+    struct bytes space = bytes_text("bench");
+    char key[KEY_BYTES];
+
+    for (uint64_t i = 0; i < THINGS; i++) {
+        key_text(key, i);
+        is_done(context_put(s->context, space, bytes_text(key), 2 * i + 1, 1, 0,
+                            VALUE_BYTES));
+        is_done(
+            context_delete(s->context, space, bytes_text(key), 2 * i + 2, 1));
+    }
+    return (double)(mallinfo2().uordblks - heap) / THINGS - KEY_NAME_BYTES;
+}
+
+static struct state *state_start(void)
+{
+    uint8_t key[32] = {1};
+    struct state *s = state_new();
+
+    if (!s || crypto_start())
+        load_die("no memory");
+    is_done(agent_enrol(s->agents, 0, bytes_text("broker"), key, key));
+    s->size = 1;
+    return s;
+}
+
+/* --- The broker's --------------------------------------------------------- */
+
+static double settled_kib(void)
+{
+    struct choir *c = broker_client("bench-status");
+
+    choir_close(&c);
+    return broker_rss_kib();
+}
+
+static double key_bytes(const struct broker *b, unsigned keys, double idle_kib)
+{
+    struct record_plan plan = {
+        .keys = keys,
+        .value = VALUE_BYTES,
+        .bundle = 64,
+    };
+    struct record *r;
+    double kib;
+
+    broker_home("full");
+    r = record_new(b, &plan);
+    record_extend(r, keys);
+    record_free(&r);
+    broker_start();
+    kib = settled_kib();
+    broker_stop();
+    return (kib - idle_kib) * 1024 / keys - KEY_NAME_BYTES;
+}
+
+void work_memory(void)
+{
+    unsigned keys = load_number("keys", 1000000);
+    unsigned agents = load_number("agents", 400);
+    struct broker *b = broker_prepare();
+    struct state *s = state_start();
+    double idle_kib, agent_kib;
+    struct crowd *crowd;
+
+    load_timing();
+    load_arguments_end();
+    broker_start();
+    idle_kib = settled_kib();
+    crowd = crowd_new(agents, 0, false);
+    agent_kib = (broker_rss_kib() - idle_kib) / agents;
+    crowd_free(&crowd);
+    broker_stop();
+    printf("{\"idle_mib\":%.2f,\"agent_kib\":%.1f,\"key_bytes\":%.1f,"
+           "\"task_bytes\":%.1f,\"session_bytes\":%.1f,"
+           "\"tombstone_bytes\":%.1f}\n",
+           idle_kib / 1024, agent_kib, key_bytes(b, keys, idle_kib),
+           task_bytes(s), session_bytes(s), tombstone_bytes(s));
+    state_destroy(&s);
+}
