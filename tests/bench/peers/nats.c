@@ -2,8 +2,8 @@
  * acknowledges before it syncs: what it promises is less than what Redis,
  * etcd, PostgreSQL and Choir promise here.
  *
- *   nats put  [depth=4096] [value=256] [clients=1]
- *   nats task [depth=256] [value=256] [workers=2]
+ *   nats put  [depth=1000] [value=256] [clients=1]
+ *   nats task [depth=256] [value=256] [workers=1]
  *             [seconds=3] [warm=1] [dir=PATH]
  *
  * put: asynchronous publishes, `depth` of them unacknowledged at most. task: a
@@ -313,9 +313,9 @@ static struct work work_read(void)
     struct work w = {
         .task = task,
         .clients = task ? 1 : load_number("clients", 1),
-        .depth = load_number("depth", task ? 256 : 4096),
+        .depth = load_number("depth", task ? 256 : 1000),
         .value = load_number("value", 256),
-        .workers = task ? load_number("workers", 2) : 0,
+        .workers = task ? load_number("workers", 1) : 0,
     };
 
     if (!task && strcmp(load_work(), "put"))
