@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -70,9 +70,21 @@ void work_version(void)
     load_version(command, client);
 }
 
+/* A connection is a descriptor, a handle of the SDK a dozen. */
+static void raise_limit(void)
+{
+    struct rlimit r;
+
+    if (getrlimit(RLIMIT_NOFILE, &r))
+        return;
+    r.rlim_cur = r.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &r);
+}
+
 struct broker *broker_prepare(void)
 {
     program_find();
+    raise_limit();
     broker.dir = load_dir(load_text("dir", NULL));
     setenv("CHOIR_CONFIG", broker.dir, 1); /* identities of the clients */
     return broker_home("data");
@@ -209,6 +221,23 @@ void broker_run(struct load *l, const char *what)
         ratio(to.bundles - from.bundles, to.syncs - from.syncs),
         ratio(to.ledger_bytes - from.ledger_bytes, to.entries - from.entries));
     load_print(&result, more);
+}
+
+unsigned rounds_read(unsigned otherwise)
+{
+    unsigned rounds = load_number("rounds", otherwise);
+
+    if (!rounds || rounds > ROUNDS_MAX)
+        load_die("rounds: 1 to %d", ROUNDS_MAX);
+    return rounds;
+}
+
+void print_list(const char *name, const double *v, unsigned n)
+{
+    printf("\"%s\":[", name);
+    for (unsigned i = 0; i < n; i++)
+        printf("%s%.6g", i ? "," : "", v[i]);
+    printf("]");
 }
 
 /* --- Clients -------------------------------------------------------------- */

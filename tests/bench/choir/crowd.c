@@ -5,33 +5,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/bench/choir/works.h"
 #include "tests/bench/load_process.h"
 
-enum { PROCESSES = 8, WAIT_MS = 60000 };
+#define QUEUE "crowd"
+enum { PROCESSES = 8, WAIT_MS = 60000, DAY_MS = 86400000 };
 
 struct crowd {
     pid_t pids[PROCESSES];
-    unsigned agents, watches; /* watches: of each agent */
-    bool works;
+    struct crowd_plan plan;
 };
 
-/* A handle takes a dozen descriptors. */
-static void raise_limit(void)
+/* Of `all`, the part of agent i. */
+static unsigned part(const struct crowd *w, unsigned all, unsigned i)
 {
-    struct rlimit r;
+    uint64_t n = w->plan.agents;
 
-    if (getrlimit(RLIMIT_NOFILE, &r))
-        return;
-    r.rlim_cur = r.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &r);
+    return (unsigned)(all * (i + UINT64_C(1)) / n - (uint64_t)all * i / n);
 }
 
-/* Prefixes under which nobody writes. */
 static void watch_some(struct choir *c, unsigned agent, unsigned watches)
 {
     char prefix[48];
@@ -43,29 +38,50 @@ static void watch_some(struct choir *c, unsigned agent, unsigned watches)
     }
 }
 
-/* Until the task is there: then a lease is held. */
-static void work_on_one(struct choir *c)
+/* Kept for good: freeing the event does not end the lease. */
+static void work_on_some(struct choir *c, unsigned leases)
 {
     struct choir_event *task;
 
-    must(choir_work(c, CROWD_QUEUE, WAIT_MS, &task), "work");
-    /* kept for good: freeing the event does not end the lease */
-    choir_event_free(&task);
+    for (unsigned i = 0; i < leases; i++) {
+        must(choir_work(c, QUEUE, WAIT_MS, &task), "work");
+        choir_event_free(&task);
+    }
+}
+
+/* Their leases need no renewal while this lasts. */
+static void submit_some(unsigned tasks)
+{
+    struct choir *c = broker_client("crowd-submit");
+    uint64_t id;
+
+    for (unsigned i = 0; i < tasks; i++) {
+        struct choir_request *r = choir_request_new(c, "submit");
+
+        choir_request_text(r, "queue", QUEUE);
+        choir_request_uint(r, "lease_ms", DAY_MS);
+        choir_request_slot(r, "task", 4, NULL);
+        must(choir_send(c, &r, -1, &id), "submit");
+    }
+    for (unsigned i = 0; i < tasks; i++) {
+        struct choir_event *e = event_next(c);
+
+        choir_event_free(&e);
+    }
+    choir_close(&c);
 }
 
 static void member_process(const struct crowd *w, unsigned process, int told)
 {
     char name[32];
 
-    raise_limit();
-    for (unsigned i = process; i < w->agents; i += PROCESSES) {
+    for (unsigned i = process; i < w->plan.agents; i += PROCESSES) {
         struct choir *c;
 
         snprintf(name, sizeof name, "crowd-%u", i);
         c = broker_client(name);
-        watch_some(c, i, w->watches);
-        if (w->works)
-            work_on_one(c);
+        watch_some(c, i, part(w, w->plan.watches, i));
+        work_on_some(c, part(w, w->plan.leases, i));
     }
     if (write(told, "r", 1) != 1)
         _exit(1);
@@ -73,7 +89,7 @@ static void member_process(const struct crowd *w, unsigned process, int told)
         pause();
 }
 
-struct crowd *crowd_new(unsigned agents, unsigned watches, bool works)
+struct crowd *crowd_new(const struct crowd_plan *plan)
 {
     struct crowd *w = calloc(1, sizeof *w);
     char ready;
@@ -81,9 +97,8 @@ struct crowd *crowd_new(unsigned agents, unsigned watches, bool works)
 
     if (!w || pipe(told))
         load_die("a pipe: %s", strerror(errno));
-    w->agents = agents;
-    w->watches = watches;
-    w->works = works;
+    w->plan = *plan;
+    submit_some(plan->leases);
     for (unsigned i = 0; i < PROCESSES; i++) {
         w->pids[i] = process_fork();
         if (w->pids[i])

@@ -10,13 +10,8 @@
 
 #include "tests/bench/choir/works.h"
 
-struct keys {
-    bool get;
-    unsigned clients, depth, keys, value;
-};
-
 struct client {
-    const struct keys *work;
+    const struct puts *work;
     struct choir *handle;
     uint64_t seed, sent, done;
     uint64_t *start_us; /* a ring of `depth` */
@@ -53,7 +48,7 @@ static void take_one(struct client *c)
 
 static void client(struct load_client *l, int number, void *argument)
 {
-    const struct keys *w = argument;
+    const struct puts *w = argument;
     struct client c = {
         .work = w,
         .seed = load_now_us() * LOAD_CLIENTS_MAX + (uint64_t)number,
@@ -79,7 +74,15 @@ static void client(struct load_client *l, int number, void *argument)
     choir_close(&c.handle);
 }
 
-static void fill(const struct broker *b, const struct keys *w)
+void puts_spawn(struct load *l, struct puts *w)
+{
+    if (!w->clients || !w->depth || !w->keys || w->value < sizeof(uint64_t))
+        load_die("clients, depth and keys must not be 0, nor value below 8");
+    for (unsigned i = 0; i < w->clients; i++)
+        load_spawn(l, client, w);
+}
+
+static void fill(const struct broker *b, const struct puts *w)
 {
     struct record_plan plan = {
         .keys = w->keys,
@@ -94,7 +97,7 @@ static void fill(const struct broker *b, const struct keys *w)
 
 static void keys_run(bool get)
 {
-    struct keys w = {
+    struct puts w = {
         .get = get,
         .clients = load_number("clients", 50),
         .depth = load_number("depth", 64),
@@ -107,14 +110,11 @@ static void keys_run(bool get)
     char what[160];
 
     load_arguments_end();
-    if (!w.clients || !w.depth || !w.keys || w.value < sizeof(uint64_t))
-        load_die("clients, depth and keys must not be 0, nor value below 8");
     if (get)
         fill(b, &w);
     broker_start();
     l = load_new(&options);
-    for (unsigned i = 0; i < w.clients; i++)
-        load_spawn(l, client, &w);
+    puts_spawn(l, &w);
     snprintf(what, sizeof what,
              "\"clients\":%u,\"depth\":%u,\"keys\":%u,\"value\":%u", w.clients,
              w.depth, w.keys, w.value);

@@ -117,7 +117,7 @@ void work_memory(void)
     load_arguments_end();
     broker_start();
     idle_kib = settled_kib();
-    crowd = crowd_new(agents, 0, false);
+    crowd = crowd_new(&(struct crowd_plan){.agents = agents});
     agent_kib = (broker_rss_kib() - idle_kib) / agents;
     crowd_free(&crowd);
     broker_stop();

@@ -1,14 +1,15 @@
 /* restart [entries=10000000] [keys=1000000] [bundle=64] [value=256]
- *         [tail=99000]
+ *         [tail=99000] [rounds=5]
  *     replay_rate: entries a second when nothing but the record is there;
- *     ready_s: with a snapshot that lacks the last `tail` entries, just below
- *     what choird lets it lack, after SIGKILL; clean_s: after SIGTERM. Ready
- *     is when an agent that is known has a session again. The files are in the
- *     page cache.
+ *     clean_s: with a snapshot of all of it, after SIGTERM; ready_s: with a
+ *     snapshot that lacks the last `tail` entries, just below what choird lets
+ *     it lack, after SIGKILL. Each `rounds` times. Ready is when an agent that
+ *     is known has a session again. The files are in the page cache.
  *
  * disk [entries=200000] [bundle=64] [value=256]
  *     ratio: bytes of the record for a byte of value. */
 #include <stdio.h>
+#include <unistd.h>
 
 #include "tests/bench/choir/works.h"
 
@@ -41,34 +42,71 @@ static struct record *record_read(const struct broker *b, unsigned keys)
     return record_new(b, &plan);
 }
 
+/* A new broker writes one as soon as it has read so many entries. */
+static void snapshot_remove(const struct broker *b)
+{
+    char path[512];
+
+    snprintf(path, sizeof path, "%s/state.snapshot", b->data);
+    unlink(path);
+}
+
+/* Seconds of `rounds` starts in each of three situations. */
+struct restarts {
+    unsigned rounds;
+    double replay_s[ROUNDS_MAX], clean_s[ROUNDS_MAX], ready_s[ROUNDS_MAX];
+};
+
+static void restarts_measure(struct broker *b, struct record *r, unsigned tail,
+                             struct restarts *out)
+{
+    for (unsigned i = 0; i < out->rounds; i++) {
+        snapshot_remove(b);
+        out->replay_s[i] = ready_s();
+        if (i + 1 < out->rounds)
+            broker_kill();
+    }
+    broker_stop();
+    for (unsigned i = 0; i < out->rounds; i++) {
+        out->clean_s[i] = ready_s();
+        broker_stop();
+    }
+    record_extend(r, tail);
+    for (unsigned i = 0; i < out->rounds; i++) {
+        out->ready_s[i] = ready_s();
+        broker_kill();
+    }
+}
+
 void work_restart(void)
 {
     unsigned entries = load_number("entries", 10000000);
     unsigned tail = load_number("tail", 99000);
     unsigned keys = load_number("keys", 1000000);
+    struct restarts s = {.rounds = rounds_read(5)};
     struct broker *b = broker_prepare();
-    struct record *r;
-    double made_s, replay_s, clean_s;
+    double rate[ROUNDS_MAX], made_s;
     uint64_t start = load_now_us();
+    struct record *r;
 
     load_timing();
     r = record_read(b, keys);
     broker_set("session_idle_s = 2592000"); /* of the record's agent */
     record_extend(r, entries);
     made_s = seconds_since(start);
-    replay_s = ready_s();
-    broker_stop();
-    clean_s = ready_s();
-    broker_stop();
-    record_extend(r, tail);
-    start = load_now_us();
-    printf("{\"entries\":%u,\"keys\":%u,\"bundle\":%u,\"tail\":%u,"
-           "\"made_s\":%.1f,\"replay_s\":%.3f,\"replay_rate\":%.0f,"
-           "\"clean_s\":%.3f,\"ready_s\":%.3f}\n",
-           entries, keys, load_number("bundle", 64), tail, made_s, replay_s,
-           entries / replay_s, clean_s, ready_s());
-    broker_stop();
+    restarts_measure(b, r, tail, &s);
     record_free(&r);
+    for (unsigned i = 0; i < s.rounds; i++)
+        rate[i] = entries / s.replay_s[i];
+    printf("{\"entries\":%u,\"keys\":%u,\"bundle\":%u,\"tail\":%u,"
+           "\"made_s\":%.1f,",
+           entries, keys, load_number("bundle", 64), tail, made_s);
+    print_list("replay_rate", rate, s.rounds);
+    printf(",");
+    print_list("clean_s", s.clean_s, s.rounds);
+    printf(",");
+    print_list("ready_s", s.ready_s, s.rounds);
+    printf("}\n");
 }
 
 void work_disk(void)

@@ -16,6 +16,8 @@ void work_task(void);    /* rows 7 and 8 */
 void work_watch(void);   /* row 9 */
 void work_fanout(void);  /* row 10 */
 void work_restart(void); /* row 13 */
+void work_grow(void);    /* row 12 */
+void work_point(void);   /* one point of a plot of growth */
 void work_memory(void);  /* row 14 */
 void work_disk(void);    /* row 15 */
 void work_crypto(void);  /* what row 5 is held against */
@@ -74,19 +76,34 @@ struct counts broker_counts(void);
  * in a sync. Then stops the broker. */
 void broker_run(struct load *l, const char *what);
 
+/* Works that prepare once and measure several times print lists. */
+enum { ROUNDS_MAX = 20 };
+unsigned rounds_read(unsigned otherwise);                       /* rounds= */
+void print_list(const char *name, const double *v, unsigned n); /* "x":[1,2] */
+
 /* --- Others who are there ------------------------------------------------- */
 
-/* `agents` agents that are connected to the broker, each with so many watches
- * of prefixes nobody writes to, and, if they work, with a task from
- * CROWD_QUEUE in hand. All are ready on return. Owned. */
-#define CROWD_QUEUE "crowd"
-struct crowd *crowd_new(unsigned agents, unsigned watches, bool works);
+/* Agents that are connected to the broker, with so many watches of prefixes
+ * that nobody writes to, and tasks in hand that never end, spread over them.
+ * All are ready on return. Owned. */
+struct crowd_plan {
+    unsigned agents, watches, leases;
+};
+struct crowd *crowd_new(const struct crowd_plan *plan);
 void crowd_free(struct crowd **self_p);
 
 /* --- Clients -------------------------------------------------------------- */
 
 enum { KEY_BYTES = 32 };
 void key_text(char key[KEY_BYTES], uint64_t number); /* "key/0000123" */
+
+/* Clients that each keep `depth` puts of random keys in flight. */
+struct puts {
+    bool get; /* gets instead */
+    unsigned clients, depth, keys, value;
+};
+/* w: borrowed until load_run is over. */
+void puts_spawn(struct load *l, struct puts *w);
 
 /* The next event. Dies of a failure or a refusal. Owned. */
 struct choir_event *event_next(struct choir *c);
