@@ -2,18 +2,19 @@
  * is answered (fsync and synchronous_commit are on).
  *
  *   postgres put [clients=4] [batch=1000] [batches=2] [keys=1000000]
- *                [value=256] [seconds=3] [warm=1] [dir=PATH]
+ *                [value=256] [array=1] [seconds=3] [warm=1] [dir=PATH]
  *
  * `insert ... on conflict do update` of random keys, `batch` rows a commit,
  * `batches` of them under way on each client's connection; each client has keys
- * of its own, so that none waits for another's locks. The times are those of
- * whole commits. PostgreSQL has more memory and fewer checkpoints than by
+ * of its own, so that none waits for another's locks. A commit is one statement
+ * with two arrays, or, with array=0, as many statements as there are rows. The
+ * times are those of whole commits. PostgreSQL has more memory and fewer checkpoints than by
  * default, which favours it.
  *
- * It refuses to run as root: then it runs as postgres, or nobody, who must be
- * able to enter the directory's parents.
+ * It refuses to run as root: then it runs as postgres, or nobody.
  *
  * Needs: postgresql, libpq-dev (-lpq), util-linux (setpriv). */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <glob.h>
 #include <inttypes.h>
@@ -28,9 +29,19 @@
 
 #include "tests/bench/load.h"
 
-enum { KEY = 16, ARGUMENTS = 32 };
+enum { KEY = 16, ARGUMENTS = 32, ARRAY_HEAD = 20 };
+enum { BYTEA_TYPE = 17, TEXT_TYPE = 25 }; /* pg_type.dat */
+
+static const char put_row[] = "prepare put (text, bytea) as insert into kv"
+                              " values ($1, $2) on conflict (key)"
+                              " do update set value = excluded.value";
+static const char put_array[] =
+    "prepare put (text[], bytea[]) as insert into kv"
+    " select * from unnest($1, $2) on conflict (key)"
+    " do update set value = excluded.value";
 
 struct work {
+    bool array;
     unsigned clients, batch, batches, keys, value;
     int port;
 };
@@ -66,13 +77,15 @@ static const struct passwd *owner(void)
     return who;
 }
 
-/* argv, in front of it what makes it another's process: setpriv, which becomes
+/* argv, in front of it what makes it another's process. setpriv, which becomes
  * the program itself, asks again to die with its parent, since the change of
- * user has revoked that. */
+ * user has revoked that, and lets it pass the directories above its own, which
+ * may be closed to others. */
 static void as_owner(const char *to[ARGUMENTS], const char *const argv[])
 {
-    static const char *const become[] = {"setpriv", "--clear-groups",
-                                         "--pdeathsig", "KILL"};
+    static const char *const become[] = {
+        "setpriv",    "--clear-groups",   "--pdeathsig",    "KILL",
+        "--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"};
     static char user[32], group[32];
     const struct passwd *who = owner();
     size_t n = 0;
@@ -193,27 +206,84 @@ struct client {
     unsigned number, under_way; /* batches */
     uint64_t seed, *started_us; /* [batch sent % batches] */
     uint64_t sent, done;
+    uint64_t *drawn_in; /* [key / clients]: batch that last had it, from 1 */
     char *value;
+    struct array {
+        char *bytes; /* of PostgreSQL's binary format */
+        size_t size;
+    } keys, values;
 };
+
+/* A key of this client's, not yet in this batch: one statement must not
+ * change a row twice. */
+static void key_draw(struct client *me, char key[KEY])
+{
+    const struct work *w = me->work;
+    char text[64];
+    uint64_t n;
+
+    do
+        n = load_random(&me->seed) % (w->keys / w->clients);
+    while (me->drawn_in[n] == me->sent);
+    me->drawn_in[n] = me->sent;
+    snprintf(text, sizeof text, "key:%012" PRIu64, n * w->clients + me->number);
+    memcpy(key, text, KEY);
+}
+
+static char *number_put(char *at, unsigned n)
+{
+    uint32_t be = htonl(n);
+
+    memcpy(at, &be, sizeof be);
+    return at + sizeof be;
+}
+
+/* One dimension, no nulls, the elements' type, their number, counted from 1;
+ * then each with its size. */
+static struct array array_new(unsigned type, unsigned n, unsigned size)
+{
+    struct array a = {.size = ARRAY_HEAD + n * (4 + size)};
+    const unsigned head[] = {1, 0, type, n, 1};
+    char *at = a.bytes = malloc(a.size);
+
+    for (unsigned i = 0; i < sizeof head / sizeof *head; i++)
+        at = number_put(at, head[i]);
+    for (unsigned i = 0; i < n; i++) {
+        at = number_put(at, size);
+        memset(at, 'x', size);
+        at += size;
+    }
+    return a;
+}
+
+static void statement_send(struct client *me, const char *key, size_t key_size,
+                           const char *value, size_t value_size)
+{
+    const char *values[] = {key, value};
+    const int sizes[] = {(int)key_size, (int)value_size}, binary[] = {1, 1};
+
+    if (!PQsendQueryPrepared(me->connection, "put", 2, values, sizes, binary,
+                             1))
+        load_die("put: %s", PQerrorMessage(me->connection));
+}
 
 /* Without begin, all up to the synchronisation is one transaction. */
 static void batch_send(struct client *me)
 {
     const struct work *w = me->work;
-    unsigned mine = w->keys / w->clients;
-    char key[32];
-    const char *values[] = {key, me->value};
-    const int sizes[] = {KEY, (int)w->value}, binary[] = {1, 1};
+    char key[KEY];
 
     me->started_us[me->sent++ % w->batches] = load_now_us();
     for (unsigned i = 0; i < w->batch; i++) {
-        uint64_t n = load_random(&me->seed) % mine * w->clients + me->number;
+        char *to = me->keys.bytes + ARRAY_HEAD + i * (4 + KEY) + 4;
 
-        snprintf(key, sizeof key, "key:%012" PRIu64, n);
-        if (!PQsendQueryPrepared(me->connection, "put", 2, values, sizes,
-                                 binary, 1))
-            load_die("put: %s", PQerrorMessage(me->connection));
+        key_draw(me, w->array ? to : key);
+        if (!w->array)
+            statement_send(me, key, KEY, me->value, w->value);
     }
+    if (w->array)
+        statement_send(me, me->keys.bytes, me->keys.size, me->values.bytes,
+                       me->values.size);
     if (!PQpipelineSync(me->connection))
         load_die("put: %s", PQerrorMessage(me->connection));
     me->under_way++;
@@ -266,24 +336,34 @@ static void client_turn(struct client *me)
         results_read(me);
 }
 
+static struct client client_new(struct load_client *load, int number,
+                                const struct work *w)
+{
+    struct client me = {
+        .work = w,
+        .load = load,
+        .connection = connected(w),
+        .number = (unsigned)number,
+        .seed = load_now_us() * LOAD_CLIENTS_MAX + (uint64_t)number,
+        .started_us = calloc(w->batches, sizeof(uint64_t)),
+        .drawn_in = calloc(w->keys / w->clients, sizeof(uint64_t)),
+        .value = malloc(w->value),
+        .keys = array_new(TEXT_TYPE, w->batch, KEY),
+        .values = array_new(BYTEA_TYPE, w->batch, w->value),
+    };
+
+    memset(me.value, 'x', w->value);
+    run(me.connection, w->array ? put_array : put_row);
+    PQsetnonblocking(me.connection, 1);
+    PQenterPipelineMode(me.connection);
+    return me;
+}
+
 static void put(struct load_client *c, int number, void *argument)
 {
     const struct work *w = argument;
-    struct client me = {.work = w,
-                        .load = c,
-                        .connection = connected(w),
-                        .number = (unsigned)number,
-                        .seed =
-                            load_now_us() * LOAD_CLIENTS_MAX + (uint64_t)number,
-                        .started_us = calloc(w->batches, sizeof(uint64_t)),
-                        .value = malloc(w->value)};
+    struct client me = client_new(c, number, w);
 
-    memset(me.value, 'x', w->value);
-    run(me.connection, "prepare put (text, bytea) as insert into kv"
-                       " values ($1, $2) on conflict (key)"
-                       " do update set value = excluded.value");
-    PQsetnonblocking(me.connection, 1);
-    PQenterPipelineMode(me.connection);
     load_client_ready(c);
     while (load_client_runs(c) || me.under_way) {
         while (load_client_runs(c) && me.under_way < w->batches)
@@ -297,7 +377,8 @@ static void put(struct load_client *c, int number, void *argument)
 
 static struct work work_read(void)
 {
-    struct work w = {.clients = load_number("clients", 4),
+    struct work w = {.array = load_number("array", 1),
+                     .clients = load_number("clients", 4),
                      .batch = load_number("batch", 1000),
                      .batches = load_number("batches", 2),
                      .keys = load_number("keys", 1000000),
@@ -305,8 +386,9 @@ static struct work work_read(void)
 
     if (strcmp(load_work(), "put"))
         load_die("postgres can put, not %s", load_work());
-    if (!w.clients || !w.batch || !w.batches || w.keys < w.clients)
-        load_die("clients, batch and batches must not be 0, keys >= clients");
+    if (!w.clients || !w.batch || !w.batches || w.keys / w.clients < w.batch)
+        load_die("clients, batch and batches must not be 0,"
+                 " keys >= clients * batch");
     w.port = load_port();
     return w;
 }
@@ -346,10 +428,12 @@ int main(int argc, char **argv)
     load_run(load, &pid, 1, &result);
     load_free(&load);
     load_server_stop(&pid);
-    snprintf(what, sizeof what,
-             "\"clients\":%u,\"batch\":%u,\"batches\":%u,\"keys\":%u,"
-             "\"value\":%u,\"synced\":true",
-             w.clients, w.batch, w.batches, w.keys, w.value);
+    snprintf(
+        what, sizeof what,
+        "\"array\":%s,\"clients\":%u,\"batch\":%u,\"batches\":%u,\"keys\":%u,"
+        "\"value\":%u,\"synced\":true",
+        w.array ? "true" : "false", w.clients, w.batch, w.batches, w.keys,
+        w.value);
     load_print(&result, what);
     return 0;
 }
