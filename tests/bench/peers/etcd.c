@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #include "tests/bench/load.h"
+#include "tests/bench/peers/protobuf.h"
 
 enum { KEY = 16, CONNECTIONS_MAX = 64, PREFIX = 5, BUFFER = 65536 };
 enum { STAMP = 20, PAUSE_US = 1000, LOOK_MS = 100 };
@@ -73,65 +74,7 @@ struct client {
 
 static void call_start(struct call *c);
 
-/* --- Protobuf ------------------------------------------------------------- */
-
-static size_t varint_put(uint8_t *at, uint64_t n)
-{
-    size_t i = 0;
-
-    for (; n > 127; n >>= 7)
-        at[i++] = (uint8_t)(n | 128);
-    at[i++] = (uint8_t)n;
-    return i;
-}
-
-/* Field `number`, of type bytes; the content is the caller's to write. */
-static size_t field_put(uint8_t *at, unsigned number, size_t size)
-{
-    at[0] = (uint8_t)(number << 3 | 2);
-    return 1 + varint_put(at + 1, size);
-}
-
-static uint64_t varint_get(const uint8_t **at, const uint8_t *end)
-{
-    uint64_t n = 0;
-
-    for (unsigned shift = 0; *at < end && shift < 64; shift += 7) {
-        uint8_t byte = *(*at)++;
-
-        n |= (uint64_t)(byte & 127) << shift;
-        if (byte < 128)
-            return n;
-    }
-    load_die("etcd sent a protobuf that is cut off");
-}
-
-struct field {
-    unsigned number;
-    uint64_t n;          /* a number's value; the size of bytes */
-    const uint8_t *from; /* bytes, or NULL */
-};
-
-static bool field_next(const uint8_t **at, const uint8_t *end,
-                       struct field *out)
-{
-    uint64_t tag;
-
-    if (*at >= end)
-        return false;
-    tag = varint_get(at, end);
-    *out = (struct field){.number = (unsigned)(tag >> 3)};
-    if ((tag & 7) != 0 && (tag & 7) != 2)
-        load_die("etcd sent a protobuf of wire type %u", (unsigned)(tag & 7));
-    out->n = varint_get(at, end);
-    if ((tag & 7) == 0)
-        return true;
-    if (out->n > (uint64_t)(end - *at))
-        load_die("etcd sent a protobuf that is cut off");
-    out->from = *at;
-    *at += out->n;
-    return true;
-}
+/* --- Messages ------------------------------------------------------------- */
 
 static void prefix_put(uint8_t *body, size_t size)
 {

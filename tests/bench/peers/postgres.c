@@ -18,8 +18,8 @@
 #include <errno.h>
 #include <glob.h>
 #include <inttypes.h>
-#include <libpq-fe.h>
 #include <poll.h>
+#include <postgresql/libpq-fe.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
