@@ -22,7 +22,7 @@
 #include "tests/bench/load_process.h"
 
 enum { PREPARE, WARM_UP, MEASURE, STOP };
-enum { STOP_US = 30 * 1000000, TICK_US = 10000, ARGUMENTS_MAX = 32 };
+enum { TICK_US = 10000, ARGUMENTS_MAX = 32 };
 
 struct load_client {
     struct load *load;
@@ -94,6 +94,7 @@ void load_arguments(int argc, char **argv)
         load_die("usage: PROGRAM WORK [name=value ...]");
     if (argc > ARGUMENTS_MAX)
         load_die("%d arguments; at most %d", argc, ARGUMENTS_MAX);
+    memset(arguments.used, 0, sizeof arguments.used);
 }
 
 const char *load_work(void)
@@ -242,6 +243,8 @@ struct load *load_new(const struct load_options *options)
         l->options.measure_s = 3;
     if (l->options.setup_s <= 0)
         l->options.setup_s = 120;
+    if (l->options.stop_s <= 0)
+        l->options.stop_s = 30;
     return l;
 }
 
@@ -322,7 +325,7 @@ static void wait_until(struct load *l, uint64_t end)
 
 static void wait_ended(struct load *l)
 {
-    uint64_t end = load_now_us() + STOP_US;
+    uint64_t end = load_now_us() + (uint64_t)(l->options.stop_s * 1e6);
 
     for (int i = 0; i < l->n; i++) {
         while (l->pids[i]) {

@@ -32,6 +32,7 @@ enum { LOAD_CLIENTS_MAX = 64, LOAD_SERVERS_MAX = 4, LOAD_WORDS = 16 };
 struct load_options {
     double warm_s, measure_s; /* 1 and 3 if 0 */
     double setup_s;           /* until all are ready; 120 if 0 */
+    double stop_s;            /* until all have ended; 30 if 0 */
 };
 
 /* What one run gave. */
