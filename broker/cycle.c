@@ -14,9 +14,9 @@ enum {
     CYCLE_FRAMES = 2048,
     CYCLE_BYTES = 8 << 20,
     BLOCKED_RETRY_US = 5000, /* look again whether a full peer has read */
-    ALONE_FRAMES = 1,         /* of a cycle that may as well wait for its sync:
+    ALONE_FRAMES = 1,        /* of a cycle that may as well wait for its sync:
                                  handing it over costs two wake-ups */
-    UNSYNCED_MAX = 32 << 20,  /* then no more is taken before a sync ends */
+    UNSYNCED_MAX = 32 << 20, /* then no more is taken before a sync ends */
 };
 
 static const uint64_t second_us = 1000000;

@@ -94,8 +94,16 @@ void line_cut(struct edge *e, int fd);
 /* Bytes the peer's host has acknowledged. */
 uint64_t line_acked(int fd);
 
+/* --- edge_receive.c ------------------------------------------------------ */
+
+/* What has arrived, as far as one cycle takes it. 0, or negative errno: the
+ * daemon must exit. */
+int edge_receive(struct edge *e);
+void peer_gone(struct edge *e, struct peer *p);
+
 /* --- edge.c -------------------------------------------------------------- */
 
-void peer_gone(struct edge *e, struct peer *p);
+/* No more is taken from it or sent to it. */
+void peer_cut(struct edge *e, struct peer *p, const char *why);
 
 #endif

@@ -29,9 +29,9 @@ struct hall {
     struct guest *guests;
     unsigned long frames, bytes; /* that left */
     unsigned long looks;         /* at backlogs */
-    bool beside;       /* syncs go on beside, as in the daemon */
-    int synced_fd;     /* then: readable when one has ended */
-    struct crew *crew; /* then: a helper that verifies */
+    bool beside;                 /* syncs go on beside, as in the daemon */
+    int synced_fd;               /* then: readable when one has ended */
+    struct crew *crew;           /* then: a helper that verifies */
 };
 
 void hall_open(struct hall *h);

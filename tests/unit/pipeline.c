@@ -320,8 +320,8 @@ TEST(a_forged_frame_in_a_batch_is_dropped_alone)
     buf_put(&forged, bob.actor.frame.p, bob.actor.frame.n);
     sign_put(&ada, "a");
     list[0] = arrival_of(&ada);
-    list[1] = (struct arrival){.from = bob.connection,
-                               .frame = buf_bytes(&forged)};
+    list[1] =
+        (struct arrival){.from = bob.connection, .frame = buf_bytes(&forged)};
     forged.p[8 + get_u32(forged.p + 4)] ^= 1; /* in the signature */
     list[2] = arrival_of(&bob);
     CHECK_OK(cycle_take_all(hall.cycle, list, 3));
