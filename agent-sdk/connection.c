@@ -3,6 +3,7 @@
 #include "connection.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <zmq.h>
@@ -22,6 +23,9 @@ struct connection {
     struct connection_keys keys;
     void *context, *socket, *monitor;
     zmq_msg_t frame; /* what receive lent */
+    int socket_fd, monitor_fd;
+    bool is_settled; /* nothing to receive until socket_fd says so */
+    bool is_new;     /* the monitor was never read */
     enum connection_state state;
     bool answered; /* the peer's end was there; the handshake was not done */
     unsigned breaks, sockets;
@@ -100,6 +104,13 @@ static int configure(struct connection *c)
     return 0;
 }
 
+static int fd_of(void *socket, int *fd)
+{
+    size_t n = sizeof *fd;
+
+    return zmq_getsockopt(socket, ZMQ_FD, fd, &n) ? -errno : 0;
+}
+
 static int monitor_open(struct connection *c)
 {
     char name[64];
@@ -112,7 +123,8 @@ static int monitor_open(struct connection *c)
     c->monitor = zmq_socket(c->context, ZMQ_PAIR);
     if (!c->monitor || zmq_connect(c->monitor, name))
         return -errno;
-    return 0;
+    c->is_new = true;
+    return fd_of(c->monitor, &c->monitor_fd);
 }
 
 int connection_begin(struct connection *c)
@@ -123,8 +135,10 @@ int connection_begin(struct connection *c)
     c->socket = zmq_socket(c->context, ZMQ_DEALER);
     if (!c->socket)
         return -errno;
-    c->answered = false;
+    c->answered = c->is_settled = false;
     r = configure(c);
+    if (!r)
+        r = fd_of(c->socket, &c->socket_fd);
     if (!r)
         r = monitor_open(c);
     if (!r && zmq_connect(c->socket, c->url))
@@ -193,28 +207,50 @@ static void monitor_read(struct connection *c)
     }
 }
 
-void connection_poll(struct connection *c, const int *fds, int timeout_ms)
+/* ZeroMQ's descriptor tells of commands between its threads, once each, not
+ * of frames; so whoever may have read a command unseen, by sending or by
+ * receiving one frame of several, must ask before he sleeps. */
+static bool frames_wait(struct connection *c)
 {
-    zmq_pollitem_t items[CONNECTION_FDS + 2];
-    int n = 0;
+    int events = 0;
+    size_t n = sizeof events;
+
+    if (!c->is_settled && !zmq_getsockopt(c->socket, ZMQ_EVENTS, &events, &n))
+        c->is_settled = !(events & ZMQ_POLLIN);
+    return !c->is_settled;
+}
+
+unsigned connection_poll(struct connection *c, const int *fds, int timeout_ms)
+{
+    struct pollfd items[CONNECTION_FDS + 2];
+    unsigned n = 0, theirs, readable = 0;
 
     for (; fds && n < CONNECTION_FDS && fds[n] >= 0; n++)
-        items[n] = (zmq_pollitem_t){.fd = fds[n], .events = ZMQ_POLLIN};
+        items[n] = (struct pollfd){.fd = fds[n], .events = POLLIN};
+    theirs = n;
     if (c->socket) {
-        items[n++] =
-            (zmq_pollitem_t){.socket = c->socket, .events = ZMQ_POLLIN};
-        items[n++] =
-            (zmq_pollitem_t){.socket = c->monitor, .events = ZMQ_POLLIN};
+        items[n++] = (struct pollfd){.fd = c->socket_fd, .events = POLLIN};
+        items[n++] = (struct pollfd){.fd = c->monitor_fd, .events = POLLIN};
+        if (c->is_new || frames_wait(c))
+            timeout_ms = 0;
     }
-    zmq_poll(items, n, timeout_ms);
-    if (c->monitor)
+    if (poll(items, n, timeout_ms) < 0)
+        return 0;
+    for (unsigned i = 0; i < theirs; i++)
+        readable |= items[i].revents ? 1u << i : 0;
+    if (c->socket && items[theirs].revents)
+        c->is_settled = false;
+    if (c->socket && (c->is_new || items[theirs + 1].revents))
         monitor_read(c);
+    c->is_new = false;
+    return readable;
 }
 
 int connection_send(struct connection *c, struct bytes frame)
 {
     if (c->state != CONNECTION_UP)
         return -ENOTCONN;
+    c->is_settled = false;
     if (zmq_send(c->socket, frame.p, frame.n, ZMQ_DONTWAIT) < 0)
         return errno == EAGAIN ? -ENOTCONN : -errno;
     return 0;
@@ -232,8 +268,12 @@ static bool more_parts(struct connection *c)
 
 int connection_receive(struct connection *c, struct bytes *frame)
 {
-    if (!c->socket || zmq_msg_recv(&c->frame, c->socket, ZMQ_DONTWAIT) < 0)
+    if (!c->socket || c->is_settled)
         return -EAGAIN;
+    if (zmq_msg_recv(&c->frame, c->socket, ZMQ_DONTWAIT) < 0) {
+        c->is_settled = true;
+        return -EAGAIN;
+    }
     if (more_parts(c))
         return CHOIR_MALFORMED;
     *frame = bytes_of(zmq_msg_data(&c->frame), zmq_msg_size(&c->frame));

@@ -41,9 +41,10 @@ unsigned connection_breaks(const struct connection *c);
 
 /* Sleep until something happens: a frame, a change of state, one of fds
  * readable, or timeout_ms (-1: for ever) is over. fds: at most
- * CONNECTION_FDS, ended by -1; or NULL. */
+ * CONNECTION_FDS, ended by -1; or NULL. Returns which of them are readable:
+ * bit 0 for the first, and so on. */
 enum { CONNECTION_FDS = 2 };
-void connection_poll(struct connection *c, const int *fds, int timeout_ms);
+unsigned connection_poll(struct connection *c, const int *fds, int timeout_ms);
 /* Queue one frame. 0; -ENOTCONN unless UP; -ENOMEM. Never blocks. */
 int connection_send(struct connection *c, struct bytes frame);
 /* The next frame, borrowed until the next call. 0; -EAGAIN: none;

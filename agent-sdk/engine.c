@@ -233,6 +233,15 @@ static void hear(struct engine *e)
     }
 }
 
+/* Nothing more is accepted, but what came must not keep us awake. */
+static void discard(struct engine *e)
+{
+    struct bytes frame;
+
+    while (connection_receive(e->connection, &frame) != -EAGAIN)
+        ;
+}
+
 /* --- What callers want ---------------------------------------------------- */
 
 static void op_take(struct engine *e, struct op *op)
@@ -322,14 +331,11 @@ static int trouble_of(const struct engine *e)
 
 static void tell_end(struct engine *e, struct choir *c)
 {
-    uint64_t one = 1;
-
     if (!e->ended || c->ended)
         return;
     c->ended = e->ended;
     c->ended_line = e->line;
-    if (write(c->ready_fd, &one, sizeof one) < 0)
-        c->ended = e->ended; /* an eventfd takes a one */
+    handle_ready(c, true);
 }
 
 static uint64_t bundle_bytes_max(const struct choir *c)
@@ -343,10 +349,10 @@ static void tell(struct engine *e)
 {
     struct choir *c = e->c;
     uint64_t session = records_session(e->records);
-    bool is_connected = session != 0 && !e->ended;
+    bool is_connected = session != 0 && !e->ended, news;
 
     pthread_mutex_lock(&c->lock);
-    handle_publish(c, &e->wire.events);
+    news = handle_publish(c, &e->wire.events);
     handle_spare(c, &e->wire.spare);
     tell_end(e, c);
     if (e->limits_new) {
@@ -355,9 +361,8 @@ static void tell(struct engine *e)
         c->bundle_bytes_max = bundle_bytes_max(c);
         e->limits_new = false;
     }
-    if (c->is_connected != is_connected || c->trouble != trouble_of(e) ||
-        c->ended)
-        pthread_cond_broadcast(&c->changed);
+    news |= c->is_connected != is_connected || c->trouble != trouble_of(e) ||
+            c->ended;
     c->is_connected = is_connected;
     c->trouble = trouble_of(e);
     if (session)
@@ -366,7 +371,10 @@ static void tell(struct engine *e)
     /* what callers put in from here on must wake us */
     e->has_more = c->stop || intake_ready(&c->intake);
     c->intake.is_awake = e->has_more;
+    news &= c->waiting > 0;
     pthread_mutex_unlock(&c->lock);
+    if (news) /* now, so that whom it wakes finds the lock free */
+        pthread_cond_broadcast(&c->changed);
 }
 
 static void seen_store(struct engine *e, bool now)
@@ -456,14 +464,15 @@ static void finish(struct engine *e)
 static bool turn(struct engine *e)
 {
     const int fds[] = {e->c->intake.wake_fd, e->c->intake.hold_fd, -1};
-    bool now;
+    unsigned readable = connection_poll(e->connection, fds, timeout_ms(e));
+    bool now = intake_drain(&e->c->intake, readable);
 
-    connection_poll(e->connection, fds, timeout_ms(e));
-    now = intake_drain(&e->c->intake);
     e->wire.now_ms = sdk_clock_ms();
     if (!callers_hear(e, now))
         return false;
-    if (!e->ended) {
+    if (e->ended) {
+        discard(e);
+    } else {
         hear(e);
         connection_look(e);
         send_due(e);

@@ -38,12 +38,21 @@ struct entry *handle_entry(struct choir *c, uint64_t id)
 
 /* --- The queue for choir_next --------------------------------------------- */
 
+void handle_ready(struct choir *c, bool ready)
+{
+    uint64_t count = 1;
+
+    if (!c->wants_fd)
+        return;
+    if (ready ? write(c->ready_fd, &count, sizeof count) < 0
+              : read(c->ready_fd, &count, sizeof count) < 0)
+        return; /* an eventfd takes a one, and gives it back */
+}
+
 static void queue_add(struct choir *c, struct choir_event *e)
 {
-    uint64_t one = 1;
-
-    if (!c->queue && write(c->ready_fd, &one, sizeof one) < 0)
-        return; /* an eventfd takes a one */
+    if (!c->queue && !c->ended)
+        handle_ready(c, true);
     DL_APPEND2(c->queue, e, all_prev, all_next);
     e->queued = true;
     c->queued++;
@@ -51,15 +60,13 @@ static void queue_add(struct choir *c, struct choir_event *e)
 
 static void queue_remove(struct choir *c, struct choir_event *e)
 {
-    uint64_t count;
-
     if (!e->queued)
         return;
     DL_DELETE2(c->queue, e, all_prev, all_next);
     e->queued = false;
     c->queued--;
-    if (!c->queue && !c->ended && read(c->ready_fd, &count, sizeof count) < 0)
-        return;
+    if (!c->queue && !c->ended)
+        handle_ready(c, false);
 }
 
 /* --- Entries -------------------------------------------------------------- */
@@ -152,7 +159,8 @@ static void entry_free(struct choir *c, struct entry *e)
         choir_event_free(&event);
     }
     entry_spare(c, e);
-    pthread_cond_broadcast(&c->changed);
+    if (c->waiting)
+        pthread_cond_broadcast(&c->changed);
 }
 
 static void event_publish(struct choir *c, struct choir_event *event)
@@ -179,19 +187,19 @@ static void event_publish(struct choir *c, struct choir_event *event)
         queue_add(c, event);
 }
 
-void handle_publish(struct choir *c, struct choir_event **events)
+bool handle_publish(struct choir *c, struct choir_event **events)
 {
     struct choir_event *e, *next;
     unsigned told = c->queued;
 
     if (!*events)
-        return;
+        return false;
     DL_FOREACH_SAFE (*events, e, next) {
         DL_DELETE(*events, e);
         event_publish(c, e);
     }
     intake_told(&c->intake, c->queued - told);
-    pthread_cond_broadcast(&c->changed);
+    return true;
 }
 
 static void control_put(struct choir *c, uint64_t id, bool is_cancel,

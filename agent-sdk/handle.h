@@ -72,9 +72,10 @@ struct choir {
     unsigned entries_spared, ops_spared;
     struct choir_event *queue; /* for choir_next, oldest first */
     unsigned queued;           /* events in it */
+    bool wants_fd;             /* ready_fd is kept true to it */
     size_t in_flight, unanswered;
     struct worker *workers;
-    unsigned waiting;       /* callers inside handle_sleep */
+    unsigned waiting;       /* for `changed` */
     uint64_t interruptions; /* counted; a waiter compares */
     bool interrupt_next;    /* nobody waited: the next one */
     int ended;              /* the code that ended everything, or 0 */
@@ -97,8 +98,8 @@ int64_t sdk_clock_ms(void);
 /* Every public call begins with it: 0, or CHOIR_CLOSED in a forked child. */
 int handle_check(const struct choir *c);
 
-/* Publish and free the list; under the lock. */
-void handle_publish(struct choir *c, struct choir_event **events);
+/* Publish and free the list; under the lock. True: waiters must be told. */
+bool handle_publish(struct choir *c, struct choir_event **events);
 /* Keep ops for the next requests, or free them; under the lock. */
 void handle_spare(struct choir *c, struct op **ops);
 
@@ -121,6 +122,8 @@ struct sleep {
     int64_t deadline;
     uint64_t since; /* interruptions counted when it began */
 };
+/* Give or take ready_fd its one, after the queue changed; once wanted. */
+void handle_ready(struct choir *c, bool ready);
 struct sleep handle_sleep_begin(const struct choir *c, int timeout_ms);
 int handle_sleep(struct choir *c, const struct sleep *s);
 

@@ -117,13 +117,18 @@ void intake_drawn(struct intake *in)
         intake_wake(in);
 }
 
-bool intake_drain(struct intake *in)
+static bool take_count(int fd)
 {
     uint64_t count;
 
-    while (read(in->wake_fd, &count, sizeof count) > 0)
-        ;
-    return read(in->hold_fd, &count, sizeof count) > 0;
+    return read(fd, &count, sizeof count) > 0;
+}
+
+bool intake_drain(struct intake *in, unsigned readable)
+{
+    if (readable & 1)
+        take_count(in->wake_fd);
+    return (readable & 2) && take_count(in->hold_fd);
 }
 
 bool intake_ready(const struct intake *in)

@@ -50,8 +50,9 @@ void intake_told(struct intake *in, unsigned events);
 /* A caller finds nothing to take: no more answers are coming. */
 void intake_drawn(struct intake *in);
 
-/* Engine: empty the descriptors; without the lock. True: the hold is over. */
-bool intake_drain(struct intake *in);
+/* Engine: empty those descriptors that are readable (bit 0: wake_fd, bit 1:
+ * hold_fd); without the lock. True: the hold is over. */
+bool intake_drain(struct intake *in, unsigned readable);
 /* Engine: is there something that it may take now? */
 bool intake_ready(const struct intake *in);
 /* Engine: take all that was handed over; now: and what was not. */

@@ -226,6 +226,7 @@ static int opened_wait(struct choir *c)
     int r = 0;
 
     pthread_mutex_lock(&c->lock);
+    c->waiting++;
     while (!r && !c->is_connected) {
         struct timespec until = {deadline / 1000, deadline % 1000 * 1000000};
 
@@ -239,6 +240,7 @@ static int opened_wait(struct choir *c)
                  ETIMEDOUT)
             r = not_opened(c);
     }
+    c->waiting--;
     pthread_mutex_unlock(&c->lock);
     return r;
 }

@@ -83,7 +83,16 @@ struct sleep handle_sleep_begin(const struct choir *c, int timeout_ms)
 
 int choir_fd(struct choir *c)
 {
-    return handle_check(c) ? -1 : c->ready_fd;
+    if (handle_check(c))
+        return -1;
+    pthread_mutex_lock(&c->lock);
+    if (!c->wants_fd) {
+        c->wants_fd = true;
+        if (c->queue || c->ended)
+            handle_ready(c, true);
+    }
+    pthread_mutex_unlock(&c->lock);
+    return c->ready_fd;
 }
 
 int choir_next(struct choir *c, int timeout_ms, struct choir_event **event)

@@ -37,7 +37,7 @@ static bool readable(int fd, int timeout_ms)
 /* What the engine does when it wakes: how many operations it gets. */
 static int engine_turn(void)
 {
-    bool now = intake_drain(&in);
+    bool now = intake_drain(&in, 3);
     struct control *controls, *control, *after;
     struct op *ops, *op, *next;
     int n = 0;
