@@ -28,6 +28,7 @@ struct asks {
     int64_t backoff_ms;
     int64_t beat_ms; /* when the last heartbeat or ping left */
     struct standings standing;
+    struct buf due; /* ids of those whose credit is to be told */
 };
 
 enum {
@@ -83,6 +84,7 @@ void asks_destroy(struct asks **self_p)
     DL_FOREACH_SAFE (a->queue, op, next)
         op_free(op);
     standings_free(&a->standing);
+    buf_free(&a->due);
     free(a);
     *self_p = NULL;
 }
@@ -155,17 +157,39 @@ void asks_cancel(struct asks *a, struct wire *w, uint64_t id)
     standing_remove(&a->standing, s);
 }
 
-void asks_credit(struct asks *a, struct wire *w, uint64_t id, int64_t more)
+void asks_credit(struct asks *a, uint64_t id, int64_t more)
 {
     struct standing *s = standing_find(&a->standing, id);
 
     if (!s)
         return;
     s->credit = more < 0 ? 0 : s->credit + (uint64_t)more;
-    if (s->verb == MSG_WORK)
-        enqueue(a, standing_op(s, w));
-    else
-        enqueue(a, simple_op(MSG_CREDIT, id, true, (uint64_t)more));
+    s->more += more < 0 ? 0 : (uint64_t)more;
+    if (!s->is_due)
+        buf_put(&a->due, &id, sizeof id);
+    s->is_due = !a->due.failed;
+}
+
+/* Told once, however often it was given since. */
+static void credit_tell(struct asks *a, struct wire *w)
+{
+    uint64_t id;
+
+    for (size_t at = 0; at + sizeof id <= a->due.n; at += sizeof id) {
+        struct standing *s;
+
+        memcpy(&id, a->due.p + at, sizeof id);
+        s = standing_find(&a->standing, id);
+        if (!s || !s->is_due)
+            continue;
+        if (s->verb == MSG_WORK)
+            enqueue(a, standing_op(s, w));
+        else
+            enqueue(a, simple_op(MSG_CREDIT, id, true, s->more));
+        s->is_due = false;
+        s->more = 0;
+    }
+    buf_clear(&a->due);
 }
 
 /* What the library asked for itself is made anew from what is known now. */
@@ -188,8 +212,11 @@ void asks_again(struct asks *a, struct wire *w)
 
     unask(a);
     drop_own(a);
-    for (s = a->standing.all; s; s = s->hh.next)
+    for (s = a->standing.all; s; s = s->hh.next) {
         enqueue(a, standing_op(s, w));
+        s->is_due = false;
+        s->more = 0;
+    }
     a->later_ms = 0;
     a->beat_ms = leases_interval_ms(w->leases) < 0 ? w->now_ms : 0;
 }
@@ -430,6 +457,7 @@ int asks_pump(struct asks *a, struct wire *w, uint64_t session,
     if (w->now_ms < a->later_ms)
         return 0;
     beat(a, w);
+    credit_tell(a, w);
     while (!e && worth_sending(a))
         e = send_batch(a, w, session, answered);
     return e;

@@ -18,7 +18,7 @@ void asks_add(struct asks *a, struct wire *w, struct op *op);
 void asks_cancel(struct asks *a, struct wire *w, uint64_t id);
 /* The caller has room: watch and tap: it took `more` events; work: as
  * choir_credit. */
-void asks_credit(struct asks *a, struct wire *w, uint64_t id, int64_t more);
+void asks_credit(struct asks *a, uint64_t id, int64_t more);
 /* A session is usable, after a welcome or newly opened: ask everything that
  * has no answer, and open what stands, again. */
 void asks_again(struct asks *a, struct wire *w);

@@ -262,7 +262,7 @@ static void control_take(struct engine *e, const struct control *control)
     if (control->is_cancel)
         asks_cancel(e->asks, &e->wire, control->id);
     else
-        asks_credit(e->asks, &e->wire, control->id, control->more);
+        asks_credit(e->asks, control->id, control->more);
 }
 
 static void interruption_look(struct choir *c)

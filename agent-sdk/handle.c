@@ -202,24 +202,6 @@ bool handle_publish(struct choir *c, struct choir_event **events)
     return true;
 }
 
-static void control_put(struct choir *c, uint64_t id, bool is_cancel,
-                        int64_t more, bool answers)
-{
-    struct control *control = calloc(1, sizeof *control);
-
-    if (!control)
-        return;
-    control->id = id;
-    control->is_cancel = is_cancel;
-    control->more = more;
-    intake_control(&c->intake, control, answers);
-}
-
-void handle_control(struct choir *c, uint64_t id, bool is_cancel, int64_t more)
-{
-    control_put(c, id, is_cancel, more, false);
-}
-
 /* Room for the broker to send more of a watch. */
 static void taken_note(struct choir *c, struct entry *e,
                        const struct choir_event *event)
@@ -228,7 +210,7 @@ static void taken_note(struct choir *c, struct entry *e,
         return;
     if (++e->taken * 2 < e->window)
         return;
-    handle_control(c, e->id, false, (int64_t)e->taken);
+    intake_credit(&c->intake, e->id, (int64_t)e->taken, false);
     e->taken = 0;
 }
 
@@ -396,7 +378,7 @@ void handle_forget(struct choir *c, uint64_t request)
     pthread_mutex_lock(&c->lock);
     e = handle_entry(c, request);
     if (e && stands(e->verb)) {
-        handle_control(c, request, true, 0);
+        intake_cancel(&c->intake, request);
         entry_free(c, e);
     } else if (e && e->events && e->events->last) {
         entry_free(c, e);
@@ -443,7 +425,7 @@ int choir_credit(struct choir *c, uint64_t request, int64_t more)
         r = handle_unknown(request);
     else {
         e->outstanding = more < 0 ? 0 : e->outstanding + (uint64_t)more;
-        control_put(c, request, false, more, true);
+        intake_credit(&c->intake, request, more, true);
     }
     pthread_mutex_unlock(&c->lock);
     return r;

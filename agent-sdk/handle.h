@@ -107,8 +107,6 @@ void handle_spare(struct choir *c, struct op **ops);
 struct entry *handle_entry(struct choir *c, uint64_t id);
 /* Take its first event, which there must be; may free the entry. */
 struct choir_event *handle_take(struct choir *c, struct entry *e);
-/* Tell the engine: cancel, or credit as in asks_credit. */
-void handle_control(struct choir *c, uint64_t id, bool is_cancel, int64_t more);
 /* Nobody will fetch this event: if it is a task, it goes back by nak. */
 void handle_give_back(struct choir *c, const struct choir_event *event);
 /* The code that ended everything, with its line. */

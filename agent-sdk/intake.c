@@ -93,9 +93,31 @@ void intake_op(struct intake *in, struct op *op)
     answered(in);
 }
 
-void intake_control(struct intake *in, struct control *control, bool answers)
+static void control_add(struct intake *in, struct control control)
 {
-    DL_APPEND(in->controls, control);
+    struct control *c = malloc(sizeof *c);
+
+    if (!c)
+        return;
+    *c = control;
+    DL_APPEND(in->controls, c);
+}
+
+void intake_cancel(struct intake *in, uint64_t id)
+{
+    control_add(in, (struct control){.id = id, .is_cancel = true});
+    intake_wake(in);
+}
+
+void intake_credit(struct intake *in, uint64_t id, int64_t more, bool answers)
+{
+    struct control *last = in->controls ? in->controls->prev : NULL;
+
+    if (last && !last->is_cancel && last->id == id && last->more > 0 &&
+        more > 0)
+        last->more += more;
+    else
+        control_add(in, (struct control){.id = id, .more = more});
     if (answers)
         answered(in);
     else

@@ -38,10 +38,12 @@ struct intake {
 int intake_open(struct intake *in);
 void intake_close(struct intake *in);
 
-/* Each takes what it is given. A control counts as an answer if it gives
- * credit that the caller asked for. */
+/* Takes op. */
 void intake_op(struct intake *in, struct op *op);
-void intake_control(struct intake *in, struct control *control, bool answers);
+void intake_cancel(struct intake *in, uint64_t id);
+/* More room for the events of request id, as in asks_credit. answers: the
+ * caller said so, perhaps in answer to an event. */
+void intake_credit(struct intake *in, uint64_t id, int64_t more, bool answers);
 /* Have the engine look now. */
 void intake_wake(struct intake *in);
 

@@ -14,6 +14,8 @@ struct standing {
     uint64_t next;   /* revision it has not delivered yet */
     uint64_t task;   /* await: which */
     uint64_t credit; /* what the broker may still send */
+    uint64_t more;   /* credit the broker has not been told of: watch, tap */
+    bool is_due;     /* it is to be told */
     bool opened;     /* the first reply has been passed on */
     bool caught_up;  /* that was passed on */
     char *line;      /* queue and space of a work, for comparison */

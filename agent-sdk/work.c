@@ -84,13 +84,13 @@ static void credit_fit(struct choir *c, const struct worker *w)
     if (!e)
         return;
     if (e->outstanding > w->waiting) {
-        handle_control(c, e->id, false, -1);
+        intake_credit(&c->intake, e->id, -1, false);
         e->outstanding = 0;
     }
     there = e->outstanding + tasks_in(e);
     if (there >= w->waiting)
         return;
-    handle_control(c, e->id, false, (int64_t)(w->waiting - there));
+    intake_credit(&c->intake, e->id, (int64_t)(w->waiting - there), false);
     e->outstanding += w->waiting - there;
 }
 

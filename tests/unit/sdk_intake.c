@@ -165,14 +165,41 @@ TEST(a_full_bundle_is_not_held)
     intake_close(&in);
 }
 
+TEST(credit_given_again_and_again_is_one_control)
+{
+    static const struct {
+        uint64_t id;
+        int64_t more;
+    } wanted[] = {{7, 3}, {8, 1}, {8, -1}, {8, 1}};
+    struct control *controls;
+    struct op *ops;
+
+    intake_begin();
+    intake_credit(&in, 7, 1, true);
+    intake_credit(&in, 7, 2, true);
+    intake_credit(&in, 8, 1, true);
+    intake_credit(&in, 8, -1, true); /* all of it back: another thing */
+    intake_credit(&in, 8, 1, true);
+    intake_take(&in, true, &ops, &controls);
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+        struct control *first = controls;
+
+        CHECK(first != NULL);
+        CHECK_EQ(first->id, wanted[i].id);
+        CHECK_EQ(first->more, wanted[i].more);
+        DL_DELETE(controls, first);
+        free(first);
+    }
+    CHECK_NULL(controls);
+    intake_close(&in);
+}
+
 TEST(a_closed_intake_frees_what_is_in_it)
 {
-    struct control *control = calloc(1, sizeof *control);
-
     intake_begin();
     intake_told(&in, 3);
     put_one();
-    intake_control(&in, control, false);
+    intake_cancel(&in, 1);
     intake_close(&in);
 }
 
