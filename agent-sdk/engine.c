@@ -203,7 +203,11 @@ static int frame_hear(struct engine *e, struct bytes frame)
     int r = verifier_open(&e->wire.verifier, frame, &a);
 
     while (!r) {
+        struct cursor at = a.body;
+
         r = answer_next(&a, &item);
+        e->wire.heard = r ? NULL : &item;
+        e->wire.heard_raw = cursor_take(&at, cursor_u32(&at));
         if (r == CHOIR_NOT_FOUND)
             return 0;
         if (r == CHOIR_MALFORMED)
@@ -211,6 +215,7 @@ static int frame_hear(struct engine *e, struct bytes frame)
                              "what=item: an answer does not follow the "
                              "specification; nothing more is accepted");
         r = r == CHOIR_UNSUPPORTED ? 0 : item_hear(e, &item);
+        e->wire.heard = NULL;
     }
     return r;
 }

@@ -2,6 +2,7 @@
  * are first asked for and freed with it. */
 #include "event.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "names.h"
@@ -16,32 +17,39 @@ struct event_text {
     char s[];
 };
 
+/* The messages of one field. */
 struct event_child {
     struct event_child *next;
     unsigned field;
-    size_t count;
-    struct choir_event *events; /* an array */
+    size_t count, room;
+    struct part {
+        struct choir_event e; /* its m is the one here */
+        struct msg m;
+    } parts[];
 };
 
-static struct shelf blanks;
+static struct shelf blanks, messages, singles;
 
 static void event_destroy(void *event)
 {
     struct choir_event *e = event;
 
     buf_free(&e->raw);
-    free(e->m);
     free(e);
 }
 
 __attribute__((constructor)) static void events_open(void)
 {
     shelf_open(&blanks, event_destroy);
+    shelf_open(&messages, free);
+    shelf_open(&singles, free);
 }
 
 __attribute__((destructor)) static void events_close(void)
 {
     shelf_close(&blanks);
+    shelf_close(&messages);
+    shelf_close(&singles);
 }
 
 struct choir_event *event_blank(void)
@@ -73,13 +81,29 @@ struct choir_event *event_new(uint64_t request, enum message verb,
 int event_keep(struct choir_event *e, const struct msg *item)
 {
     msg_encode(item, &e->raw);
-    return e->raw.failed ? -1 : 0;
+    return e->raw.failed ? -ENOMEM : 0;
+}
+
+int event_keep_bytes(struct choir_event *e, struct bytes item)
+{
+    buf_put(&e->raw, item.p, item.n);
+    return e->raw.failed ? -ENOMEM : 0;
 }
 
 void event_line(struct choir_event *e, const char *line)
 {
     free(e->line);
     e->line = strdup(line);
+}
+
+static void content_free(struct choir_event *e);
+
+static void child_free(struct event_child *child)
+{
+    for (size_t i = 0; i < child->count; i++)
+        content_free(&child->parts[i].e);
+    if (child->room > 1 || !shelf_put(&singles, child))
+        free(child);
 }
 
 static void content_free(struct choir_event *e)
@@ -94,12 +118,7 @@ static void content_free(struct choir_event *e)
         struct event_child *child = e->children;
 
         e->children = child->next;
-        for (size_t i = 0; i < child->count; i++) {
-            content_free(&child->events[i]);
-            free(child->events[i].m);
-        }
-        free(child->events);
-        free(child);
+        child_free(child);
     }
     buf_free(&e->subject);
     free(e->line);
@@ -109,13 +128,14 @@ static void content_free(struct choir_event *e)
 static void event_reset(struct choir_event *e)
 {
     struct buf raw = e->raw;
-    struct msg *m = e->m;
 
     content_free(e);
+    if (e->m && !shelf_put(&messages, e->m))
+        free(e->m);
     if (raw.cap > RAW_KEPT)
         buf_free(&raw);
     buf_clear(&raw);
-    *e = (struct choir_event){.raw = raw, .m = m};
+    *e = (struct choir_event){.raw = raw};
 }
 
 void choir_event_free(struct choir_event **self_p)
@@ -156,7 +176,9 @@ const struct msg *event_message(const struct choir_event *e)
 
     if (e->is_read)
         return e->m;
-    m = e->m ? e->m : malloc(sizeof *m);
+    m = shelf_take(&messages);
+    if (!m)
+        m = malloc(sizeof *m);
     if (!m)
         return NULL;
     message_make(e, m);
@@ -288,31 +310,40 @@ static int part_open(unsigned f, struct bytes b, struct msg *m)
     }
 }
 
-static int child_fill(struct choir_event *e, const struct msg *m)
+static void part_ready(struct part *p)
 {
-    e->kind = m->verb;
-    e->m = malloc(sizeof *m);
-    if (!e->m)
-        return -1;
-    *e->m = *m;
-    e->is_read = true;
-    return 0;
+    p->e = (struct choir_event){.kind = p->m.verb, .m = &p->m, .is_read = true};
 }
 
-static size_t children_fill(const struct msg *m, unsigned f,
-                            struct choir_event *events, size_t count)
+static void child_fill(struct event_child *child, const struct msg *m)
 {
-    struct list at = msg_list(m, f);
-    struct msg element;
-    size_t n = 0;
+    struct list at = msg_list(m, child->field);
 
-    if (field_row(f)->kind != KIND_LIST)
-        return !part_open(f, msg_b(m, f), &element) &&
-               !child_fill(&events[0], &element);
-    while (n < count && list_next(&at, &element) &&
-           !child_fill(&events[n], &element))
-        n++;
-    return n;
+    if (field_row(child->field)->kind != KIND_LIST) {
+        child->count = !part_open(child->field, msg_b(m, child->field),
+                                  &child->parts[0].m);
+    } else {
+        while (child->count < child->room &&
+               list_next(&at, &child->parts[child->count].m))
+            child->count++;
+    }
+    for (size_t i = 0; i < child->count; i++)
+        part_ready(&child->parts[i]);
+}
+
+static struct event_child *child_new(unsigned f, size_t room)
+{
+    struct event_child *child = room > 1 ? NULL : shelf_take(&singles);
+
+    room = room ? room : 1;
+    if (!child)
+        child = malloc(sizeof *child + room * sizeof child->parts[0]);
+    if (!child)
+        return NULL;
+    child->field = f;
+    child->room = room;
+    child->count = 0;
+    return child;
 }
 
 static const struct event_child *children_of(const struct choir_event *e,
@@ -320,21 +351,17 @@ static const struct event_child *children_of(const struct choir_event *e,
 {
     const struct msg *m = with(e, f);
     struct event_child *child;
-    size_t count;
 
     if (!m)
         return NULL;
     for (child = e->children; child; child = child->next)
         if (child->field == f)
             return child;
-    count = field_row(f)->kind == KIND_LIST ? (size_t)m->v[f].u : 1;
-    child = calloc(1, sizeof *child);
+    child =
+        child_new(f, field_row(f)->kind == KIND_LIST ? (size_t)m->v[f].u : 1);
     if (!child)
         return NULL;
-    child->field = f;
-    child->events = calloc(count ? count : 1, sizeof *child->events);
-    child->count =
-        child->events ? children_fill(m, f, child->events, count) : 0;
+    child_fill(child, m);
     child->next = e->children;
     own(e)->children = child;
     return child;
@@ -362,7 +389,7 @@ const struct choir_event *choir_event_item(const struct choir_event *e,
     const struct event_child *child =
         holds_messages(f) ? children_of(e, f) : NULL;
 
-    return child && i < child->count ? &child->events[i] : NULL;
+    return child && i < child->count ? &child->parts[i].e : NULL;
 }
 
 /* Pairs have no field number of their own: above all others, by place. */

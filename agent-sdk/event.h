@@ -19,7 +19,7 @@ struct choir_event {
     struct buf raw;     /* owned: the item as it came; empty if made here */
     struct buf subject; /* owned: head of a refused operation */
     bool is_read;       /* m is what raw says */
-    struct msg *m;      /* owned; may be there before it is read */
+    struct msg *m;      /* owned, but for a part's; NULL until it is read */
     char *line;         /* owned: the explanation */
     struct event_text *texts;
     struct event_child *children;
@@ -32,8 +32,9 @@ void event_set(struct choir_event *e, uint64_t request, enum message verb,
 /* Both. */
 struct choir_event *event_new(uint64_t request, enum message verb,
                               enum message kind, int code);
-/* Keep a copy of the item it came as. 0 or -ENOMEM. */
+/* Keep a copy of the item it came as, or of its bytes. 0 or -ENOMEM. */
 int event_keep(struct choir_event *e, const struct msg *item);
+int event_keep_bytes(struct choir_event *e, struct bytes item);
 /* Its fields, decoded once. NULL: no memory. Borrowed from the event. */
 const struct msg *event_message(const struct choir_event *e);
 /* Say why, for codes the library itself gives. */

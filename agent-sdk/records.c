@@ -7,7 +7,7 @@
 
 #include "proto/refusal.h"
 
-enum { BACKOFF_FIRST_MS = 2, BACKOFF_MAX_MS = 1000 };
+enum { BACKOFF_FIRST_MS = 2, BACKOFF_MAX_MS = 1000, FRAME_KEPT = 131072 };
 
 struct records *records_new(void)
 {
@@ -34,6 +34,7 @@ void records_destroy(struct records **self_p)
         op_free(op);
     DL_FOREACH_SAFE (r->sent, s, after)
         sent_free(s);
+    buf_free(&r->spare);
     free(r);
     *self_p = NULL;
 }
@@ -115,11 +116,21 @@ void records_requeue(struct records *r, struct op *ops)
     r->queue = ops;
 }
 
+static void frame_spare(struct records *r, struct sent *s)
+{
+    if (r->spare.p || s->frame.cap > FRAME_KEPT)
+        return;
+    r->spare = s->frame;
+    buf_clear(&r->spare);
+    s->frame = (struct buf){0};
+}
+
 void records_drop(struct records *r, struct sent *s)
 {
     DL_DELETE(r->sent, s);
     r->under_way--;
     r->unanswered -= s->left;
+    frame_spare(r, s);
     sent_free(s);
 }
 
@@ -207,6 +218,8 @@ static int send_bundle(struct records *r, struct wire *w)
     if (!s)
         return -ENOMEM;
     s->before = r->last;
+    s->frame = r->spare;
+    r->spare = (struct buf){0};
     if (wire_sign(w, &facts, r->queue, count, &s->frame, &r->last)) {
         sent_free(s);
         return -ENOMEM;

@@ -26,6 +26,7 @@ struct records {
     struct op *queue; /* not signed yet */
     size_t queued, queued_bytes;
     struct sent *sent; /* in order */
+    struct buf spare;  /* a frame's memory, for the next one */
     unsigned under_way;
     size_t unanswered;   /* operations in them */
     bool draining;       /* what is in `sent` will be signed anew */

@@ -82,15 +82,24 @@ static void lease_settle(struct wire *w, const struct op *op, int code)
         leases_drop(w->leases, op->token, NULL);
 }
 
-static struct choir_event *outcome_event(struct op *op, enum message kind,
-                                         int code, const struct msg *item)
+/* What came is copied; only what we made of it is encoded. */
+static int keep(const struct wire *w, struct choir_event *e,
+                const struct msg *item)
+{
+    return item == w->heard ? event_keep_bytes(e, w->heard_raw)
+                            : event_keep(e, item);
+}
+
+static struct choir_event *outcome_event(const struct wire *w, struct op *op,
+                                         enum message kind, int code,
+                                         const struct msg *item)
 {
     struct choir_event *e = op->event ? op->event : event_blank();
 
     op->event = NULL;
     if (e)
         event_set(e, op->id, op->verb, kind, code);
-    if (e && item && event_keep(e, item))
+    if (e && item && keep(w, e, item))
         choir_event_free(&e);
     return e;
 }
@@ -102,7 +111,7 @@ void wire_outcome(struct wire *w, struct op *op, enum message kind, int code,
 
     lease_settle(w, op, code);
     if (op->id)
-        e = outcome_event(op, kind, code, item);
+        e = outcome_event(w, op, kind, code, item);
     if (e) {
         e->last = true;
         e->revision = revision;
@@ -129,7 +138,7 @@ void wire_event(struct wire *w, uint64_t request, enum message verb,
         return;
     e->last = last;
     e->revision = msg_u(item, FIELD_REVISION);
-    if (event_keep(e, item)) {
+    if (keep(w, e, item)) {
         choir_event_free(&e);
         return;
     }

@@ -32,6 +32,8 @@ struct wire {
     unsigned label_count;
     uint64_t ops_max, bytes_max; /* of a bundle, as the broker said */
     struct bundle_writer writer;
+    const struct msg *heard; /* the item that is being heard, */
+    struct bytes heard_raw;  /* as it came; or NULL */
     int64_t now_ms;
     struct choir_event *events; /* to be published, oldest first */
     struct op *records;         /* the library's own, to be recorded */

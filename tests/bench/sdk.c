@@ -3,8 +3,10 @@
  *
  *   tests/run --bench sdk          the table, against a broker of its own
  *   build/tests/bench/sdk N        N puts, 64 in flight, by this process alone
- *   ... sdk N URL DATA             the same at the broker there: so that
- *                                  valgrind --tool=callgrind sees no other
+ *   ... sdk N URL DATA [IN FLIGHT [WATCHES]]
+ *                                  at the broker there, so that valgrind
+ *                                  --tool=callgrind sees no other; with so many
+ *                                  watches, each of which sees every put
  *
  * Processor time and bundles bear a noisy machine; rates and times do not. */
 #include <inttypes.h>
@@ -35,6 +37,7 @@ static struct {
 } * board;
 static struct daemon broker;
 static int measure_ms = 2000;
+static uint64_t changes; /* told by watches */
 
 static void die(const char *what)
 {
@@ -85,15 +88,25 @@ static void send_one(struct choir *c, const char *verb, uint64_t *seed)
         die("send");
 }
 
+/* One outcome, and what watches tell before it. */
 static void take_one(struct choir *c)
 {
     struct choir_event *e;
+    bool is_outcome;
+    size_t bytes;
 
-    if (choir_next(c, 20000, &e))
-        die("next");
-    if (choir_event_code(e) && choir_event_code(e) != CHOIR_NOT_FOUND)
-        die(choir_event_explain(e));
-    choir_event_free(&e);
+    do {
+        if (choir_next(c, 20000, &e))
+            die("next");
+        if (choir_event_code(e) && choir_event_code(e) != CHOIR_NOT_FOUND)
+            die(choir_event_explain(e));
+        is_outcome = strcmp(choir_event_verb(e), "watch") != 0;
+        if (!is_outcome && strcmp(choir_event_name(e), "change") == 0) {
+            choir_event_value(choir_event_item(e, "items", 0), &bytes);
+            changes += bytes == VALUE;
+        }
+        choir_event_free(&e);
+    } while (!is_outcome);
 }
 
 /* One out for each that comes in. */
@@ -263,23 +276,29 @@ static void row(struct choir *c, const struct manner *m)
     print(m, bundles, entries, cpu);
 }
 
-static void count(uint64_t n)
+static void count(uint64_t n, unsigned in_flight, unsigned watches)
 {
     struct choir *c = client(0);
     struct figures begin = spent(), end;
-    uint64_t seed = 1;
+    uint64_t seed = 1, id;
 
-    for (unsigned i = 0; i < 64; i++)
+    for (unsigned i = 0; i < watches; i++)
+        if (choir_watch(c, "key/", 0, &id))
+            die("watch");
+    for (unsigned i = 0; i < in_flight; i++)
         send_one(c, "put", &seed);
     for (uint64_t i = 0; i < n; i++)
-        turn_by_turn(c, "put", 64, &seed);
-    for (unsigned i = 0; i < 64; i++)
+        turn_by_turn(c, "put", in_flight, &seed);
+    for (unsigned i = 0; i < in_flight; i++)
         take_one(c);
     end = spent();
     printf("%" PRIu64 " puts: %.2f us each (%.2f system), %.3f switches\n", n,
            (double)(end.us - begin.us) / (double)n,
            (double)(end.system_us - begin.system_us) / (double)n,
            (double)(end.switches - begin.switches) / (double)n);
+    if (watches)
+        printf("%" PRIu64 " changes: %.2f us each\n", changes,
+               (double)(end.us - begin.us) / (double)changes);
     choir_close(&c);
 }
 
@@ -304,21 +323,27 @@ static void table(void)
     choir_close(&c);
 }
 
+static unsigned argument(int argc, char **argv, int i, unsigned otherwise)
+{
+    return argc > i ? (unsigned)strtoul(argv[i], NULL, 10) : otherwise;
+}
+
 int main(int argc, char **argv)
 {
     board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE,
                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (argc == 4) {
+    if (argc > 3) {
         snprintf(broker.url, sizeof broker.url, "%s", argv[2]);
         snprintf(broker.data, sizeof broker.data, "%s", argv[3]);
-        count(strtoull(argv[1], NULL, 10));
+        count(argument(argc, argv, 1, 0), argument(argc, argv, 4, 64),
+              argument(argc, argv, 5, 0));
         return 0;
     }
     daemon_init(&broker, "bench");
     if (board == MAP_FAILED || daemon_start(&broker, NULL))
         die("start");
     if (argc > 1)
-        count(strtoull(argv[1], NULL, 10));
+        count(argument(argc, argv, 1, 0), 64, 0);
     else
         table();
     return daemon_stop(&broker);
