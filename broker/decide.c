@@ -624,6 +624,23 @@ static int id_fits(struct decision *d)
     return CHOIR_REPEATED;
 }
 
+void decide_fetch(const struct state *s, const struct bundle *b)
+{
+    struct context_name names[INDEX_FETCH_MAX];
+    size_t n = 0;
+
+    for (uint32_t i = 0; i < b->count; i++) {
+        const struct bundle_op *op = &b->ops[i];
+
+        if (op->key.n)
+            names[n++] = (struct context_name){op->space, op->key};
+        if (n == INDEX_FETCH_MAX || i + 1 == b->count) {
+            context_fetch(s->context, names, n);
+            n = 0;
+        }
+    }
+}
+
 int decide(const struct state *s, const struct msg *op,
            const struct decide_facts *facts, struct msg *effect,
            struct buf *scratch)

@@ -3,6 +3,7 @@
 #ifndef CHOIR_BROKER_DECIDE_H
 #define CHOIR_BROKER_DECIDE_H
 
+#include "proto/bundle.h"
 #include "state/state.h"
 
 struct decide_facts {
@@ -20,5 +21,9 @@ struct decide_facts {
 int decide(const struct state *s, const struct msg *op,
            const struct decide_facts *facts, struct msg *effect,
            struct buf *scratch);
+
+/* The bundle's operations are about to be decided: have what they look at come
+ * closer, for all of them at once. Changes nothing. b: checked. */
+void decide_fetch(const struct state *s, const struct bundle *b);
 
 #endif

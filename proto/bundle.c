@@ -97,11 +97,16 @@ static int op_open(struct bundle_op *op, unsigned classes)
 {
     struct msg m;
 
+    op->rows = op->space = op->key = (struct bytes){0};
     op->refusal = msg_decode(op->head, classes, &m, &op->field);
     if (op->refusal == CHOIR_UNSUPPORTED)
         return head_slots(op->head, &op->rows);
-    op->rows = op->refusal ? (struct bytes){0} : msg_b(&m, FIELD_SLOTS);
-    return op->refusal;
+    if (op->refusal)
+        return op->refusal;
+    op->rows = msg_b(&m, FIELD_SLOTS);
+    op->space = msg_b(&m, FIELD_SPACE);
+    op->key = msg_b(&m, FIELD_KEY);
+    return 0;
 }
 
 /* In place: this level of the tree becomes the next. */

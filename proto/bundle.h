@@ -17,12 +17,13 @@
 /* --- Opening what arrived ------------------------------------------------ */
 
 struct bundle_op {
-    struct bytes head;    /* borrowed from the frame */
-    struct bytes rows;    /* its slots' rows */
-    struct bytes payload; /* its whole payload section */
-    struct hash hash;     /* op_hash of the head */
-    int refusal;          /* 0, or CHOIR_UNSUPPORTED */
-    unsigned field;       /* which field or verb (1) is not supported */
+    struct bytes head;       /* borrowed from the frame */
+    struct bytes rows;       /* its slots' rows */
+    struct bytes payload;    /* its whole payload section */
+    struct hash hash;        /* op_hash of the head */
+    struct bytes space, key; /* of the head, or no bytes */
+    int refusal;             /* 0, or CHOIR_UNSUPPORTED */
+    unsigned field;          /* which field or verb (1) is not supported */
 };
 
 /* An opened bundle; `ops` is owned and reused from frame to frame. Zero-
