@@ -393,6 +393,7 @@ static int apply(struct core *c, const struct bundle *b,
         return r;
     group_add_bundle(&c->group, b->header, b->signature);
     c->counters.bundles++;
+    decide_fetch(c->state, b);
     for (; !r && a.position < b->count; a.position++)
         r = apply_one(&a, told, arg, out);
     return r;
