@@ -109,7 +109,7 @@ static int session_enter(struct sessions *s, const struct session *as,
         return r;
     }
     session_item(&it, &p->session);
-    item_add(s->digest, &it);
+    item_enter(s->digest, &it, &p->session.item);
     *out = &p->session;
     return 0;
 }
@@ -140,11 +140,12 @@ static int window_room(struct session *s)
 static void window_add(struct sessions *s, struct session *session,
                        const struct session_bundle *b)
 {
+    struct session_bundle *last = &session->window[session->window_count++];
     struct item it;
 
-    session->window[session->window_count++] = *b;
+    *last = *b;
     bundle_item(&it, session->id, b);
-    item_add(s->digest, &it);
+    item_enter(s->digest, &it, &last->item);
 }
 
 /* Forget what ends at or below `answered`. */
@@ -154,10 +155,7 @@ static void window_drop(struct sessions *s, struct session *session,
     while (session->window_count &&
            session->window->first_seq + session->window->count - 1 <=
                answered) {
-        struct item it;
-
-        bundle_item(&it, session->id, session->window);
-        item_sub(s->digest, &it);
+        digest_sub(s->digest, &session->window->item);
         session->window++;
         session->window_count--;
         place_of(session)->gone++;
@@ -240,15 +238,17 @@ int session_accept(struct sessions *s, struct session *session,
                    uint64_t first_seq, uint32_t count, uint64_t answered,
                    const struct hash *bundle, uint64_t index)
 {
-    struct session_bundle b = {first_seq, index, count, *bundle};
+    struct session_bundle b = {.first_seq = first_seq,
+                               .index = index,
+                               .count = count,
+                               .hash = *bundle};
     struct item it;
     int r;
 
     r = window_room(session);
     if (r)
         return r;
-    session_item(&it, session);
-    item_sub(s->digest, &it);
+    digest_sub(s->digest, &session->item);
     if (answered > session->answered)
         session->answered = answered;
     window_drop(s, session, session->answered);
@@ -256,18 +256,16 @@ int session_accept(struct sessions *s, struct session *session,
     session->next_seq = first_seq + count;
     session->prev_hash = *bundle;
     session_item(&it, session);
-    item_add(s->digest, &it);
+    item_enter(s->digest, &it, &session->item);
     return 0;
 }
 
 void session_end(struct sessions *s, struct session *session)
 {
     struct number_key id = number_key(session->id);
-    struct item it;
 
     window_drop(s, session, UINT64_MAX);
-    session_item(&it, session);
-    item_sub(s->digest, &it);
+    digest_sub(s->digest, &session->item);
     index_remove(s->by_id, &id, sizeof(id));
     slot_give(s, session->slot);
     place_free(place_of(session));

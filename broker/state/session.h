@@ -13,6 +13,7 @@ struct session_bundle {
     uint64_t first_seq, index;
     uint32_t count;
     struct hash hash;
+    struct hash item; /* its part of the digest: the module's own */
 };
 
 struct session {
@@ -20,6 +21,7 @@ struct session {
     uint32_t agent;
     uint64_t next_seq, answered;
     struct hash prev_hash;
+    struct hash item; /* its part of the digest: the module's own */
     struct session_bundle *window; /* owned, oldest first */
     uint32_t window_count, window_cap;
     uint32_t slot; /* a small number of its own while it lives, for volatile

@@ -215,20 +215,17 @@ static void task_item(struct item *it, const struct task *t)
     item_name(it, bytes_text(t->queue->name));
 }
 
-static void task_enter(struct tasks *t, const struct task *task)
+static void task_enter(struct tasks *t, struct task *task)
 {
     struct item it;
 
     task_item(&it, task);
-    item_add(t->digest, &it);
+    item_enter(t->digest, &it, &task->item);
 }
 
 static void task_leave(struct tasks *t, const struct task *task)
 {
-    struct item it;
-
-    task_item(&it, task);
-    item_sub(t->digest, &it);
+    digest_sub(t->digest, &task->item);
 }
 
 static void final_append(struct tasks *t, struct task *task)

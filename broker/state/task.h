@@ -23,6 +23,7 @@ struct task {
     uint32_t attempt, max_attempts;
     uint8_t priority, state; /* enum task_state */
     bool waits;              /* which heap; below: the module's own */
+    struct hash item;        /* its part of the digest */
     uint32_t at;             /* its row there */
     struct queue *queue;
     struct task *next; /* final tasks, by `changed` */
