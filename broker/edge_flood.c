@@ -20,8 +20,11 @@
 enum {
     LOOK_US = 100000,      /* how often memory is looked at */
     LOOK_ALL_US = 5000000, /* and every connection, at the latest */
-    PAGES_GROWN = 1024,    /* or when so many more are resident */
-    FDS_KEPT = 64,         /* for the record, snapshots and the like */
+    PAGE_BYTES = 4096,
+    PAGES_GROWN = 1024, /* or when so many more are resident, at the least */
+    LOOK_LINES = 512,   /* a millisecond's worth at once */
+    LOOK_ON_US = 1000,
+    FDS_KEPT = 64, /* for the record, snapshots and the like */
 };
 
 static const char monitor_name[] = "inproc://edge.monitor";
@@ -210,20 +213,45 @@ static void look_at(struct edge *e, int fd)
     line_cut(e, fd);
 }
 
+/* A quarter of what one peer may send, since one alone can be it. */
+static uint64_t pages_grown(const struct edge *e)
+{
+    uint64_t n = e->config->peer_bytes_in_flight_max / PAGE_BYTES / 4;
+
+    return n < PAGES_GROWN ? PAGES_GROWN : n;
+}
+
+static bool look_due(struct edge *e, uint64_t now)
+{
+    uint64_t pages = resident_pages();
+
+    if (pages < e->pages + pages_grown(e) && now - e->looked_all < LOOK_ALL_US)
+        return false;
+    e->pages = pages;
+    e->looked_all = now;
+    return true;
+}
+
 void floods_look(struct edge *e)
 {
-    uint64_t now = env_steady_us(e->env), pages;
+    uint64_t now = env_steady_us(e->env);
+    size_t looks = 0;
 
     if (now < e->look_at || !e->open_count)
         return;
     e->look_at = now + LOOK_US;
-    pages = resident_pages();
-    if (pages < e->pages + PAGES_GROWN && now - e->looked_all < LOOK_ALL_US)
+    if (!e->looking && !look_due(e, now))
         return;
-    e->pages = pages;
-    e->looked_all = now;
-    for (size_t fd = 0; fd < e->line_count; fd++) {
-        if (e->lines[fd].open)
-            look_at(e, (int)fd);
+    while (e->looking < e->line_count && looks < LOOK_LINES) {
+        size_t fd = e->looking++;
+
+        if (!e->lines[fd].open)
+            continue;
+        look_at(e, (int)fd);
+        looks++;
     }
+    if (e->looking < e->line_count)
+        e->look_at = now + LOOK_ON_US;
+    else
+        e->looking = 0;
 }

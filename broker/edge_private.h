@@ -64,6 +64,7 @@ struct edge {
     uint64_t look_at;    /* steady time of the next look at floods */
     uint64_t looked_all; /* steady time, and resident pages, of the last */
     uint64_t pages;
+    size_t looking; /* the next line of a look that is under way; 0: none is */
     uint8_t challenge_key[32];
     char urls[CONFIG_LISTEN_MAX][EDGE_URL_BYTES];
     size_t url_count;
