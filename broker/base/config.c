@@ -1,42 +1,18 @@
-/* choird's options; see config.h.
- *
- * libconfuse stops at the first error, so every option is a string to it and is
- * checked here, in its validation callback, which never stops it. An unknown
- * key does stop it: then the key is declared as one to be refused, and the text
- * is parsed again. */
-#include "broker/base/config.h"
+/* choird's options as values: the table, what each may be, and what they
+ * demand of each other; see config.h. */
+#include "broker/base/config_private.h"
 
-#include "broker/base/file.h"
 #include "broker/base/log.h"
 
-#include <confuse.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define UNKNOWN_MAX 64
 #define MESSAGE_BYTES 768
 /* A bundle that carries one value has headers too. */
 #define BUNDLE_BESIDE_VALUE (4 * CONFIG_KIB)
-
-enum change { RELOAD, RESTART };
-
-enum kind { TEXT, LIST, LEVEL, BOOL, NUMBER };
-
-struct option {
-    const char *name;
-    enum kind kind;
-    enum change change;
-    size_t offset;
-    const char *unit;
-    const char *text; /* the default of TEXT and LIST */
-    uint64_t number;  /* the default of the others */
-    uint64_t min;
-    uint64_t max;
-    const char *doc;
-};
 
 #define AT(name) offsetof(struct config, name)
 #define OPTION_TEXT(name, text, change, doc) \
@@ -50,24 +26,10 @@ struct option {
 #define OPTION_NUMBER(name, unit, number, min, max, change, doc) \
     {#name, NUMBER, change, AT(name), unit, NULL, number, min, max, doc},
 
-static const struct option options[] = {CONFIG_OPTIONS(
+const struct option config_options[OPTIONS_N] = {CONFIG_OPTIONS(
     OPTION_TEXT, OPTION_LIST, OPTION_LEVEL, OPTION_BOOL, OPTION_NUMBER)};
 
-#define OPTIONS_N (sizeof(options) / sizeof(*options))
-
-struct reporter {
-    config_error_fn *error;
-    void *arg;
-    const char *origin; /* file, or option of the command line */
-    int line;           /* 0: none */
-    bool quiet;         /* count, say nothing */
-    size_t errors;
-};
-
-static void report(struct reporter *reporter, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static void report(struct reporter *reporter, const char *format, ...)
+void config_report(struct reporter *reporter, const char *format, ...)
 {
     char text[MESSAGE_BYTES];
     int n = reporter->line
@@ -87,45 +49,21 @@ static void report(struct reporter *reporter, const char *format, ...)
     reporter->error(reporter->arg, text);
 }
 
-static const struct option *option_find(const char *name)
+const struct option *option_find(const char *name)
 {
     for (size_t i = 0; i < OPTIONS_N; i++)
-        if (!strcmp(options[i].name, name))
-            return &options[i];
+        if (!strcmp(config_options[i].name, name))
+            return &config_options[i];
     return NULL;
 }
 
-static char **text_of(const struct config *config, const struct option *option)
-{
-    return (char **)((uintptr_t)config + option->offset);
-}
-
-static struct config_list *list_of(const struct config *config,
-                                   const struct option *option)
-{
-    return (struct config_list *)((uintptr_t)config + option->offset);
-}
-
-static bool *bool_of(const struct config *config, const struct option *option)
-{
-    return (bool *)((uintptr_t)config + option->offset);
-}
-
-/* LEVEL and NUMBER. */
-static uint64_t *number_of(const struct config *config,
-                           const struct option *option)
-{
-    return (uint64_t *)((uintptr_t)config + option->offset);
-}
-
-/* Says what is wrong with a value, its key and itself always named. */
-static int refuse(struct reporter *reporter, const struct option *option,
+int option_refuse(struct reporter *reporter, const struct option *option,
                   const char *value, const char *why)
 {
     char quoted[160];
 
-    report(reporter, "%s = %s: %s", option->name,
-           log_quote(quoted, sizeof(quoted), value, strlen(value)), why);
+    config_report(reporter, "%s = %s: %s", option->name,
+                  log_quote(quoted, sizeof(quoted), value, strlen(value)), why);
     return -EINVAL;
 }
 
@@ -171,14 +109,14 @@ static int number_apply(struct config *config, const struct option *option,
                  option->unit,
                  is_bytes ? ", as it is or with KiB, MiB, GiB"
                           : " without a suffix");
-        return refuse(reporter, option, value, why);
+        return option_refuse(reporter, option, value, why);
     }
     if (number < option->min || number > option->max) {
         snprintf(why, sizeof(why), "%s the limit of %" PRIu64 " %s",
                  number < option->min ? "below" : "above",
                  number < option->min ? option->min : option->max,
                  option->unit);
-        return refuse(reporter, option, value, why);
+        return option_refuse(reporter, option, value, why);
     }
     *number_of(config, option) = number;
     return 0;
@@ -190,8 +128,8 @@ static int level_apply(struct config *config, const struct option *option,
     enum log_level level;
 
     if (log_level_parse(value, &level))
-        return refuse(reporter, option, value,
-                      "must be error, warn, info or debug");
+        return option_refuse(reporter, option, value,
+                             "must be error, warn, info or debug");
     *number_of(config, option) = level;
     return 0;
 }
@@ -202,7 +140,7 @@ static int bool_apply(struct config *config, const struct option *option,
     bool is_true = !strcmp(value, "true");
 
     if (!is_true && strcmp(value, "false"))
-        return refuse(reporter, option, value, "must be true or false");
+        return option_refuse(reporter, option, value, "must be true or false");
     *bool_of(config, option) = is_true;
     return 0;
 }
@@ -213,7 +151,7 @@ static int text_apply(struct config *config, const struct option *option,
     char *copy;
 
     if (has_control_bytes(value))
-        return refuse(reporter, option, value, "has control characters");
+        return option_refuse(reporter, option, value, "has control characters");
     copy = strdup(value);
     if (!copy)
         return -ENOMEM;
@@ -222,7 +160,7 @@ static int text_apply(struct config *config, const struct option *option,
     return 0;
 }
 
-static void list_clear(struct config_list *list)
+void config_list_clear(struct config_list *list)
 {
     while (list->n)
         free(list->items[--list->n]);
@@ -256,12 +194,12 @@ static int list_apply(struct config *config, const struct option *option,
     char *copy;
 
     if (!is_endpoint(value))
-        return refuse(reporter, option, value,
-                      "must be tcp://ADDRESS:PORT, in quotes");
+        return option_refuse(reporter, option, value,
+                             "must be tcp://ADDRESS:PORT, in quotes");
     if (!add)
-        list_clear(list);
+        config_list_clear(list);
     if (list->n == CONFIG_LISTEN_MAX)
-        return refuse(reporter, option, value, "more than 16 endpoints");
+        return option_refuse(reporter, option, value, "more than 16 endpoints");
     copy = strdup(value);
     if (!copy)
         return -ENOMEM;
@@ -270,8 +208,8 @@ static int list_apply(struct config *config, const struct option *option,
 }
 _Static_assert(CONFIG_LISTEN_MAX == 16, "the refusal says 16");
 
-static int option_apply(struct config *config, const struct option *option,
-                        const char *value, bool add, struct reporter *reporter)
+int option_apply(struct config *config, const struct option *option,
+                 const char *value, bool add, struct reporter *reporter)
 {
     switch (option->kind) {
     case TEXT: return text_apply(config, option, value, reporter);
@@ -298,267 +236,6 @@ static int option_default(struct config *config, const struct option *option)
     return -EINVAL;
 }
 
-/* libconfuse 3.3 counts the line of each comment three times, and the lines in
- * its errors are all that makes them useful: comments are blanked before it
- * sees them. A '#' begins one anywhere outside quotes, the others only where a
- * word could begin, so that tcp://host stays whole. */
-struct scan {
-    char *at;
-    char quote;      /* 0: outside */
-    bool word_start; /* what comes next could begin a word */
-};
-
-static void blank_until(struct scan *scan, const char *end)
-{
-    for (; scan->at < end; scan->at++)
-        if (*scan->at != '\n')
-            *scan->at = ' ';
-}
-
-static void quoted_pass(struct scan *scan)
-{
-    if (*scan->at == '\\' && scan->at[1])
-        scan->at++;
-    else if (*scan->at == scan->quote)
-        scan->quote = 0;
-    scan->at++;
-}
-
-/* 0, or -EINVAL for a comment that does not end. */
-static int plain_pass(struct scan *scan)
-{
-    char *at = scan->at;
-    char *end;
-
-    if (*at == '#' || (scan->word_start && !strncmp(at, "//", 2))) {
-        blank_until(scan, at + strcspn(at, "\n"));
-        return 0;
-    }
-    if (scan->word_start && !strncmp(at, "/*", 2)) {
-        end = strstr(at + 2, "*/");
-        if (!end)
-            return -EINVAL;
-        blank_until(scan, end + 2);
-        return 0;
-    }
-    if (*at == '"' || *at == '\'')
-        scan->quote = *at;
-    scan->word_start = strchr(" \t\r\n={},+", *at) != NULL;
-    scan->at++;
-    return 0;
-}
-
-static int line_of(const char *text, const char *at)
-{
-    int line = 1;
-
-    for (; text < at; text++)
-        line += *text == '\n';
-    return line;
-}
-
-static int comments_blank(char *text, struct reporter *reporter)
-{
-    struct scan scan = {.at = text, .word_start = true};
-
-    while (*scan.at) {
-        if (scan.quote) {
-            quoted_pass(&scan);
-        } else if (plain_pass(&scan)) {
-            reporter->line = line_of(text, scan.at);
-            report(reporter, "this comment does not end");
-            return -EINVAL;
-        }
-    }
-    return 0;
-}
-
-struct loader {
-    struct reporter reporter;
-    struct config *config; /* owned */
-    bool seen[OPTIONS_N];
-    char *list_newest; /* owned: the last value checked, and its place */
-    unsigned int list_n;
-    char *unknown[UNKNOWN_MAX]; /* owned */
-    size_t unknown_n;
-    int rc; /* ours: out of memory */
-};
-
-/* libconfuse's callbacks carry nothing of ours. */
-static __thread struct loader *loading;
-
-static void loader_apply(const struct option *option, const char *value,
-                         bool add)
-{
-    int rc =
-        option_apply(loading->config, option, value, add, &loading->reporter);
-
-    if (rc == -ENOMEM)
-        loading->rc = rc;
-}
-
-/* It is called after each value and once more after a closing brace. */
-static void loader_list(const struct option *option, const cfg_opt_t *opt)
-{
-    const char *newest = opt->values[opt->nvalues - 1]->string;
-
-    if (loading->list_n == opt->nvalues && loading->list_newest &&
-        !strcmp(loading->list_newest, newest))
-        return;
-    free(loading->list_newest);
-    loading->list_newest = strdup(newest);
-    loading->list_n = opt->nvalues;
-    loader_apply(option, newest, opt->nvalues > 1);
-}
-
-static int on_value(cfg_t *cfg, cfg_opt_t *opt)
-{
-    const struct option *option = option_find(opt->name);
-
-    if (!option)
-        return 0;
-    loading->reporter.line = cfg->line;
-    if (option->kind == LIST) {
-        loader_list(option, opt);
-        return 0;
-    }
-    if (loading->seen[option - options])
-        refuse(&loading->reporter, option, opt->values[0]->string,
-               "the option was set before in this file");
-    loading->seen[option - options] = true;
-    loader_apply(option, opt->values[0]->string, false);
-    return 0;
-}
-
-static void on_unknown(const char *name)
-{
-    char quoted[96];
-
-    log_quote(quoted, sizeof(quoted), name, strlen(name));
-    loading->reporter.quiet = false;
-    report(&loading->reporter, "unknown option %s", quoted);
-    loading->reporter.quiet = true;
-    loading->unknown[loading->unknown_n] = strdup(name);
-    if (!loading->unknown[loading->unknown_n])
-        loading->rc = -ENOMEM;
-    else
-        loading->unknown_n++;
-}
-
-static void on_error(cfg_t *cfg, const char *format, va_list args)
-{
-    char text[256];
-    va_list again;
-
-    loading->reporter.line = cfg->line;
-    /* Its text for an unknown key; with any other wording (a translation) the
-     * key is still refused, only what follows it is not looked at. */
-    if (loading->unknown_n < UNKNOWN_MAX && loading->reporter.quiet &&
-        !strcmp(format, "no such option '%s'")) {
-        va_copy(again, args);
-        on_unknown(va_arg(again, const char *));
-        va_end(again);
-        return;
-    }
-    vsnprintf(text, sizeof(text), format, args);
-    for (char *c = text; *c; c++)
-        if ((unsigned char)*c < ' ' || (unsigned char)*c >= 0x7f)
-            *c = '?';
-    report(&loading->reporter, "%s", text);
-}
-
-static cfg_opt_t *opts_fill(cfg_opt_t *opts, const struct loader *loader)
-{
-    cfg_opt_t *opt = opts;
-
-    for (size_t i = 0; i < OPTIONS_N; i++) {
-        cfg_opt_t one = CFG_STR(options[i].name, NULL, CFGF_NONE);
-        cfg_opt_t list = CFG_STR_LIST(options[i].name, NULL, CFGF_NONE);
-
-        *opt = options[i].kind == LIST ? list : one;
-        opt++->validcb = on_value;
-    }
-    for (size_t i = 0; i < loader->unknown_n; i++) {
-        /* A list, because that takes a value in braces and one without. */
-        cfg_opt_t unknown = CFG_STR_LIST(loader->unknown[i], NULL, CFGF_NONE);
-
-        *opt++ = unknown;
-    }
-    *opt = (cfg_opt_t)CFG_END();
-    return opts;
-}
-
-/* Nothing is called for `name = {}`; the default must not stand for it. */
-static void lists_take_empty(struct config *config, cfg_t *cfg)
-{
-    for (size_t i = 0; i < OPTIONS_N; i++) {
-        const cfg_opt_t *opt = cfg_getopt(cfg, options[i].name);
-
-        if (options[i].kind == LIST && (opt->flags & CFGF_MODIFIED) &&
-            !opt->nvalues)
-            list_clear(list_of(config, &options[i]));
-    }
-}
-
-/* One pass over the text from fresh defaults. */
-static int loader_pass(struct loader *loader, const char *text, bool quiet)
-{
-    cfg_opt_t opts[OPTIONS_N + UNKNOWN_MAX + 1];
-    cfg_t *cfg = cfg_init(opts_fill(opts, loader), CFGF_NONE);
-
-    config_destroy(&loader->config);
-    loader->config = config_default();
-    free(loader->list_newest);
-    loader->list_newest = NULL;
-    memset(loader->seen, 0, sizeof(loader->seen));
-    if (!cfg || !loader->config) {
-        cfg_free(cfg);
-        return -ENOMEM;
-    }
-    cfg_set_error_function(cfg, on_error);
-    loader->reporter.quiet = quiet;
-    loading = loader;
-    cfg_parse_buf(cfg, text); /* what it finds is counted by on_error */
-    loading = NULL;
-    lists_take_empty(loader->config, cfg);
-    cfg_free(cfg);
-    return loader->rc;
-}
-
-/* Quiet passes until no new unknown key turns up, then the one that speaks. */
-static int loader_run(struct loader *loader, const char *text)
-{
-    size_t unknown;
-    int rc;
-
-    do {
-        unknown = loader->unknown_n;
-        rc = loader_pass(loader, text, true);
-    } while (!rc && loader->unknown_n > unknown);
-    loader->reporter.errors = loader->unknown_n;
-    if (!rc)
-        rc = loader_pass(loader, text, false);
-    loader->reporter.line = 0;
-    if (!rc && config_check(loader->config, loader->reporter.origin,
-                            loader->reporter.error, loader->reporter.arg))
-        loader->reporter.errors++;
-    if (!rc && loader->reporter.errors)
-        rc = -EINVAL;
-    return rc;
-}
-
-static int text_load(struct loader *loader, char *text, size_t len)
-{
-    if (memchr(text, '\0', len)) {
-        loader->reporter.line = line_of(text, text + strlen(text));
-        report(&loader->reporter, "a NUL byte: this is not a text file");
-        return -EINVAL;
-    }
-    if (comments_blank(text, &loader->reporter))
-        return -EINVAL;
-    return loader_run(loader, text);
-}
-
 static void require(struct reporter *reporter, bool holds, const char *format,
                     uint64_t value, uint64_t limit)
 {
@@ -567,7 +244,7 @@ static void require(struct reporter *reporter, bool holds, const char *format,
     if (holds)
         return;
     snprintf(text, sizeof(text), format, value, limit);
-    report(reporter, "%s", text);
+    config_report(reporter, "%s", text);
 }
 
 static bool option_is_same(const struct config *a, const struct config *b,
@@ -593,75 +270,6 @@ static bool option_is_same(const struct config *a, const struct config *b,
     return true;
 }
 
-/* '$' too: libconfuse puts ${NAME} of the environment into double quotes. */
-static void text_print(const char *text, FILE *out)
-{
-    putc('"', out);
-    for (; *text; text++) {
-        if (strchr("\"\\$", *text))
-            putc('\\', out);
-        putc(*text, out);
-    }
-    putc('"', out);
-}
-
-static void list_print(const struct config_list *list, FILE *out)
-{
-    putc('{', out);
-    for (size_t i = 0; i < list->n; i++) {
-        fputs(i ? ", " : "", out);
-        text_print(list->items[i], out);
-    }
-    putc('}', out);
-}
-
-static void number_print(uint64_t number, const char *unit, FILE *out)
-{
-    static const char *const suffixes[] = {"", "KiB", "MiB", "GiB"};
-    size_t i = 0;
-
-    while (!strncmp(unit, "bytes", 5) && number && number % 1024 == 0 &&
-           i < 3) {
-        number /= 1024;
-        i++;
-    }
-    fprintf(out, "%" PRIu64 "%s", number, suffixes[i]);
-}
-
-static void option_print(const struct config *config,
-                         const struct option *option, FILE *out)
-{
-    fprintf(out, "%s = ", option->name);
-    switch (option->kind) {
-    case TEXT: text_print(*text_of(config, option), out); break;
-    case LIST: list_print(list_of(config, option), out); break;
-    case LEVEL:
-        fputs(log_level_name((enum log_level) * number_of(config, option)),
-              out);
-        break;
-    case BOOL: fputs(*bool_of(config, option) ? "true" : "false", out); break;
-    case NUMBER:
-        number_print(*number_of(config, option), option->unit, out);
-        break;
-    }
-    putc('\n', out);
-}
-
-static void option_explain(const struct option *option, FILE *out)
-{
-    fprintf(out, "\n# %s\n# ", option->doc);
-    if (option->kind == NUMBER) {
-        fprintf(out, "In %s, from ", option->unit);
-        number_print(option->min, option->unit, out);
-        fputs(" to ", out);
-        number_print(option->max, option->unit, out);
-        fputs(". ", out);
-    }
-    fputs(option->change == RELOAD ? "A reload takes it.\n"
-                                   : "A change takes a restart.\n",
-          out);
-}
-
 struct config *config_default(void)
 {
     struct config *config = calloc(1, sizeof(*config));
@@ -669,7 +277,7 @@ struct config *config_default(void)
     if (!config)
         return NULL;
     for (size_t i = 0; i < OPTIONS_N; i++)
-        if (option_default(config, &options[i])) {
+        if (option_default(config, &config_options[i])) {
             config_destroy(&config);
             return NULL;
         }
@@ -681,39 +289,13 @@ void config_destroy(struct config **self_p)
     if (!self_p || !*self_p)
         return;
     for (size_t i = 0; i < OPTIONS_N; i++) {
-        if (options[i].kind == TEXT)
-            free(*text_of(*self_p, &options[i]));
-        if (options[i].kind == LIST)
-            list_clear(list_of(*self_p, &options[i]));
+        if (config_options[i].kind == TEXT)
+            free(*text_of(*self_p, &config_options[i]));
+        if (config_options[i].kind == LIST)
+            config_list_clear(list_of(*self_p, &config_options[i]));
     }
     free(*self_p);
     *self_p = NULL;
-}
-
-int config_load(const char *path, struct config **out, config_error_fn *error,
-                void *arg)
-{
-    struct loader loader = {
-        .reporter = {.error = error, .arg = arg, .origin = path}};
-    char *text = NULL;
-    size_t len = 0;
-    int rc = file_read_whole(path, CONFIG_FILE_BYTES_MAX, &text, &len);
-
-    if (rc) {
-        report(&loader.reporter, "cannot be read: %s", strerror(-rc));
-        return rc;
-    }
-    rc = text_load(&loader, text, len);
-    if (!rc) {
-        *out = loader.config;
-        loader.config = NULL;
-    }
-    config_destroy(&loader.config);
-    while (loader.unknown_n)
-        free(loader.unknown[--loader.unknown_n]);
-    free(loader.list_newest);
-    free(text);
-    return rc;
 }
 
 int config_set(struct config *config, const char *name, const char *value,
@@ -723,7 +305,7 @@ int config_set(struct config *config, const char *name, const char *value,
     const struct option *option = option_find(name);
 
     if (!option) {
-        report(&reporter, "unknown option");
+        config_report(&reporter, "unknown option");
         return -EINVAL;
     }
     return option_apply(config, option, value, add, &reporter);
@@ -753,7 +335,8 @@ int config_check(const struct config *config, const char *origin,
             "which is %" PRIu64 " ms",
             c->lease_ms_default, c->lease_ms_max);
     if (!c->listen.n)
-        report(&reporter, "listen = {}: at least one endpoint is needed");
+        config_report(&reporter,
+                      "listen = {}: at least one endpoint is needed");
     return reporter.errors ? -EINVAL : 0;
 }
 
@@ -764,38 +347,12 @@ size_t config_needs_restart(const struct config *now,
     size_t n = 0;
 
     for (size_t i = 0; i < OPTIONS_N; i++) {
-        if (options[i].change == RELOAD ||
-            option_is_same(now, wanted, &options[i]))
+        if (config_options[i].change == RELOAD ||
+            option_is_same(now, wanted, &config_options[i]))
             continue;
         n++;
         if (named)
-            named(arg, options[i].name);
+            named(arg, config_options[i].name);
     }
     return n;
-}
-
-void config_print(const struct config *config, FILE *out)
-{
-    for (size_t i = 0; i < OPTIONS_N; i++)
-        option_print(config, &options[i], out);
-}
-
-void config_print_example(FILE *out)
-{
-    struct config *config = config_default();
-
-    if (!config)
-        return;
-    fputs("# choird.conf: every option, with its default.\n"
-          "# `choird --check-config -c FILE` says what is wrong with a file, "
-          "and prints\n"
-          "# what it comes to. SIGHUP reloads it. Bytes may be written 64KiB, "
-          "8MiB, 1GiB.\n",
-          out);
-    for (size_t i = 0; i < OPTIONS_N; i++) {
-        option_explain(&options[i], out);
-        putc('#', out);
-        option_print(config, &options[i], out);
-    }
-    config_destroy(&config);
 }
