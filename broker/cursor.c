@@ -14,6 +14,7 @@
 enum {
     PUMP_ENTRIES = 4096, /* read per cycle, over all */
     SLICE_ENTRIES = 512, /* and per watch before the next one's turn */
+    SKIPS = 64,          /* passed over in the time of one that is read */
 };
 
 struct cursors *cursors_new(const struct state *state, struct ledger *ledger,
@@ -27,7 +28,8 @@ struct cursors *cursors_new(const struct state *state, struct ledger *ledger,
     c->ledger = ledger;
     c->router = router;
     c->tap = tap_new(state, ledger);
-    if (!c->tap)
+    c->past = past_new();
+    if (!c->tap || !c->past)
         cursors_destroy(&c);
     return c;
 }
@@ -40,6 +42,7 @@ void cursors_destroy(struct cursors **self_p)
         return;
     ledger_reader_close(&c->reader);
     tap_destroy(&c->tap);
+    past_destroy(&c->past);
     tally_free(&c->per_agent);
     buf_free(&c->items);
     buf_free(&c->shared);
@@ -173,6 +176,9 @@ static int entry_pass(struct cursors *c, struct watch *w, const struct entry *e)
     if (w->tap)
         return entry_show(c, w, e);
     r = entry_take(c, e, &space, &task);
+    if (r >= 0)
+        past_learn(c->past, e->index, r ? "" : space.space, c->list,
+                   r ? 0 : c->count);
     if (r)
         return r < 0 ? r : 0;
     if (!bytes_equal(bytes_text(space.space), watch_space(w)))
@@ -189,21 +195,40 @@ static int reader_at(struct cursors *c, uint64_t index)
     return ledger_reader_seek(c->reader, index);
 }
 
+/* Over what is known and not its business. Returns what that costs, in entries
+ * read. */
+static unsigned pass_over(struct cursors *c, struct watch *w, uint64_t size)
+{
+    uint64_t most = w->next + SLICE_ENTRIES * SKIPS, from = w->next;
+
+    if (w->tap || from >= size)
+        return 0;
+    w->next = past_skip(c->past, from, size < most ? size : most,
+                        watch_space(w), watch_prefix(w));
+    return (unsigned)(w->next - from) / SKIPS;
+}
+
 /* One watch's turn. *left: entries that may still be read. */
 static int slice(struct cursors *c, struct watch *w, unsigned *left)
 {
     uint64_t size = ledger_size(c->ledger);
     const struct entry *e;
-    int r = w->next < size ? reader_at(c, w->next) : 0;
+    int r = 0;
 
     for (unsigned n = SLICE_ENTRIES; !r && n && *left; n--) {
+        unsigned cost = pass_over(c, w, size);
+
+        n -= cost < n ? cost : n - 1;
+        *left -= cost < *left ? cost : *left - 1;
         if (!w->caught_up && w->next > w->opened_at)
             say_caught_up(c, w);
         if (w->next >= size)
             return stand_level(c, w);
         if (!connection_has_room(c->router, w->p->connection))
             break;
-        r = ledger_reader_next(c->reader, &e);
+        r = reader_at(c, w->next);
+        if (!r)
+            r = ledger_reader_next(c->reader, &e);
         if (!r)
             r = entry_pass(c, w, e);
         if (r)

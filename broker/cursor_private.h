@@ -3,6 +3,7 @@
 #define CHOIR_BROKER_CURSOR_PRIVATE_H
 
 #include "cursor.h"
+#include "past.h"
 #include "tally.h"
 #include "tap.h"
 
@@ -45,6 +46,7 @@ struct cursors {
     struct router *router;
     struct ledger_reader *reader;
     struct tap *tap;
+    struct past *past;
     struct spot *spots;
     struct watch *all;
     struct watch *taps, *behind; /* taps: level ones */

@@ -182,7 +182,8 @@ static void crowd_join(unsigned to)
     }
 }
 
-static void crowd_watch(const char *form, uint64_t number, unsigned each)
+static void crowd_watch_from(const char *form, uint64_t number, unsigned each,
+                             uint64_t revision)
 {
     char prefix[64];
     struct msg m;
@@ -195,12 +196,17 @@ static void crowd_watch(const char *form, uint64_t number, unsigned each)
             msg_set_u(&m, FIELD_WATCH, number + j);
             msg_set_text(&m, FIELD_SPACE, "main");
             msg_set_text(&m, FIELD_PREFIX, prefix);
-            msg_set_u(&m, FIELD_REVISION, rig_state(&hall.rig)->size);
+            msg_set_u(&m, FIELD_REVISION, revision);
             msg_set_u(&m, FIELD_CREDIT, 1000000000);
             bundle_op_add(&crowd[i], &m, NULL);
         }
         turns(&crowd[i], bundle_close(&crowd[i], BUNDLE_ASK));
     }
+}
+
+static void crowd_watch(const char *form, uint64_t number, unsigned each)
+{
+    crowd_watch_from(form, number, each, rig_state(&hall.rig)->size);
 }
 
 static void crowd_unwatch(uint64_t number)
@@ -292,6 +298,25 @@ static void row_full(void)
     report("alone");
     crowd_watch("key/some/where/", 100, 1);
     report("with watches of full peers");
+}
+
+/* Everybody comes back and reads on from where it was. */
+static void row_comeback(void)
+{
+    uint64_t from = rig_state(&hall.rig)->size;
+    double now, back;
+
+    for (unsigned i = 0; i < 16; i++)
+        turns(&writer, puts_of(&writer, "key/some/where/", PUTS));
+    now = now_us();
+    crowd_watch("idle/%u/inbox/%u/", 1, WATCHES);
+    now = now_us() - now;
+    back = now_us();
+    crowd_watch_from("idle/%u/inbox/%u/", 1, WATCHES, from);
+    back = now_us() - back;
+    printf("%u watches at the head %.2f us each, %u entries back %.2f us\n",
+           crowd_count * WATCHES, now / crowd_count / WATCHES, 16 * PUTS,
+           back / crowd_count / WATCHES);
 }
 
 static void row_grants(void)
@@ -421,8 +446,9 @@ int main(int argc, char **argv)
         const char *name;
         void (*run)(void);
     } rows[] = {
-        {"growth", row_growth}, {"full", row_full},   {"grants", row_grants},
-        {"fanout", row_fanout}, {"tasks", row_tasks},
+        {"growth", row_growth},     {"full", row_full},
+        {"comeback", row_comeback}, {"grants", row_grants},
+        {"fanout", row_fanout},     {"tasks", row_tasks},
     };
     unsigned n = argc > 1 ? (unsigned)atoi(argv[1]) : 1000;
 

@@ -117,6 +117,22 @@ TEST(watch_from_the_past_reads_all_of_it_then_goes_on_live)
     hall_close(&hall);
 }
 
+TEST(watch_from_the_past_hears_its_own_of_what_others_have_read_before)
+{
+    begin();
+    put_all(0, 300);
+    CHECK_EQ(watch_from(&ada, "other/", 1, 10), 0);
+    check_changes(&ada, 0);
+    CHECK_EQ(watch_from(&bob, "k/1", 1, 1000), 0);
+    check_changes(&bob, 111); /* 1, 10..19, 100..199 */
+    CHECK_EQ(guest_items(&bob, MSG_CAUGHT_UP), 1);
+    put_all(300, 310);
+    CHECK_OK(guest_put(&ada, "k/1", "again"));
+    hall_settle(&hall);
+    check_changes(&bob, 112);
+    hall_close(&hall);
+}
+
 TEST(watch_without_credit_stops_and_later_misses_nothing)
 {
     begin();
