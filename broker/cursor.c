@@ -18,7 +18,7 @@ enum {
 };
 
 struct cursors *cursors_new(const struct state *state, struct ledger *ledger,
-                            struct router *router)
+                            struct router *router, struct env *env)
 {
     struct cursors *c = calloc(1, sizeof *c);
 
@@ -29,8 +29,11 @@ struct cursors *cursors_new(const struct state *state, struct ledger *ledger,
     c->router = router;
     c->tap = tap_new(state, ledger);
     c->past = past_new();
-    if (!c->tap || !c->past)
+    if (!c->tap || !c->past ||
+        env_random(env, &c->hash_argument, sizeof c->hash_argument))
         cursors_destroy(&c);
+    else
+        c->hash_argument >>= 4; /* below the prime */
     return c;
 }
 
@@ -89,13 +92,18 @@ static struct spot *spots_of_key(struct cursors *c, const struct place *space,
                                  struct spot *found)
 {
     char key[SPOT_KEY_MAX];
-    size_t at = strlen(space->space) + 1;
+    size_t at = strlen(space->space) + 1, done = at;
+    uint64_t hash;
 
     memcpy(key, space->space, at);
     memcpy(key + at, name.p, name.n);
+    hash = spot_hash(c, key, at);
     for (size_t i = 0; i < c->used_count && c->used[i] <= name.n; i++) {
-        struct spot *s = spot_find(c, key, at + c->used[i]);
+        struct spot *s;
 
+        for (; done < at + c->used[i]; done++)
+            hash = spot_hash_step(c->hash_argument, hash, key[done]);
+        s = spot_find(c, key, done, hash);
         if (!s || s->seen == revision + 1)
             continue;
         s->seen = revision + 1;

@@ -10,6 +10,7 @@
 #ifndef CHOIR_BROKER_CURSOR_H
 #define CHOIR_BROKER_CURSOR_H
 
+#include "base/env.h"
 #include "changes.h"
 #include "router.h"
 
@@ -21,7 +22,7 @@ struct cursor_counters {
 
 /* Borrowed until destroyed. NULL when out of memory. */
 struct cursors *cursors_new(const struct state *state, struct ledger *ledger,
-                            struct router *router);
+                            struct router *router, struct env *env);
 /* Presences must be without watches, or gone. */
 void cursors_destroy(struct cursors **self_p);
 

@@ -11,6 +11,19 @@ enum { SPOT_KEY_MAX = LIMIT_NAME_BYTES + 1 + LIMIT_KEY_BYTES };
 
 enum stand { PARKED, LEVEL, BEHIND, STALLED };
 
+/* A polynomial of the bytes so far, so that the hash of a longer prefix is one
+ * step from that of a shorter. Its argument is drawn at random: nobody can
+ * choose prefixes that meet in one place. */
+static inline uint64_t spot_hash_step(uint64_t argument, uint64_t h, char byte)
+{
+    const uint64_t prime = ((uint64_t)1 << 61) - 1;
+    unsigned __int128 x =
+        (unsigned __int128)h * argument + (unsigned char)byte + 1;
+    uint64_t r = ((uint64_t)x & prime) + (uint64_t)(x >> 61);
+
+    return r >= prime ? r - prime : r;
+}
+
 /* A prefix of a space that level watches wait at. */
 struct spot {
     struct watch *watches;
@@ -48,6 +61,7 @@ struct cursors {
     struct tap *tap;
     struct past *past;
     struct spot *spots;
+    uint64_t hash_argument;
     struct watch *all;
     struct watch *taps, *behind; /* taps: level ones */
     struct watch *all_taps;
@@ -84,8 +98,11 @@ static inline const struct agent *watch_agent(const struct cursors *c,
 
 /* --- cursor_stand.c: where a watch stands -------------------------------- */
 
-/* The spot of that key (space, NUL, prefix), or NULL. */
-struct spot *spot_find(const struct cursors *c, const char *key, size_t n);
+/* The hash of a key's (space, NUL, prefix) first n bytes. */
+uint64_t spot_hash(const struct cursors *c, const char *key, size_t n);
+/* The spot of that key, or NULL. */
+struct spot *spot_find(const struct cursors *c, const char *key, size_t n,
+                       uint64_t hash);
 void stand_nowhere(struct cursors *c, struct watch *w);
 /* Reads on from w->next: at once, or when it has credit, or its connection
  * room. */

@@ -15,18 +15,29 @@ static void lengths_changed(struct cursors *c)
     }
 }
 
-struct spot *spot_find(const struct cursors *c, const char *key, size_t n)
+uint64_t spot_hash(const struct cursors *c, const char *key, size_t n)
+{
+    uint64_t h = 0;
+
+    for (size_t i = 0; i < n; i++)
+        h = spot_hash_step(c->hash_argument, h, key[i]);
+    return h;
+}
+
+struct spot *spot_find(const struct cursors *c, const char *key, size_t n,
+                       uint64_t hash)
 {
     struct spot *s;
 
-    HASH_FIND(hh, c->spots, key, n, s);
+    HASH_FIND_BYHASHVALUE(hh, c->spots, key, n, (unsigned)hash, s);
     return s;
 }
 
 static struct spot *spot_of(struct cursors *c, const struct watch *w)
 {
     size_t n = w->space_bytes + 1 + w->prefix_bytes;
-    struct spot *s = spot_find(c, w->key, n);
+    uint64_t hash = spot_hash(c, w->key, n);
+    struct spot *s = spot_find(c, w->key, n, hash);
 
     if (s)
         return s;
@@ -35,7 +46,7 @@ static struct spot *spot_of(struct cursors *c, const struct watch *w)
         return NULL;
     memcpy(s->key, w->key, n);
     s->prefix_bytes = w->prefix_bytes;
-    HASH_ADD_KEYPTR(hh, c->spots, s->key, n, s);
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, c->spots, s->key, n, (unsigned)hash, s);
     if (c->lengths[s->prefix_bytes]++ == 0)
         lengths_changed(c);
     return s;

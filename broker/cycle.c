@@ -294,7 +294,8 @@ static int parts_make(struct cycle *c, const struct cycle_options *o)
     c->router = c->outbox ? router_new(c->outbox, &o->transport) : NULL;
     if (!c->router || presences_make(c))
         return -ENOMEM;
-    c->cursors = cursors_new(cycle_state(c), core_ledger(c->core), c->router);
+    c->cursors =
+        cursors_new(cycle_state(c), core_ledger(c->core), c->router, c->env);
     c->awaits = awaits_new(cycle_state(c), core_ledger(c->core), c->router);
     if (!c->cursors || !c->awaits)
         return -ENOMEM;

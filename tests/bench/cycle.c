@@ -120,7 +120,7 @@ static struct buf puts_of(struct guest *g, const char *prefix, unsigned n)
                                 "0123456789abcdef0123456789abcdef"
                                 "0123456789abcdef0123456789abcdef";
     static unsigned count;
-    char key[64];
+    char key[256];
     struct msg m;
 
     bundle_open_for(g);
@@ -346,6 +346,34 @@ static void row_grants(void)
     buf_free(&grants);
 }
 
+/* Watches on prefixes of every length, and long keys. */
+static void row_lengths(void)
+{
+    enum { LONG = 200 };
+    char prefix[LONG + 1] = {0}, key[LONG + 2] = {0};
+    double us[2];
+    struct msg m;
+
+    memset(key, 'k', LONG);
+    us[0] = put_turn(key, PUTS);
+    for (unsigned i = 0; i < crowd_count; i++) {
+        memset(prefix, 'p', LONG);
+        prefix[1 + i % LONG] = 0;
+        msg_init(&m, MSG_WATCH);
+        msg_set_u(&m, FIELD_WATCH, 1);
+        msg_set_text(&m, FIELD_SPACE, "main");
+        msg_set_text(&m, FIELD_PREFIX, prefix);
+        msg_set_u(&m, FIELD_REVISION, rig_state(&hall.rig)->size);
+        msg_set_u(&m, FIELD_CREDIT, 1);
+        bundle_open_for(&crowd[i]);
+        bundle_op_add(&crowd[i], &m, NULL);
+        turns(&crowd[i], bundle_close(&crowd[i], BUNDLE_ASK));
+    }
+    us[1] = put_turn(key, PUTS);
+    printf("%-34s %8.2f us a put of 64, %.2f without\n",
+           "watches of 200 lengths", us[1] / PUTS, us[0] / PUTS);
+}
+
 static void row_fanout(void)
 {
     double us[TURNS];
@@ -447,8 +475,9 @@ int main(int argc, char **argv)
         void (*run)(void);
     } rows[] = {
         {"growth", row_growth},     {"full", row_full},
-        {"comeback", row_comeback}, {"grants", row_grants},
-        {"fanout", row_fanout},     {"tasks", row_tasks},
+        {"comeback", row_comeback}, {"lengths", row_lengths},
+        {"grants", row_grants},     {"fanout", row_fanout},
+        {"tasks", row_tasks},
     };
     unsigned n = argc > 1 ? (unsigned)atoi(argv[1]) : 1000;
 
