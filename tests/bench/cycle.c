@@ -459,6 +459,46 @@ static void row_tasks(void)
     }
 }
 
+/* Asking for one more while 256 are in hand, which are listed. */
+static void row_listing(void)
+{
+    struct guest *g = &crowd[0];
+    struct buf items = {0};
+    const struct msg *t;
+    struct msg m, item;
+    uint64_t n = 0;
+    double us = 0;
+
+    g->deaf = false;
+    g->later = true;
+    work(g, "held", TASKS);
+    turns(&writer, submits_of("held", TASKS));
+    guest_read(g);
+    while ((t = guest_item(g, MSG_TASK)) != NULL) {
+        msg_init(&item, MSG_ITEM);
+        msg_set_u(&item, FIELD_TASK, msg_u(t, FIELD_TASK));
+        msg_set_u(&item, FIELD_TOKEN, msg_u(t, FIELD_TOKEN));
+        msg_encode(&item, &items);
+        n++;
+    }
+    must(n == TASKS, "tasks were lost");
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        bundle_open_for(g);
+        for (unsigned j = 0; j < 16; j++) {
+            msg_init(&m, MSG_WORK);
+            msg_set_text(&m, FIELD_SPACE, "main");
+            msg_set_text(&m, FIELD_QUEUE, "held");
+            msg_set_u(&m, FIELD_CREDIT, 1);
+            msg_set_list(&m, FIELD_ITEMS, n, buf_bytes(&items));
+            bundle_op_add(g, &m, NULL);
+        }
+        us += turns(g, bundle_close(g, BUNDLE_ASK));
+    }
+    printf("%-34s %8.2f us each\n", "asks for work with 256 in hand",
+           us / ROUNDS / 16);
+    buf_free(&items);
+}
+
 static void limits_raise(struct config *c)
 {
     c->watches_per_agent_max = 1000000;
@@ -477,7 +517,7 @@ int main(int argc, char **argv)
         {"growth", row_growth},     {"full", row_full},
         {"comeback", row_comeback}, {"lengths", row_lengths},
         {"grants", row_grants},     {"fanout", row_fanout},
-        {"tasks", row_tasks},
+        {"tasks", row_tasks},       {"listing", row_listing},
     };
     unsigned n = argc > 1 ? (unsigned)atoi(argv[1]) : 1000;
 
