@@ -18,10 +18,13 @@
 enum {
     WAITING_MIN = 4,   /* frames that may wait from one peer, at the least, */
     WAITING_MAX = 256, /* and at the most */
-    BACKLOG = 1024,
+    BACKLOG = 4096,    /* everybody comes at once after a restart */
     HANDSHAKE_MS = 5000,
-    HEARTBEAT_MS = 5000,
-    HEARTBEAT_TIMEOUT_MS = 15000,
+    /* A host that is gone, and a peer that takes nothing in, are noticed by
+     * the kernel. Heartbeats of libzmq (4.3.4) would do it too, but it looks
+     * through the timers of all connections whenever one answers. */
+    SILENT_S = 5,
+    GONE_MS = 15000,
     FRAME_SLACK = 64 * 1024,   /* headers around a bundle's contents */
     MESSAGE_OVERHEAD = 64,     /* CURVE and ZMTP around a frame */
     ASK_KERNEL_BYTES = 262144, /* unknown so far: then the kernel is asked */
@@ -165,8 +168,11 @@ static int router_options(struct edge *e)
         {ZMQ_SNDHWM, 0}, /* bytes bound it, see router.c, not messages */
         {ZMQ_BACKLOG, BACKLOG},
         {ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS},
-        {ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS},
-        {ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS},
+        {ZMQ_TCP_KEEPALIVE, 1},
+        {ZMQ_TCP_KEEPALIVE_IDLE, SILENT_S},
+        {ZMQ_TCP_KEEPALIVE_INTVL, SILENT_S},
+        {ZMQ_TCP_KEEPALIVE_CNT, GONE_MS / 1000 / SILENT_S - 1},
+        {ZMQ_TCP_MAXRT, GONE_MS},
         {ZMQ_LINGER, 0},
     };
     int r = 0;

@@ -127,7 +127,10 @@ int curve_raw_open(struct curve_raw *c, int fd, const struct curve_pair *own,
                : 0;
 }
 
-int curve_raw_send(struct curve_raw *c, const void *part, size_t n, int more)
+enum { FLAG_MORE = 1, FLAG_COMMAND = 2, FRAME_MAX = 16 << 20 };
+
+static int send_flagged(struct curve_raw *c, const void *part, size_t n,
+                        uint8_t flags)
 {
     size_t body = 16 + 16 + 1 + n;
     uint8_t *frame = malloc(9 + body), *plain = malloc(1 + n), nonce[24];
@@ -136,7 +139,7 @@ int curve_raw_send(struct curve_raw *c, const void *part, size_t n, int more)
     frame[0] = 0x02;
     put_be64(frame + 1, body);
     memcpy(frame + 9, "\x07MESSAGE", 8);
-    plain[0] = more ? 1 : 0;
+    plain[0] = flags;
     memcpy(plain + 1, part, n);
     nonce_short(nonce, "CurveZMQMESSAGEC", frame + 17, ++c->nonce);
     r = crypto_box_easy_afternm(frame + 25, plain, 1 + n, nonce, c->shared);
@@ -145,4 +148,66 @@ int curve_raw_send(struct curve_raw *c, const void *part, size_t n, int more)
     free(frame);
     free(plain);
     return r ? -1 : 0;
+}
+
+int curve_raw_send(struct curve_raw *c, const void *part, size_t n, int more)
+{
+    return send_flagged(c, part, n, more ? FLAG_MORE : 0);
+}
+
+/* Length and body of one ZMTP frame. */
+static int take_frame(int fd, uint8_t **body, size_t *n)
+{
+    uint8_t head[9];
+    uint64_t len = 0;
+
+    if (take_all(fd, head, 2))
+        return -1;
+    if (head[0] & 0x02) {
+        if (take_all(fd, head + 2, 7))
+            return -1;
+        for (int i = 1; i < 9; i++)
+            len = len << 8 | head[i];
+    } else {
+        len = head[1];
+    }
+    if (len < 33 || len > FRAME_MAX)
+        return -1;
+    *n = (size_t)len;
+    *body = malloc(*n);
+    return take_all(fd, *body, *n);
+}
+
+/* "\4PING", two bytes of time, a context that comes back. */
+static int pong(struct curve_raw *c, const uint8_t *ping, size_t n)
+{
+    uint8_t body[64] = "\x04PONG";
+
+    if (n < 7 || n - 7 > sizeof body - 5 || memcmp(ping, "\x04PING", 5) != 0)
+        return 0;
+    memcpy(body + 5, ping + 7, n - 7);
+    return send_flagged(c, body, n - 2, FLAG_COMMAND);
+}
+
+int curve_raw_take(struct curve_raw *c, struct buf *out)
+{
+    uint8_t nonce[24] = "CurveZMQMESSAGES", *body = NULL, *plain;
+    size_t n;
+    int r = take_frame(c->fd, &body, &n);
+
+    buf_clear(out);
+    plain = r ? NULL : buf_grow(out, n - 32);
+    if (plain) {
+        memcpy(nonce + 16, body + 8, 8);
+        r = crypto_box_open_easy_afternm(plain, body + 16, n - 16, nonce,
+                                         c->shared);
+    }
+    free(body);
+    if (r || !plain)
+        return -1;
+    if (!(plain[0] & FLAG_COMMAND)) {
+        memmove(plain, plain + 1, --out->n);
+        return 1;
+    }
+    return pong(c, plain + 1, out->n - 1) ? -1 : 0;
 }

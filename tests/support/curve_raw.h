@@ -17,4 +17,8 @@ int curve_raw_open(struct curve_raw *c, int fd, const struct curve_pair *own,
 /* One part of a message. 0, or -1 when the peer has closed. */
 int curve_raw_send(struct curve_raw *c, const void *part, size_t n, int more);
 
+/* One frame that has begun to arrive. 1: a message, in out; 0: a command, and
+ * a ping is answered; -1: the peer has closed, or it cannot be read. */
+int curve_raw_take(struct curve_raw *c, struct buf *out);
+
 #endif
