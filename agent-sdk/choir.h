@@ -571,6 +571,138 @@ struct choir_field {
 CHOIR_API bool choir_event_field(const struct choir_event *e, size_t i,
                                  struct choir_field *field);
 
+/* --- Replicas: a prefix kept in this process ------------------------------ */
+
+/* The newest version of every key under a prefix, read without asking the
+ * broker. One thread more (of the library's own, all signals blocked, it calls
+ * nothing of yours) loads it and then follows a watch; reconnects, restarts of
+ * the broker and compacted or restored ledgers are dealt with inside. What is
+ * read is always one whole revision: a transaction is seen entirely or not at
+ * all, also while everything is loaded anew.
+ *
+ * What it does not promise: that it is up to date. It says how far it is
+ * complete, and when it last heard so (choir_replica_facts); while the broker
+ * cannot be reached it goes on with what it has. To read what was written
+ * before, wait for its revision:
+ *
+ *     choir_put(c, "plan", text, n, &revision);
+ *     choir_replica_wait(r, revision, 1000);
+ *     choir_replica_get(r, "plan", &view);
+ *
+ * If the watch ends for good (the right to read was withdrawn, the identity
+ * revoked, the limit reached, the ledger not the one that was pinned), the
+ * contents are dropped, and every call returns that code from then on: stale
+ * data is never handed out as if it were followed. A grant that is narrowed
+ * so far that a part of the prefix stays readable does not end the watch: the
+ * keys it takes away stay as they were. Open one replica for each prefix that
+ * is granted as a whole.
+ *
+ * Its reads are not part of a task's read set.
+ *
+ * Threads: all of these from any number of threads, but choir_replica_close
+ * when the others have left. Close replicas before their handle. */
+struct choir_replica;
+
+/* Strings are borrowed during the call. Start from CHOIR_REPLICA_INIT. */
+struct choir_replica_options {
+    size_t struct_bytes; /* sizeof(struct choir_replica_options) */
+    const char *space;   /* NULL: the handle's */
+    size_t bytes_max;    /* of keys, values and what keeping them costs; 0:
+                            256 MiB. Twice that while it is loaded anew; views
+                            and cuts that are held come on top */
+    int mark_ms;         /* how often to ask how far it is complete when
+                            nothing changes; 0: 1,000; -1: only for
+                            choir_replica_wait */
+};
+#define CHOIR_REPLICA_INIT                               \
+    {                                                    \
+        sizeof(struct choir_replica_options), NULL, 0, 0 \
+    }
+
+/* Subscribe to the keys that begin with prefix ("": all) and begin to load.
+ * Returns as soon as the broker has agreed; choir_replica_wait with revision 0
+ * waits until it can be read.
+ * options: borrowed; NULL for all defaults.  r: owned, give to
+ * choir_replica_close.
+ * Returns 0; CHOIR_DENIED; CHOIR_OVER_LIMIT (watches_per_agent_max);
+ * CHOIR_INVALID (an option, no UTF-8); CHOIR_TIMEOUT or CHOIR_UNREACHABLE
+ * after the handle's timeout; -ENOMEM, -EAGAIN (no thread). */
+CHOIR_API CHOIR_MUST_CHECK int choir_replica_open(
+    struct choir *c, const char *prefix,
+    const struct choir_replica_options *options, struct choir_replica **r);
+
+/* One version of one key. All pointers are borrowed until choir_view_release
+ * (or choir_cut_free), whatever happens to the replica, even after
+ * choir_replica_close; what they point to never changes. */
+struct choir_view {
+    const char *key;   /* NUL-terminated */
+    const void *value; /* never NULL; a NUL stands behind it */
+    size_t bytes;
+    uint64_t revision;
+    uint64_t time;              /* when it was written, as "time" of an event */
+    const char *type;           /* media type, or NULL */
+    const unsigned char *agent; /* who wrote it: 32 bytes, the id whose hex
+                                   digits choir_agent_id shows */
+    void *held;                 /* the library's */
+};
+
+/* Read key. Never asks the broker, never waits for the network, allocates
+ * nothing.
+ * view: set on success, give to choir_view_release; not touched otherwise.
+ * Returns 0; CHOIR_NOT_FOUND (absent, outside the prefix, or not yours to
+ * read); -EAGAIN (not loaded yet: choir_replica_wait); or what ended it. */
+CHOIR_API CHOIR_MUST_CHECK int choir_replica_get(struct choir_replica *r,
+                                                 const char *key,
+                                                 struct choir_view *view);
+/* Give a view back; it becomes all zeros. Zeros are allowed. Any thread. */
+CHOIR_API void choir_view_release(struct choir_view *view);
+
+/* Wait until it is complete up to revision (0: until it can be read).
+ * timeout_ms: -1 for ever, 0 not at all.
+ * Returns 0; CHOIR_TIMEOUT, CHOIR_UNREACHABLE; CHOIR_INTERRUPTED; or what
+ * ended it. */
+CHOIR_API CHOIR_MUST_CHECK int choir_replica_wait(struct choir_replica *r,
+                                                  uint64_t revision,
+                                                  int timeout_ms);
+
+/* How fresh it is, and what it holds. Set struct_bytes before the call. */
+struct choir_replica_facts {
+    size_t struct_bytes;
+    int code;          /* 0; -EAGAIN: not loaded yet; or what ended it */
+    uint64_t revision; /* its contents are the state as of this one; 0
+                          before it is loaded */
+    int64_t heard_ms;  /* since the broker last proved that: since then there
+                          may be later revisions. -1: never */
+    uint64_t keys, bytes;
+    uint64_t loads; /* 1, and one more for each time it began anew */
+};
+/* Returns 0 or CHOIR_CLOSED (fork). Why it ended is in the text. */
+CHOIR_API int choir_replica_facts(struct choir_replica *r,
+                                  struct choir_replica_facts *facts);
+
+/* All keys that begin with prefix, in the order of their bytes, at one
+ * revision: it stays as it is while the replica moves on. Costs a pointer for
+ * each key, no copy; readers are not held up while it is made.
+ * cut: owned, give to choir_cut_free.
+ * Returns 0; -EAGAIN; -ENOMEM; or what ended the replica. */
+struct choir_cut;
+CHOIR_API CHOIR_MUST_CHECK int choir_replica_cut(struct choir_replica *r,
+                                                 const char *prefix,
+                                                 struct choir_cut **cut);
+/* The revision of which it is the state. */
+CHOIR_API uint64_t choir_cut_revision(const struct choir_cut *cut);
+CHOIR_API size_t choir_cut_count(const struct choir_cut *cut);
+/* Key i. Its view is borrowed until choir_cut_free and needs no release (but
+ * may be released). false: i is not below the count. */
+CHOIR_API bool choir_cut_item(const struct choir_cut *cut, size_t i,
+                              struct choir_view *view);
+/* *cut becomes NULL; NULL is allowed. Any thread. */
+CHOIR_API void choir_cut_free(struct choir_cut **cut);
+
+/* End the watch and free everything but what views and cuts still hold; *r
+ * becomes NULL. NULL is allowed. */
+CHOIR_API void choir_replica_close(struct choir_replica **r);
+
 #ifdef __cplusplus
 }
 #endif
