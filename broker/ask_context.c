@@ -274,8 +274,13 @@ int ask_tap(struct ask *q)
 
 int ask_credit(struct ask *q)
 {
-    return watch_credit(q->a->with.cursors, q->p, msg_u(q->op, FIELD_WATCH),
-                        msg_u(q->op, FIELD_CREDIT));
+    uint64_t told;
+    int r = watch_credit(q->a->with.cursors, q->p, msg_u(q->op, FIELD_WATCH),
+                         msg_u(q->op, FIELD_CREDIT), &told);
+
+    if (!r)
+        msg_set_u(q->reply, FIELD_REVISION, told);
+    return r;
 }
 
 int ask_unwatch(struct ask *q)

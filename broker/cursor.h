@@ -35,9 +35,11 @@ struct watch_request {
 /* 0; CHOIR_DENIED; CHOIR_FUTURE; CHOIR_OVER_LIMIT (limit_max); -ENOMEM. */
 int watch_open(struct cursors *c, struct presence *p,
                const struct watch_request *request, uint64_t limit_max);
-/* More credit. 0 or CHOIR_NOT_FOUND. */
+/* More credit. 0 or CHOIR_NOT_FOUND.
+ * told: set to the revision up to which everything has been said to it, so
+ * that a watch that nothing concerns can know how far it has come. */
 int watch_credit(struct cursors *c, struct presence *p, uint64_t number,
-                 uint64_t credit);
+                 uint64_t credit, uint64_t *told);
 int watch_close(struct cursors *c, struct presence *p, uint64_t number);
 /* The session's connection has room again. */
 void watches_wake(struct cursors *c, struct presence *p);

@@ -120,13 +120,24 @@ int watch_open(struct cursors *c, struct presence *p,
     return stand_level(c, w);
 }
 
+/* A level watch has been told all that is recorded; what is being applied at
+ * this moment comes on top. A tap is woken once a cycle: it may lag. */
+static uint64_t told_up_to(const struct cursors *c, const struct watch *w)
+{
+    uint64_t next =
+        w->stand == LEVEL && !w->tap ? ledger_size(c->ledger) : w->next;
+
+    return next ? next - 1 : 0;
+}
+
 int watch_credit(struct cursors *c, struct presence *p, uint64_t number,
-                 uint64_t credit)
+                 uint64_t credit, uint64_t *told)
 {
     struct watch *w = watch_find(c, p, number);
 
     if (!w)
         return CHOIR_NOT_FOUND;
+    *told = told_up_to(c, w);
     w->credit = credit > LIMIT_UINT_MAX_WIRE - w->credit ? LIMIT_UINT_MAX_WIRE
                                                          : w->credit + credit;
     if (w->stand == PARKED)

@@ -40,15 +40,30 @@ static int watch_from(struct guest *g, const char *prefix, uint64_t revision,
     return (int)msg_u(guest_reply(g, &m), FIELD_OUTCOME);
 }
 
-static void give_credit(struct guest *g, uint64_t credit)
+static struct msg credit_of(uint64_t credit)
 {
     struct msg m;
 
     msg_init(&m, MSG_CREDIT);
     msg_set_u(&m, FIELD_WATCH, 1);
     msg_set_u(&m, FIELD_CREDIT, credit);
+    return m;
+}
+
+static void give_credit(struct guest *g, uint64_t credit)
+{
+    struct msg m = credit_of(credit);
+
     guest_ask(g, &m);
     hall_settle(&hall);
+}
+
+/* Up to where the broker says that everything was said. */
+static uint64_t told_up_to(struct guest *g)
+{
+    struct msg m = credit_of(0);
+
+    return msg_u(guest_reply(g, &m), FIELD_REVISION);
 }
 
 static void put_all(unsigned from, unsigned to)
@@ -130,6 +145,33 @@ TEST(watch_from_the_past_hears_its_own_of_what_others_have_read_before)
     CHECK_OK(guest_put(&ada, "k/1", "again"));
     hall_settle(&hall);
     check_changes(&bob, 112);
+    hall_close(&hall);
+}
+
+TEST(a_reply_to_credit_says_how_far_a_watch_that_nothing_concerns_has_come)
+{
+    begin();
+    CHECK_OK(watch_from(&bob, "other/", size(), 10));
+    CHECK_EQ(told_up_to(&bob), size() - 1);
+    put_all(0, 3);
+    CHECK_EQ(told_up_to(&bob), size() - 1);
+    hall_close(&hall);
+}
+
+TEST(a_reply_to_credit_never_says_more_than_was_told)
+{
+    uint64_t first;
+
+    begin();
+    first = size();
+    CHECK_OK(watch_from(&bob, "k/", first, 2));
+    put_all(0, 5);
+    CHECK_EQ(told_up_to(&bob), first + 1);
+    CHECK_EQ(told_up_to(&bob), first + 1);
+    give_credit(&bob, 1);
+    CHECK_EQ(told_up_to(&bob), first + 2);
+    give_credit(&bob, 10);
+    CHECK_EQ(told_up_to(&bob), size() - 1);
     hall_close(&hall);
 }
 
