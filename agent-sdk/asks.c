@@ -164,6 +164,7 @@ void asks_credit(struct asks *a, uint64_t id, int64_t more)
     if (!s)
         return;
     s->credit = more < 0 ? 0 : s->credit + (uint64_t)more;
+    s->marks = s->marks || more == 0;
     s->more += more < 0 ? 0 : (uint64_t)more;
     if (!s->is_due)
         buf_put(&a->due, &id, sizeof id);
@@ -286,6 +287,8 @@ static void reply(struct asks *a, struct wire *w, const struct msg *item)
         opened(a, w, op->standing, code, item);
     else if (op->id == 0 && op->verb == MSG_HEARTBEAT)
         beat_reply(a, w, item);
+    else if (op->id == 0 && op->verb == MSG_CREDIT && !code)
+        standing_mark(&a->standing, w, op, item);
     wire_outcome(w, op, MSG_REPLY, code, msg_u(item, FIELD_REVISION), item,
                  NULL);
 }

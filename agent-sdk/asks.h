@@ -16,8 +16,9 @@ void asks_destroy(struct asks **a);
 void asks_add(struct asks *a, struct wire *w, struct op *op);
 /* The caller wants no more of it. */
 void asks_cancel(struct asks *a, struct wire *w, uint64_t id);
-/* The caller has room: watch and tap: it took `more` events; work: as
- * choir_credit. */
+/* The caller has room: watch and tap: it took `more` events (0 of a watch: it
+ * took none, but wants a caught_up now and whenever the broker says how far it
+ * has come); work: as choir_credit. */
 void asks_credit(struct asks *a, uint64_t id, int64_t more);
 /* A session is usable, after a welcome or newly opened: ask everything that
  * has no answer, and open what stands, again. */

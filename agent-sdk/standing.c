@@ -179,6 +179,20 @@ static void revision_item(struct standing *s, struct wire *w,
     wire_event(w, s->id, s->verb, item, 0, false);
 }
 
+/* Everything up to there was told before: so this is where it goes on after a
+ * reconnect, and the broker need not read all that did not concern it. */
+static void told_up_to(struct standing *s, struct wire *w,
+                       const struct msg *item)
+{
+    uint64_t revision = msg_u(item, FIELD_REVISION);
+
+    if (revision >= s->next)
+        s->next = revision + 1;
+    if (!s->caught_up || s->marks)
+        wire_event(w, s->id, s->verb, item, 0, false);
+    s->caught_up = true;
+}
+
 static void watch_item(struct standings *all, struct wire *w,
                        const struct msg *item)
 {
@@ -190,11 +204,7 @@ static void watch_item(struct standings *all, struct wire *w,
     switch (item->verb) {
     case MSG_CHANGE:
     case MSG_ENTRY: revision_item(s, w, item); return;
-    case MSG_CAUGHT_UP:
-        if (!s->caught_up)
-            wire_event(w, s->id, s->verb, item, 0, false);
-        s->caught_up = true;
-        return;
+    case MSG_CAUGHT_UP: told_up_to(s, w, item); return;
     case MSG_NOTICE: wire_event(w, s->id, s->verb, item, 0, false); return;
     default: /* WATCH_OVER */
         wire_event(w, s->id, s->verb, item, (int)msg_u(item, FIELD_OUTCOME),
@@ -264,6 +274,23 @@ void standing_item(struct standings *all, struct wire *w,
     case MSG_LEASE_LOST: standing_lease_lost(all, w, item); return;
     default: watch_item(all, w, item);
     }
+}
+
+void standing_mark(struct standings *all, struct wire *w, const struct op *op,
+                   const struct msg *reply)
+{
+    struct standing *s;
+    struct msg credit, mark;
+
+    op_decode(op, &credit);
+    s = standing_find(all, msg_u(&credit, FIELD_WATCH));
+    if (!s || s->verb != MSG_WATCH || !s->caught_up ||
+        !msg_has(reply, FIELD_REVISION))
+        return;
+    msg_init(&mark, MSG_CAUGHT_UP);
+    msg_set_u(&mark, FIELD_WATCH, s->id);
+    msg_set_u(&mark, FIELD_REVISION, msg_u(reply, FIELD_REVISION));
+    told_up_to(s, w, &mark);
 }
 
 void standing_end(struct standings *all, struct standing *s, struct wire *w,

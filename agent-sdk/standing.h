@@ -18,6 +18,7 @@ struct standing {
     bool is_due;     /* it is to be told */
     bool opened;     /* the first reply has been passed on */
     bool caught_up;  /* that was passed on */
+    bool marks;      /* ... and is, each time it is told how far it has come */
     char *line;      /* queue and space of a work, for comparison */
 };
 
@@ -40,6 +41,9 @@ struct op *standing_op(struct standing *s, struct wire *w);
  * dropped; an unknown task is given back. */
 void standing_item(struct standings *all, struct wire *w,
                    const struct msg *item);
+/* The broker's reply to a credit of a watch: how far it has come. */
+void standing_mark(struct standings *all, struct wire *w, const struct op *op,
+                   const struct msg *reply);
 /* It ends with that code. Removes it. */
 void standing_end(struct standings *all, struct standing *s, struct wire *w,
                   int code, const char *line);

@@ -85,6 +85,14 @@ struct hash tree_empty(void)
     return sha256_of((struct bytes){0});
 }
 
+uint64_t hash_seeded(const struct hash_seed *seed, struct bytes b)
+{
+    uint64_t out;
+
+    crypto_shorthash((uint8_t *)&out, b.p, b.n, seed->b);
+    return out;
+}
+
 void hash_hex(const struct hash *h, char out[HASH_HEX])
 {
     sodium_bin2hex(out, HASH_HEX, h->b, HASH_BYTES);

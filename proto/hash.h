@@ -67,6 +67,13 @@ struct hash sha256_of(struct bytes b);
 /* SHA-256 of nothing: the root of the empty tree. */
 struct hash tree_empty(void);
 
+/* A short keyed hash (SipHash-2-4) for tables in memory whose keys come from
+ * others. It depends on the seed and is never written down. */
+struct hash_seed {
+    uint8_t b[16];
+};
+uint64_t hash_seeded(const struct hash_seed *seed, struct bytes b);
+
 /* Lower-case hex, 64 characters and NUL. */
 enum { HASH_HEX = 65 };
 void hash_hex(const struct hash *h, char out[HASH_HEX]);

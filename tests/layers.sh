@@ -36,6 +36,7 @@ guardians_of() {
     msgpack.h | msgpack/*) who='proto/pack.[ch] tools/json.c' ;;
     zmq.h | czmq.h | zmq_utils.h) who='broker/edge*.[ch] broker/main.c agent-sdk/connection.[ch]' ;;
     confuse.h) who='broker/base/config_file.c' ;;
+    bsd/*) who='agent-sdk/replica_map.c' ;;
     jansson.h) who='tools/*' ;;
     libpq-fe.h) who='broker/ledger/postgres.c' ;;
     microhttpd.h) who='tools/*' ;;

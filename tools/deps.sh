@@ -24,6 +24,7 @@ libjansson-dev      library jansson
 libconfuse-dev      library libconfuse
 libcmocka-dev       library cmocka
 uthash-dev          header uthash.h
+libbsd-dev          header bsd/sys/tree.h
 scdoc               command scdoc
 nodejs              command node
 python3             command python3

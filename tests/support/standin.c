@@ -14,7 +14,14 @@
 #include "proto/bundle.h"
 #include "proto/refusal.h"
 
-enum { SESSIONS = 64, PEERS = 64, KEYS = 256, ACCEPTED = 4096, WATCHES = 16 };
+enum {
+    SESSIONS = 64,
+    PEERS = 64,
+    KEYS = 256,
+    ACCEPTED = 4096,
+    WATCHES = 16,
+    LIST_PAGE = 4
+};
 
 struct accepted_bundle {
     struct hash hash;
@@ -44,7 +51,7 @@ struct watch {
     uint64_t session, number, next;
     bool work;
     uint64_t credit;
-    char queue[64];
+    char queue[64], prefix[64];
 };
 
 struct standin {
@@ -80,7 +87,7 @@ struct standin {
     unsigned task_count;
     enum standin_trick trick;
     int away_code, away_left, asks_code, asks_left, swallow;
-    bool mute, repeat, refuse;
+    bool mute, repeat, refuse, hold_lists;
     struct standin_counts counts;
     struct standin_counts told; /* a copy for the test's thread */
     uint64_t told_task;
@@ -216,8 +223,9 @@ static void store(struct standin *s, struct bytes key, struct bytes value,
     memcpy(v->value, value.p, v->bytes);
 }
 
+/* value: NULL: it is gone. */
 static void tell_watches(struct standin *s, struct bytes key,
-                         struct bytes value, uint64_t revision,
+                         const struct bytes *value, uint64_t revision,
                          const struct hash *agent)
 {
     for (unsigned i = 0; i < s->watch_count; i++) {
@@ -226,12 +234,14 @@ static void tell_watches(struct standin *s, struct bytes key,
         struct buf items = {0};
         struct msg m, item;
 
-        if (w->work || !to || !w->credit || revision < w->next)
+        if (w->work || !to || !w->credit || revision < w->next ||
+            !bytes_start_with(key, bytes_text(w->prefix)))
             continue;
         msg_init(&item, MSG_ITEM);
         msg_set_b(&item, FIELD_KEY, key);
-        msg_set_b(&item, FIELD_VALUE, value);
-        msg_set_u(&item, FIELD_KIND, 0);
+        if (value)
+            msg_set_b(&item, FIELD_VALUE, *value);
+        msg_set_u(&item, FIELD_KIND, !value);
         msg_encode(&item, &items);
         msg_init(&m, MSG_CHANGE);
         msg_set_u(&m, FIELD_WATCH, w->number);
@@ -258,7 +268,19 @@ static int put_apply(struct standin *s, const struct bundle *b,
         return CHOIR_CONFLICT;
     slot_at(msg_b(m, FIELD_SLOTS), op->payload, 0, &salt, &value);
     store(s, msg_b(m, FIELD_KEY), value, revision);
-    tell_watches(s, msg_b(m, FIELD_KEY), value, revision, &b->agent);
+    tell_watches(s, msg_b(m, FIELD_KEY), &value, revision, &b->agent);
+    return 0;
+}
+
+static int delete_apply(struct standin *s, const struct bundle *b,
+                        const struct msg *m, uint64_t revision)
+{
+    struct version *v = version_of(s, msg_b(m, FIELD_KEY));
+
+    if (!v)
+        return CHOIR_NOT_FOUND;
+    *v = s->keys[--s->key_count];
+    tell_watches(s, msg_b(m, FIELD_KEY), NULL, revision, &b->agent);
     return 0;
 }
 
@@ -273,6 +295,7 @@ static int op_apply(struct standin *s, const struct bundle *b,
     s->counts.operations++;
     switch (m.verb) {
     case MSG_PUT: return put_apply(s, b, op, &m, revision);
+    case MSG_DELETE: return delete_apply(s, b, &m, revision);
     case MSG_NAK: s->counts.naks++; return 0;
     case MSG_COMPLETE: s->counts.completes++; return 0;
     default: return 0;
@@ -454,6 +477,47 @@ static void reply_get(struct standin *s, const struct msg *ask, struct msg *m)
     msg_set_b(m, FIELD_VALUE, bytes_of(v->value, v->bytes));
 }
 
+static const struct version *version_after(const struct standin *s,
+                                           struct bytes prefix,
+                                           const char *after)
+{
+    const struct version *v = NULL;
+
+    for (unsigned i = 0; i < s->key_count; i++)
+        if (bytes_start_with(bytes_text(s->keys[i].key), prefix) &&
+            strcmp(s->keys[i].key, after) > 0 &&
+            (!v || strcmp(s->keys[i].key, v->key) < 0))
+            v = &s->keys[i];
+    return v;
+}
+
+/* Short pages, whatever was asked for. */
+static void reply_list(const struct standin *s, const struct msg *ask,
+                       struct msg *m, struct buf *items)
+{
+    struct bytes prefix = msg_b(ask, FIELD_PREFIX);
+    const struct version *v, *last = NULL;
+    char after[64];
+    uint64_t n = 0;
+
+    snprintf(after, sizeof after, "%.*s", (int)msg_b(ask, FIELD_AFTER).n,
+             (const char *)msg_b(ask, FIELD_AFTER).p);
+    v = version_after(s, prefix, after);
+    for (; v && n < LIST_PAGE; n++, v = version_after(s, prefix, v->key)) {
+        struct msg item;
+
+        msg_init(&item, MSG_ITEM);
+        msg_set_text(&item, FIELD_KEY, v->key);
+        msg_set_u(&item, FIELD_REVISION, v->revision);
+        msg_set_u(&item, FIELD_SIZE, v->bytes);
+        msg_encode(&item, items);
+        last = v;
+    }
+    if (v && last)
+        msg_set_text(m, FIELD_AFTER, last->key);
+    msg_set_list(m, FIELD_ITEMS, n, buf_bytes(items));
+}
+
 static struct watch *watch_of(struct standin *s, const struct session *session,
                               const struct msg *ask)
 {
@@ -466,6 +530,9 @@ static struct watch *watch_of(struct standin *s, const struct session *session,
             (work || w->number == msg_u(ask, FIELD_WATCH)))
             return w;
     }
+    for (unsigned i = 0; i < s->watch_count; i++)
+        if (!s->watches[i].session) /* it was ended */
+            return &s->watches[i];
     return &s->watches[s->watch_count++ % WATCHES];
 }
 
@@ -482,6 +549,9 @@ static void watch_open(struct standin *s, const struct session *session,
     w->next = msg_u(ask, FIELD_REVISION);
     snprintf(w->queue, sizeof w->queue, "%.*s", (int)msg_b(ask, FIELD_QUEUE).n,
              (const char *)msg_b(ask, FIELD_QUEUE).p);
+    snprintf(w->prefix, sizeof w->prefix, "%.*s",
+             (int)msg_b(ask, FIELD_PREFIX).n,
+             (const char *)msg_b(ask, FIELD_PREFIX).p);
     if (w->work)
         return;
     msg_init(&m, MSG_CAUGHT_UP);
@@ -564,9 +634,14 @@ static void ask_hear(struct standin *s, struct session *session,
             beat_hear(s, &ask, &m, &items);
         if (ask.verb == MSG_WATCH || ask.verb == MSG_WORK)
             watch_open(s, session, &ask);
-        if (ask.verb == MSG_CREDIT)
+        if (ask.verb == MSG_LIST)
+            reply_list(s, &ask, &m, &items);
+        if (ask.verb == MSG_CREDIT) {
             watch_of(s, session, &ask)->credit += msg_u(&ask, FIELD_CREDIT);
-        body_item(s, &m);
+            msg_set_u(&m, FIELD_REVISION, s->size - 1);
+        }
+        if (ask.verb != MSG_LIST || !s->hold_lists)
+            body_item(s, &m);
         buf_free(&items);
     }
     body_send(s, s->route, s->route_bytes);
@@ -872,6 +947,39 @@ static void do_swallow(struct standin *s, long a, const char *b)
 void standin_swallow(struct standin *s, int n)
 {
     tell(s, do_swallow, n, NULL);
+}
+
+static void do_hold_lists(struct standin *s, long a, const char *b)
+{
+    (void)b;
+    s->hold_lists = a;
+}
+
+void standin_hold_lists(struct standin *s, bool hold)
+{
+    tell(s, do_hold_lists, hold, NULL);
+}
+
+static void do_end_watches(struct standin *s, long a, const char *b)
+{
+    (void)b;
+    for (unsigned i = 0; i < s->watch_count; i++) {
+        struct session *to = session_of(s, s->watches[i].session);
+        struct msg m;
+
+        if (s->watches[i].work || !to)
+            continue;
+        msg_init(&m, MSG_WATCH_OVER);
+        msg_set_u(&m, FIELD_WATCH, s->watches[i].number);
+        msg_set_u(&m, FIELD_OUTCOME, (uint64_t)a);
+        say(s, to, &m);
+        s->watches[i].session = 0;
+    }
+}
+
+void standin_end_watches(struct standin *s, int code)
+{
+    tell(s, do_end_watches, code, NULL);
 }
 
 static void do_refuse_keys(struct standin *s, long a, const char *b)

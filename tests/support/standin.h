@@ -42,6 +42,10 @@ void standin_end_sessions(struct standin *s);
 /* Break all connections and listen again, as a restart would; down_ms between.
  */
 void standin_restart(struct standin *s, int down_ms);
+/* Swallow the answers to lists. */
+void standin_hold_lists(struct standin *s, bool hold);
+/* End every watch with that code. */
+void standin_end_watches(struct standin *s, int code);
 /* Refuse everybody's CURVE key (ZAP 400). */
 void standin_refuse_keys(struct standin *s, bool refuse);
 /* A restore: new epoch, `size` entries kept. */

@@ -1,0 +1,663 @@
+/* The thread that keeps a replica.
+ *
+ * It loads while it already watches: first the watch is opened at the head,
+ * then keys are listed and read as they are at that moment, each perhaps at
+ * another revision, and every change that the watch tells in between is put on
+ * top: of two versions of a key the later wins, and what is gone is remembered
+ * until the end. Once the watch has come as far as the latest of those
+ * answers, all that is loaded is the state at one revision; only then can it
+ * be read. */
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "error.h"
+#include "proto/refusal.h"
+#include "replica.h"
+
+enum {
+    FEED_CREDIT = 256,    /* changes the broker may send ahead */
+    READ_COUNT = 256,     /* values asked for at a time */
+    READ_BYTES = 4 << 20, /* and as many bytes, if one is not larger */
+    LIST_COUNT = 1000,    /* keys of a page */
+    MARK_SOON_MS = 10,    /* somebody waits, and it was not far enough */
+    AGAIN_FIRST_MS = 50,  /* before everything is loaded anew */
+    AGAIN_MAX_MS = 5000,
+    ROOM_MS = 20,
+};
+
+struct feed {
+    struct choir_replica *r;
+    struct choir *c;
+    struct replica_map *loading; /* NULL: what comes is live */
+    uint64_t told;               /* all changes up to there have come */
+    bool knows_epoch;
+    uint64_t epoch; /* in which it was loaded */
+    int64_t soon_ms; /* until the next mark while somebody waits */
+};
+
+/* --- Waiting -------------------------------------------------------------- */
+
+/* With the lock held. Not handle_sleep: an interruption is for callers. */
+static void doze(struct choir *c, int64_t deadline)
+{
+    int64_t left = deadline < 0 ? 3600000 : deadline - sdk_clock_ms();
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += left / 1000;
+    until.tv_nsec += left % 1000 * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_cond_timedwait(&c->changed, &c->lock, &until);
+}
+
+static bool is_over(int64_t deadline)
+{
+    return deadline >= 0 && deadline <= sdk_clock_ms();
+}
+
+/* Its next event, with the lock held. 0; CHOIR_TIMEOUT; -ECANCELED;
+ * CHOIR_EPOCH_CHANGED; what ended the handle. */
+static int take_locked(struct feed *f, uint64_t id, int64_t deadline,
+                       struct choir_event **event)
+{
+    struct choir *c = f->c;
+
+    for (;;) {
+        struct entry *e = handle_entry(c, id);
+
+        if (f->r->stop)
+            return -ECANCELED;
+        if (f->knows_epoch && c->seen.epoch != f->epoch)
+            return CHOIR_EPOCH_CHANGED;
+        if (e && e->events) {
+            *event = handle_take(c, e);
+            return 0;
+        }
+        if (!e || (c->ended && e->has_outcome))
+            return c->ended ? handle_ended(c) : handle_unknown(id);
+        if (is_over(deadline))
+            return CHOIR_TIMEOUT;
+        doze(c, deadline);
+    }
+}
+
+static int take(struct feed *f, uint64_t id, int64_t deadline,
+                struct choir_event **event)
+{
+    int code;
+
+    *event = NULL;
+    pthread_mutex_lock(&f->c->lock);
+    code = take_locked(f, id, deadline, event);
+    pthread_mutex_unlock(&f->c->lock);
+    return code;
+}
+
+static int linger(struct feed *f, int64_t ms)
+{
+    int64_t deadline = deadline_after((int)ms);
+    bool stop;
+
+    pthread_mutex_lock(&f->c->lock);
+    while (!f->r->stop && !is_over(deadline))
+        doze(f->c, deadline);
+    stop = f->r->stop;
+    pthread_mutex_unlock(&f->c->lock);
+    return stop ? -ECANCELED : 0;
+}
+
+/* --- Asking --------------------------------------------------------------- */
+
+/* Wait for room here and not in handle_send: see doze. */
+static int send_when_room(struct feed *f, struct choir_request **q,
+                          uint64_t *id)
+{
+    int code = CHOIR_BUSY;
+
+    while (code == CHOIR_BUSY || code == CHOIR_INTERRUPTED) {
+        pthread_mutex_lock(&f->c->lock);
+        while (!f->r->stop && !f->c->ended &&
+               f->c->in_flight > f->c->in_flight_max / 2)
+            doze(f->c, deadline_after(ROOM_MS));
+        code = f->r->stop ? -ECANCELED : 0;
+        pthread_mutex_unlock(&f->c->lock);
+        if (!code)
+            code = handle_send(f->c, q, 0, true, id);
+    }
+    choir_request_free(q);
+    return code;
+}
+
+static struct choir_request *request(struct choir_replica *r, const char *verb)
+{
+    struct choir_request *q = choir_request_new(r->c, verb);
+
+    if (q)
+        choir_request_text(q, "space", r->space);
+    return q;
+}
+
+static struct choir_request *watch_request(struct choir_replica *r)
+{
+    struct choir_request *q = request(r, "watch");
+
+    if (q) {
+        choir_request_text(q, "prefix", r->prefix);
+        choir_request_uint(q, "credit", FEED_CREDIT);
+    }
+    return q;
+}
+
+int replica_watch(struct choir_replica *r, int timeout_ms, uint64_t *watch)
+{
+    struct choir_request *q = watch_request(r);
+    int code =
+        q ? handle_send(r->c, &q, timeout_ms, true, watch) : choir_error_code();
+
+    choir_request_free(&q);
+    return code;
+}
+
+void replica_ask_mark(struct choir_replica *r)
+{
+    struct choir *c = r->c;
+
+    if (!c->is_connected)
+        return; /* a watch that is opened again says how far it is */
+    if (!r->asked_size) {
+        r->asked_ms = sdk_clock_ms();
+        r->asked_size = c->seen.size;
+    }
+    r->mark_ms_last = sdk_clock_ms();
+    handle_control(c, r->watch, false, 0);
+}
+
+static void ask_mark(struct feed *f)
+{
+    pthread_mutex_lock(&f->c->lock);
+    replica_ask_mark(f->r);
+    pthread_mutex_unlock(&f->c->lock);
+}
+
+/* What the event says, as this thread's error: the end of the feed. */
+static int event_code(const struct choir_event *e)
+{
+    return e->code ? error_line(e->code, 0, choir_event_explain(e)) : 0;
+}
+
+/* Send, and take the one reply. */
+static int ask(struct feed *f, struct choir_request **q, struct choir_event **e)
+{
+    uint64_t id;
+    int code = *q ? send_when_room(f, q, &id) : choir_error_code();
+
+    *e = NULL;
+    if (!code) {
+        code = take(f, id, -1, e);
+        if (code)
+            handle_forget(f->c, id);
+    }
+    if (!code)
+        code = event_code(*e);
+    if (code)
+        choir_event_free(e);
+    return code;
+}
+
+/* --- Contents ------------------------------------------------------------- */
+
+static int over_limit(const struct choir_replica *r, size_t bytes)
+{
+    return error_set(CHOIR_OVER_LIMIT, 0,
+                     "replica_bytes=%zu limit=%zu prefix=%s: open it with a "
+                     "larger bytes_max, or for a narrower prefix",
+                     bytes, r->bytes_max, r->prefix);
+}
+
+static int room_check(const struct choir_replica *r,
+                      const struct replica_map *map)
+{
+    size_t bytes = replica_map_bytes(map);
+
+    return bytes > r->bytes_max ? over_limit(r, bytes) : 0;
+}
+
+/* One item of a change. While loading, what is known to be later stays. A
+ * value that was erased from the record comes without one: the key is as good
+ * as gone, which is also what a get would say. */
+static int item_apply(struct feed *f, struct replica_map *map,
+                      const struct msg *change, const struct msg *item)
+{
+    struct version_parts parts = {
+        .key = msg_b(item, FIELD_KEY),
+        .value = msg_b(item, FIELD_VALUE),
+        .type = msg_b(item, FIELD_TYPE),
+        .revision = msg_u(change, FIELD_REVISION),
+        .time = msg_u(change, FIELD_TIME),
+        .agent = msg_hash(change, FIELD_AGENT),
+    };
+    struct version *v;
+
+    if (f->loading && replica_map_revision(map, parts.key) > parts.revision)
+        return 0;
+    if (msg_u(item, FIELD_KIND) || !msg_has(item, FIELD_VALUE)) {
+        if (f->loading)
+            return replica_map_gone(map, parts.key, parts.revision);
+        replica_map_remove(map, parts.key);
+        return 0;
+    }
+    v = version_new(&parts);
+    return v ? replica_map_put(map, v) : -ENOMEM;
+}
+
+static int items_apply(struct feed *f, struct replica_map *map,
+                       const struct msg *change)
+{
+    struct list at = msg_list(change, FIELD_ITEMS);
+    struct msg item;
+    int code = 0;
+
+    while (!code && list_next(&at, &item))
+        code = item_apply(f, map, change, &item);
+    return code ? error_set(code, 0, NULL) : room_check(f->r, map);
+}
+
+/* How far it is complete, from now on. With the lock held. */
+static void complete_set(struct choir_replica *r, uint64_t revision)
+{
+    r->complete = revision;
+    if (r->asked_size && revision + 1 >= r->asked_size) {
+        r->heard_ms = r->asked_ms;
+        r->asked_size = 0;
+    }
+    if (r->waiting)
+        pthread_cond_broadcast(&r->c->changed);
+}
+
+static void told(struct feed *f, uint64_t revision)
+{
+    if (revision <= f->told)
+        return;
+    f->told = revision;
+    if (f->loading)
+        return;
+    pthread_mutex_lock(&f->c->lock);
+    complete_set(f->r, revision);
+    pthread_mutex_unlock(&f->c->lock);
+}
+
+/* A revision is seen whole or not at all: contents and number change while
+ * nobody reads or lists. */
+static int change_apply(struct feed *f, const struct msg *change)
+{
+    struct choir_replica *r = f->r;
+    int code;
+
+    if (f->loading) {
+        code = items_apply(f, f->loading, change);
+        told(f, msg_u(change, FIELD_REVISION));
+        return code;
+    }
+    pthread_mutex_lock(&r->writing);
+    pthread_rwlock_wrlock(&r->reading);
+    code = items_apply(f, r->map, change);
+    pthread_rwlock_unlock(&r->reading);
+    if (!code)
+        told(f, msg_u(change, FIELD_REVISION));
+    pthread_mutex_unlock(&r->writing);
+    return code;
+}
+
+/* One event of the watch. 0; CHOIR_TIMEOUT; why it is over. */
+static int hear(struct feed *f, int64_t deadline)
+{
+    struct choir_event *e;
+    const struct msg *m;
+    int code = take(f, f->r->watch, deadline, &e);
+
+    if (code)
+        return code;
+    m = event_message(e);
+    if (e->last)
+        code = e->code ? event_code(e) : error_set(CHOIR_CLOSED, 0, NULL);
+    else if (!m)
+        code = error_set(-ENOMEM, 0, NULL);
+    else if (e->kind == MSG_CHANGE)
+        code = change_apply(f, m);
+    else if (e->kind == MSG_CAUGHT_UP)
+        told(f, msg_u(m, FIELD_REVISION));
+    choir_event_free(&e);
+    return code;
+}
+
+/* --- Loading -------------------------------------------------------------- */
+
+struct reading {
+    struct bytes key[READ_COUNT]; /* borrowed from the page */
+    uint64_t id[READ_COUNT];
+    size_t count, taken, bytes;
+    uint64_t rests_on; /* the latest revision an answer rests on */
+};
+
+static int value_put(struct feed *f, struct bytes key, const struct msg *m)
+{
+    struct version_parts parts = {
+        .key = key,
+        .value = msg_b(m, FIELD_VALUE),
+        .type = msg_b(m, FIELD_TYPE),
+        .revision = msg_u(m, FIELD_REVISION),
+        .time = msg_u(m, FIELD_TIME),
+        .agent = msg_hash(m, FIELD_AGENT),
+    };
+    struct version *v;
+    int code = -ENOMEM;
+
+    if (replica_map_revision(f->loading, key) >= parts.revision)
+        return 0;
+    v = version_new(&parts);
+    if (v)
+        code = replica_map_put(f->loading, v);
+    return code ? error_set(code, 0, NULL) : room_check(f->r, f->loading);
+}
+
+static void rests_on(struct reading *reading, const struct choir_event *e)
+{
+    uint64_t seen = choir_event_uint(e, "seen");
+
+    if (seen > reading->rests_on)
+        reading->rests_on = seen;
+}
+
+/* A key that is not there any more is of no concern: the watch says so. */
+static int value_take(struct feed *f, struct reading *reading)
+{
+    size_t i = reading->taken;
+    const struct msg *m;
+    struct choir_event *e;
+    int code = take(f, reading->id[i], -1, &e);
+
+    if (code)
+        return code;
+    reading->taken++;
+    rests_on(reading, e);
+    m = event_message(e);
+    if (!m)
+        code = error_set(-ENOMEM, 0, NULL);
+    else if (e->code != CHOIR_NOT_FOUND)
+        code = e->code ? event_code(e) : value_put(f, reading->key[i], m);
+    choir_event_free(&e);
+    return code;
+}
+
+/* And what has changed meanwhile, so that the broker can go on telling. */
+static int values_take(struct feed *f, struct reading *reading)
+{
+    int code = 0;
+
+    while (!code && reading->taken < reading->count)
+        code = value_take(f, reading);
+    while (reading->taken < reading->count)
+        handle_forget(f->c, reading->id[reading->taken++]);
+    reading->count = reading->taken = reading->bytes = 0;
+    for (int n = 0; !code && n < FEED_CREDIT; n++)
+        code = hear(f, 0);
+    return code == CHOIR_TIMEOUT ? 0 : code;
+}
+
+static int value_ask(struct feed *f, struct reading *reading,
+                     const struct choir_event *item)
+{
+    uint64_t bytes = choir_event_uint(item, "size");
+    struct bytes key = {0};
+    struct choir_request *q;
+    int code = 0;
+
+    key.p = choir_event_bytes(item, "key", &key.n);
+    if (replica_map_revision(f->loading, key) >=
+        choir_event_uint(item, "revision"))
+        return 0;
+    if (reading->count == READ_COUNT ||
+        (reading->count && reading->bytes + bytes > READ_BYTES))
+        code = values_take(f, reading);
+    if (code)
+        return code;
+    q = request(f->r, "get");
+    if (q)
+        choir_request_text(q, "key", choir_event_text(item, "key"));
+    code = q ? send_when_room(f, &q, &reading->id[reading->count])
+             : choir_error_code();
+    if (code)
+        return code;
+    reading->key[reading->count++] = key;
+    reading->bytes += bytes;
+    return 0;
+}
+
+static int page_ask(struct feed *f, const char *after, struct choir_event **e)
+{
+    struct choir_request *q = request(f->r, "list");
+
+    if (q) {
+        choir_request_text(q, "prefix", f->r->prefix);
+        choir_request_uint(q, "count", LIST_COUNT);
+        if (after)
+            choir_request_text(q, "after", after);
+    }
+    return ask(f, &q, e);
+}
+
+static int pages_load(struct feed *f, struct reading *reading)
+{
+    struct choir_event *page = NULL, *next;
+    const char *after = NULL;
+    int code;
+
+    do {
+        code = page_ask(f, after, &next);
+        choir_event_free(&page);
+        page = next;
+        if (code)
+            break;
+        rests_on(reading, page);
+        for (size_t i = 0; !code && i < choir_event_count(page, "items"); i++)
+            code = value_ask(f, reading, choir_event_item(page, "items", i));
+        if (!code)
+            code = values_take(f, reading);
+        after = choir_event_text(page, "after");
+    } while (!code && after);
+    while (reading->taken < reading->count)
+        handle_forget(f->c, reading->id[reading->taken++]);
+    choir_event_free(&page);
+    return code;
+}
+
+/* Until the watch has told all that the answers rest on. */
+static int level(struct feed *f, uint64_t revision)
+{
+    int64_t soon = MARK_SOON_MS;
+    int code = 0;
+
+    ask_mark(f);
+    while (!code && f->told < revision) {
+        code = hear(f, deadline_after((int)soon));
+        if (code != CHOIR_TIMEOUT)
+            continue;
+        code = 0;
+        soon = soon * 2 > 1000 ? 1000 : soon * 2;
+        ask_mark(f);
+    }
+    return code;
+}
+
+/* From now on it can be read. */
+static void loaded(struct feed *f)
+{
+    struct choir_replica *r = f->r;
+    struct replica_map *before;
+
+    replica_map_forget_gone(f->loading);
+    pthread_mutex_lock(&r->writing);
+    pthread_rwlock_wrlock(&r->reading);
+    before = r->map;
+    r->map = f->loading;
+    pthread_rwlock_unlock(&r->reading);
+    pthread_mutex_lock(&f->c->lock);
+    r->is_loaded = true;
+    r->loads++;
+    complete_set(r, f->told);
+    pthread_mutex_unlock(&f->c->lock);
+    pthread_mutex_unlock(&r->writing);
+    f->loading = NULL;
+    replica_map_destroy(&before);
+}
+
+static void load_begin(struct feed *f)
+{
+    pthread_mutex_lock(&f->c->lock);
+    f->epoch = f->c->seen.epoch;
+    f->knows_epoch = true;
+    f->r->asked_size = 0;
+    pthread_mutex_unlock(&f->c->lock);
+    f->told = 0;
+    ask_mark(f); /* the first makes the others come */
+}
+
+static int load(struct feed *f)
+{
+    struct reading *reading = calloc(1, sizeof *reading);
+    int code;
+
+    load_begin(f);
+    f->loading = replica_map_new();
+    if (!reading || !f->loading)
+        code = error_set(-ENOMEM, 0, NULL);
+    else
+        code = pages_load(f, reading);
+    if (!code)
+        code = level(f, reading->rests_on);
+    if (!code)
+        loaded(f);
+    replica_map_destroy(&f->loading);
+    free(reading);
+    return code;
+}
+
+/* --- Following ------------------------------------------------------------ */
+
+/* When to ask for a mark, on the clock; -1: never. */
+static int64_t mark_due(struct feed *f)
+{
+    struct choir_replica *r = f->r;
+    int64_t due;
+
+    pthread_mutex_lock(&f->c->lock);
+    if (r->waiting && r->wanted > r->complete) {
+        due = r->mark_ms_last + f->soon_ms;
+    } else {
+        f->soon_ms = MARK_SOON_MS;
+        due = r->mark_ms < 0 ? -1 : r->mark_ms_last + r->mark_ms;
+    }
+    pthread_mutex_unlock(&f->c->lock);
+    return due;
+}
+
+static int follow(struct feed *f)
+{
+    int code = 0;
+
+    f->soon_ms = MARK_SOON_MS;
+    while (!code) {
+        int64_t due = mark_due(f);
+
+        code = hear(f, due);
+        if (code != CHOIR_TIMEOUT)
+            continue;
+        code = 0;
+        f->soon_ms = f->soon_ms * 2 > 1000 ? 1000 : f->soon_ms * 2;
+        pthread_mutex_lock(&f->c->lock);
+        replica_ask_mark(f->r);
+        f->r->mark_ms_last = sdk_clock_ms(); /* connected or not */
+        pthread_mutex_unlock(&f->c->lock);
+    }
+    return code;
+}
+
+/* --- From beginning to end ------------------------------------------------ */
+
+/* Over, but only so far: what it held can be had again. */
+static bool begins_anew(int code)
+{
+    return code == CHOIR_COMPACTED || code == CHOIR_FUTURE ||
+           code == CHOIR_EPOCH_CHANGED;
+}
+
+static int watch_again(struct feed *f)
+{
+    struct choir_request *q = watch_request(f->r);
+    struct choir_event *e = NULL;
+    uint64_t id;
+    int code;
+
+    handle_forget(f->c, f->r->watch);
+    f->knows_epoch = false;
+    code = q ? send_when_room(f, &q, &id) : choir_error_code();
+    if (code)
+        return code;
+    pthread_mutex_lock(&f->c->lock);
+    f->r->watch = id;
+    pthread_mutex_unlock(&f->c->lock);
+    code = take(f, id, -1, &e);
+    if (!code)
+        code = event_code(e);
+    choir_event_free(&e);
+    return code;
+}
+
+static void end(struct feed *f, int code)
+{
+    struct choir_replica *r = f->r;
+    struct replica_map *map;
+
+    handle_forget(f->c, r->watch);
+    pthread_mutex_lock(&r->writing);
+    pthread_rwlock_wrlock(&r->reading);
+    map = r->map;
+    r->map = NULL;
+    pthread_rwlock_unlock(&r->reading);
+    pthread_mutex_lock(&f->c->lock);
+    r->ended = code;
+    r->line = strdup(choir_error_text());
+    pthread_cond_broadcast(&f->c->changed);
+    pthread_mutex_unlock(&f->c->lock);
+    pthread_mutex_unlock(&r->writing);
+    replica_map_destroy(&map);
+}
+
+void *replica_feed(void *replica)
+{
+    struct choir_replica *r = replica;
+    struct feed f = {.r = r, .c = r->c};
+    int64_t again_ms = AGAIN_FIRST_MS;
+    int code = 0;
+
+    while (!code) {
+        code = load(&f);
+        if (!code) {
+            again_ms = AGAIN_FIRST_MS;
+            code = follow(&f);
+        }
+        while (begins_anew(code)) {
+            code = linger(&f, again_ms);
+            again_ms =
+                again_ms * 2 > AGAIN_MAX_MS ? AGAIN_MAX_MS : again_ms * 2;
+            if (!code)
+                code = watch_again(&f);
+        }
+    }
+    end(&f, code);
+    return NULL;
+}
