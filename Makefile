@@ -89,7 +89,7 @@ say = $(if $(V),,@echo "  $(1)  $(patsubst $(BUILD)/%,%,$@)"; )
 # ---- targets -------------------------------------------------------------
 
 .PHONY: help all programs replay failpoint choird demo check check-all asan tsan \
-  fuzz fuzz-programs bench bench-peers peers unsigned bench-choir \
+  fuzz fuzz-programs bench bench-peers bench-growth peers unsigned bench-choir \
   vectors fmt lint deps install uninstall clean \
   compile_commands.json
 .SECONDARY:
@@ -142,6 +142,9 @@ bench-peers: all $(BENCHES) ## measure it beside Redis, NATS, etcd, PostgreSQL
 	-@+$(MAKE) --no-print-directory -k peers
 	@+$(MAKE) --no-print-directory unsigned
 	@BUILD=$(BUILD) node tests/bench/compare.mjs
+
+bench-growth: all $(BENCHES) ## how puts slow down with keys, agents, watches
+	@BUILD=$(BUILD) node tests/bench/growth.mjs
 
 peers: $(PEERS)
 	@:

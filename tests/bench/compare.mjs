@@ -8,198 +8,72 @@
 //   ROWS=1,3,6b   these rows (3 is 3a, 3b, 3c)
 //   DIR=PATH      where servers keep their data (TMPDIR or /tmp)
 //   BUILD=build   SLOW=0: without the rows that take minutes to prepare
-import { spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
-import os from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+//
+// The stored results are docs/bench/results-FILESYSTEM.{json,md} and a chart
+// beside them. Without --ours they are renewed, row by row; with it they are
+// only what is compared with. Machines differ: what has no peer in the run is
+// compared by its ratio to how fast this machine signs and verifies.
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { chart } from './chart.mjs';
+import { dir, execute, here, root, versions } from './contenders.mjs';
 import { commit, machine } from './machine.mjs';
-import { median, ratios, summary, verdict } from './verdict.mjs';
+import { circumstances, figures, judged, lines, number, range, table } from './report.mjs';
+import { fell, median } from './verdict.mjs';
 
-const here = dirname(fileURLToPath(import.meta.url));
-const root = join(here, '..', '..');
 const alone = process.argv.includes('--ours');
-const build = join(root, process.env.BUILD ?? 'build');
-const dir = process.env.DIR ?? process.env.TMPDIR ?? os.tmpdir();
 const runs = Number(process.env.RUNS ?? (alone ? 1 : 5));
 const seconds = process.env.SECONDS ?? (alone ? '2' : '3');
 const warm = process.env.WARM ?? '1';
 const slow = (process.env.SLOW ?? (alone ? '0' : '1')) !== '0';
-const LIMIT_MS = 30 * 60 * 1000; // of one execution
+const ours = ['choir', 'unsigned'];
 
-// Where Debian keeps servers that are not on everybody's PATH.
-process.env.PATH += ':/usr/sbin:/usr/lib/postgresql/15/bin';
+function wanted(row) {
+    const names = process.env.ROWS?.split(',');
 
-// ---- programs --------------------------------------------------------------
-
-let child = null;
-
-for (const signal of ['SIGINT', 'SIGTERM'])
-    process.on(signal, () => {
-        child?.kill('SIGTERM');
-        process.exit(1);
-    });
-
-function program(name) {
-    if (name.startsWith('unsigned/'))
-        return join(build, 'unsigned/tests/bench', name.slice(9));
-    return join(build, 'tests/bench', name === 'choir' ? name : `peers/${name}`);
+    if (names)
+        return names.some((n) => n === row.id || n === row.id.replace(/[a-z]$/, ''));
+    return !row.slow || slow;
 }
 
-// The JSON that a contender prints, or an Error with what it complained of.
-function execute([name, ...args]) {
-    return new Promise((resolve, reject) => {
-        let out = '', err = '';
+const measured = new Map();
 
-        if (!existsSync(program(name)))
-            return reject(new Error(`${name} is not built`));
-        child = spawn(program(name), args, { stdio: ['ignore', 'pipe', 'pipe'] });
-        const timer = setTimeout(() => child.kill('SIGTERM'), LIMIT_MS);
+async function measure(command) {
+    const key = command.join(' ');
 
-        child.stdout.on('data', (text) => (out += text));
-        child.stderr.on('data', (text) => (err += text));
-        child.on('error', reject);
-        child.on('close', (code) => {
-            clearTimeout(timer);
-            child = null;
-            if (code !== 0)
-                return reject(new Error(err.trim().split('\n')[0] || `status ${code}`));
-            try {
-                resolve(JSON.parse(out));
-            } catch {
-                reject(new Error(`${name} printed no JSON: ${out.slice(0, 80)}`));
-            }
-        });
-    });
+    if (alone && runs === 1 && measured.has(key))
+        return measured.get(key);
+    const args = [`seconds=${seconds}`, `warm=${warm}`, `dir=${dir}`];
+
+    if (command.includes('rounds='))
+        args.push(`rounds=${runs}`);
+    const run = await execute([...command.filter((a) => a !== 'rounds='), ...args]);
+
+    measured.set(key, run);
+    return run;
 }
 
-function measure(command) {
-    return execute([...command, `seconds=${seconds}`, `warm=${warm}`, `dir=${dir}`]);
-}
-
-async function versions(names) {
-    const found = {};
-
-    for (const name of names) {
-        try {
-            found[name] = await execute([name, 'version']);
-        } catch (e) {
-            found[name] = { missing: e.message };
-        }
-    }
-    return found;
-}
-
-// ---- figures ---------------------------------------------------------------
-
-function number(v) {
-    if (!Number.isFinite(v))
-        return '-';
-    if (Math.abs(v) >= 1000)
-        return Math.round(v).toString().replace(/\B(?=(\d{3})+$)/g, ',');
-    return Math.abs(v) >= 100 ? v.toFixed(0) : v.toPrecision(3);
-}
-
-function range(values) {
-    const s = summary(values);
-
-    return `${number(s.median)} (${number(s.min)}-${number(s.max)})`;
-}
-
-// The values that are held against the targets.
-function judged(row, figure, result) {
-    const ours = result.ours.map((r) => r[figure.name]);
-
-    if (!row.peer)
-        return ours;
-    const peer = result.peer.map((r) => r[figure.name]);
-
-    return row.invert ? ratios(peer, ours) : ratios(ours, peer);
-}
-
-function target(figure, value) {
-    if (value === undefined)
-        return '';
-    return `${figure.better === 'higher' ? '≥' : '≤'} ${number(value)}`;
-}
-
-// One line of the table for each figure of a row.
-function lines(row, result) {
-    return row.figures.map((figure) => {
-        const line = {
-            row: row.id,
-            work: row.figures.length > 1 ? `${row.work}: ${figure.name}` : row.work,
-            against: row.against,
-            must: target(figure, figure.must),
-            stretch: target(figure, figure.stretch),
-        };
-
-        if (result.trouble)
-            return { ...line, ours: '', peer: '', ratio: '', must_is: 'not measured',
-                     stretch_is: result.trouble };
-        const values = judged(row, figure, result);
-
-        return {
-            ...line,
-            ours: range(result.ours.map((r) => r[figure.name])),
-            peer: row.peer ? range(result.peer.map((r) => r[figure.name])) : '',
-            ratio: row.peer ? range(values) : '',
-            must_is: verdict(values, figure.must, figure.better),
-            stretch_is: verdict(values, figure.stretch, figure.better),
-        };
-    });
-}
-
-// What was in flight, in a bundle, synced: as the contenders report it.
-function circumstances(row, result) {
-    const of = (list, name) => list?.map((r) => r[name]).filter((v) => v !== undefined);
-    const said = [];
-
-    for (const [who, list] of [['ours', result.ours], ['peer', result.peer]]) {
-        if (!list?.length)
-            continue;
-        const first = list[0], words = [];
-
-        if (first.clients !== undefined)
-            words.push(`${first.clients} x ${first.depth} in flight`);
-        else if (first.depth !== undefined)
-            words.push(`${first.depth} in flight`);
-        for (const [name, text] of [['ops_per_bundle', 'operations a bundle'],
-                                    ['bundles_per_sync', 'bundles a sync'],
-                                    ['client_cpu_s', 's client CPU'],
-                                    ['server_cpu_s', 's server CPU']]) {
-            const values = of(list, name);
-
-            if (values.length)
-                words.push(`${number(median(values))} ${text}`);
-        }
-        if (first.synced !== undefined)
-            words.push(first.synced ? 'synced' : 'NOT synced');
-        said.push(`${who}: ${words.join(', ')}`);
-    }
-    return said;
-}
-
-// ---- a row -----------------------------------------------------------------
+// ---- one row ---------------------------------------------------------------
 
 function show(row, i, result) {
-    for (const figure of row.figures) {
-        const ours = result.ours[i][figure.name];
-        let text = `   run ${i + 1}  ${figure.name}  ours ${number(ours)}`;
+    for (const { name, label } of row.figures) {
+        const words = [`ours ${range(figures([result.ours[i]], name))}`];
 
-        if (result.peer.length)
-            text += `  peer ${number(result.peer[i][figure.name])}` +
-                `  ratio ${number(judged(row, figure, result)[i])}`;
-        console.log(text);
+        if (result.peer.length > i) {
+            words.push(`peer ${range(figures([result.peer[i]], name))}`);
+            words.push(`ratio ${number(judged(row, name, result)[i])}`);
+        }
+        console.log(`   run ${i + 1}  ${label ?? name}: ${words.join('  ')}`);
     }
 }
 
-async function run(row) {
-    const result = { ours: [], peer: [], commit: commit(), date: new Date().toISOString() };
-    const peer = alone && row.peer?.[0] !== 'choir' ? null : row.peer;
-    const times = row.slow && !process.env.RUNS ? Math.min(runs, row.runs ?? 5) : runs;
+async function run(row, yardstick) {
+    const result = { ours: [], peer: [], yardstick, commit: commit(),
+                     date: new Date().toISOString() };
+    const peer = alone && !ours.includes(row.peer?.[0]) ? undefined : row.peer;
+    const times = row.ours.includes('rounds=') ? 1 : runs;
 
-    console.log(`\n${row.id}  ${row.work}   against ${row.against}`);
+    console.log(`\n${row.id}  ${row.work}, against ${row.against}`);
     try {
         for (let i = 0; i < times; i++) {
             result.ours.push(await measure(row.ours));
@@ -212,51 +86,122 @@ async function run(row) {
         console.log(`   not measured: ${e.message}`);
         return result;
     }
-    for (const text of [...circumstances(row, result), ...row.notes])
+    for (const text of [...circumstances(result), ...row.notes])
         console.log(`   ${text}`);
-    if (!row.peer || peer)
-        for (const line of lines(row, result))
-            console.log(`   ${line.work}: ${line.ratio || line.ours}   must ${line.must}: ` +
-                `${line.must_is}   stretch ${line.stretch}: ${line.stretch_is}`);
+    for (const l of lines(row, result))
+        if (l.must_is)
+            console.log(`   ${l.ratio ? `ratio ${l.ratio}` : l.ours}` +
+                `   must ${l.must}: ${l.must_is}` +
+                (l.stretch ? `   stretch ${l.stretch}: ${l.stretch_is}` : ''));
     return result;
+}
+
+// ---- what was before -------------------------------------------------------
+
+// Values that two runs on different machines may be compared by.
+function comparable(row, { name, better }, result) {
+    const values = judged(row, name, result);
+
+    if (values.length || !result.yardstick)
+        return values;
+    return figures(result.ours, name).map((v) =>
+        better === 'higher' ? v / result.yardstick : v * result.yardstick);
+}
+
+// Row 13's seconds and 14's bytes are figures of their own: no yardstick.
+function regressions(row, now, before) {
+    const said = [];
+
+    if (!before || now.trouble || before.trouble)
+        return said;
+    const both = now.peer.length && before.peer.length
+        ? [now, before] : [now, before].map((r) => (row.peer ? { ...r, peer: [] } : r));
+
+    for (const figure of row.figures) {
+        const [a, b] = both.map((r) => comparable(row, figure, r));
+        const factor = fell(a, b, figure.better, both[0].peer.length ? 0.25 : 0.4);
+
+        if (factor)
+            said.push(`row ${row.id}, ${figure.label ?? figure.name}: ` +
+                `${factor.toFixed(2)} times as bad as at ${before.commit} ` +
+                `(${before.date.slice(0, 10)})`);
+    }
+    return said;
 }
 
 // ---- the whole -------------------------------------------------------------
 
-function table(all) {
-    const columns = ['row', 'work', 'against', 'ours', 'peer', 'ratio', 'must', 'must_is',
-                     'stretch', 'stretch_is'];
-    const head = { row: '#', work: 'work', against: 'against', ours: 'ours', peer: 'peer',
-                   ratio: 'ratio', must: 'must', must_is: 'verdict', stretch: 'stretch',
-                   stretch_is: 'verdict' };
-    const width = (c) => Math.max(...[head, ...all].map((l) => l[c].length));
-    const text = (l) => `| ${columns.map((c) => l[c].padEnd(width(c))).join(' | ')} |`;
+function heading(facts, found) {
+    const said = [
+        `${facts.cpu}, ${facts.cores} cores, ${facts.memory_gib} GiB, Linux ${facts.kernel}, ` +
+            `${facts.filesystem}, ${facts.system}, cc ${facts.compiler}`,
+    ];
 
-    console.log(`\n${text(head)}`);
-    console.log(`|${columns.map((c) => '-'.repeat(width(c) + 2)).join('|')}|`);
-    for (const line of all)
-        console.log(text(line));
+    for (const [name, v] of Object.entries(found))
+        said.push(v.missing ? `${name}: ${v.missing}` : `${name}: ${v.server}; ${v.client}`);
+    said.push(`commit ${commit()}, ${new Date().toISOString().slice(0, 10)}; ` +
+        `${runs} executions of each side, ${seconds} s each after ${warm} s of warming up`);
+    return said;
 }
 
-function wanted(row) {
-    const names = process.env.ROWS?.split(',');
+// The crypto work's rate: what stands for the machine.
+async function yardstick() {
+    const rates = [];
 
-    if (names)
-        return names.some((n) => n === row.id || n === row.id.replace(/[a-z]$/, ''));
-    return !row.slow || slow;
+    for (let i = 0; i < 3; i++)
+        rates.push((await execute(['choir', 'crypto', 'seconds=0.5', 'warm=0.1'])).rate);
+    return median(rates);
 }
 
+function store(file, all, said, stored) {
+    const known = all.filter((row) => stored.rows[row.id]);
+    const text = table(known.flatMap((row) => lines(row, stored.rows[row.id])));
+    const remarks = known.map((row) => [
+        `**${row.id}** ${row.work}, against ${row.against}: `,
+        [...circumstances(stored.rows[row.id]), ...row.notes].join('; '),
+    ].join(''));
+
+    mkdirSync(join(root, 'docs/bench'), { recursive: true });
+    writeFileSync(`${file}.json`, JSON.stringify(stored, null, 1) + '\n');
+    writeFileSync(`${file}.md`, [
+        '# Results of `make bench-peers`', said.map((s) => `- ${s}`).join('\n'),
+        'Medians, with the range of all executions. A verdict needs all of them on one side of' +
+            ' the target.',
+        text, remarks.map((r) => `- ${r}`).join('\n'),
+    ].join('\n\n') + '\n');
+    const name = stored.machine.filesystem === 'tmpfs' ? 'chart-tmpfs.svg' : 'chart.svg';
+
+    writeFileSync(join(root, 'docs/bench', name), chart(known, stored.rows));
+}
+
+const all = JSON.parse(readFileSync(join(here, 'rows.json'), 'utf8'));
+const rows = all.filter(wanted);
 const facts = machine(dir);
-const rows = JSON.parse(readFileSync(join(here, 'rows.json'), 'utf8')).filter(wanted);
-const names = [...new Set(rows.flatMap((r) => [r.ours[0], ...(alone || !r.peer ? [] : [r.peer[0]])]))];
-const now = { machine: facts, versions: await versions(names), rows: {} };
+const file = join(root, 'docs/bench', `results-${facts.filesystem}`);
+const before = existsSync(`${file}.json`)
+    ? JSON.parse(readFileSync(`${file}.json`, 'utf8')) : { rows: {} };
+const names = new Set(rows.flatMap((r) => [r.ours[0], ...(alone || !r.peer ? [] : [r.peer[0]])]));
+const found = await versions(names);
+const said = heading(facts, found);
 
-console.log(`${facts.cpu}, ${facts.cores} cores, ${facts.memory_gib} GiB, Linux ` +
-    `${facts.kernel}, ${facts.filesystem}, ${facts.system}, cc ${facts.compiler}`);
-for (const [name, v] of Object.entries(now.versions))
-    console.log(`${name}: ${v.missing ?? `${v.server}; client: ${v.client}`}`);
-console.log(`commit ${commit()}, ${new Date().toISOString().slice(0, 10)}; ` +
-    `${runs} executions of each side, ${seconds} s each after ${warm} s`);
-for (const row of rows)
-    now.rows[row.id] = await run(row);
-table(rows.flatMap((row) => lines(row, now.rows[row.id])));
+console.log(said.join('\n'));
+const stick = await yardstick();
+const now = {};
+const worse = [];
+
+for (const row of rows) {
+    now[row.id] = await run(row, stick);
+    worse.push(...regressions(row, now[row.id], before.rows[row.id]));
+}
+console.log(`\n${table(rows.flatMap((row) => lines(row, now[row.id])))}\n`);
+if (!alone)
+    store(file, all, said, {
+        machine: facts,
+        versions: { ...before.versions, ...found },
+        rows: { ...before.rows, ...now },
+    });
+for (const text of worse)
+    console.log(`FELL: ${text}`);
+if (Object.keys(before.rows).length && !worse.length)
+    console.log('Nothing fell by more than noise since the results that are stored.');
+process.exitCode = worse.length ? 1 : 0;

@@ -204,22 +204,28 @@ static double ratio(uint64_t a, uint64_t b)
     return b ? (double)a / (double)b : 0;
 }
 
-void broker_run(struct load *l, const char *what)
+void broker_run(struct load *l, bool writes, const char *what)
 {
     struct counts from = broker_counts(), to;
     struct load_result result;
+    uint64_t entries, bundles;
     char more[512];
 
     load_run(l, &broker.pid, 1, &result);
     to = broker_counts();
     broker_stop();
-    snprintf(
-        more, sizeof more,
-        "%s,\"synced\":true,\"ops_per_bundle\":%.1f,"
-        "\"bundles_per_sync\":%.1f,\"disk_bytes_per_entry\":%.1f",
-        what, ratio(to.entries - from.entries, to.bundles - from.bundles),
-        ratio(to.bundles - from.bundles, to.syncs - from.syncs),
-        ratio(to.ledger_bytes - from.ledger_bytes, to.entries - from.entries));
+    entries = to.entries - from.entries;
+    bundles = to.bundles - from.bundles;
+    if (!writes) {
+        load_print(&result, what);
+        return;
+    }
+    snprintf(more, sizeof more,
+             "%s,\"synced\":true,\"ops_per_bundle\":%.1f,"
+             "\"bundles_per_sync\":%.1f,\"disk_bytes_per_entry\":%.1f",
+             what, ratio(entries, bundles),
+             ratio(bundles, to.syncs - from.syncs),
+             ratio(to.ledger_bytes - from.ledger_bytes, entries));
     load_print(&result, more);
 }
 

@@ -118,7 +118,7 @@ static void keys_run(bool get)
     snprintf(what, sizeof what,
              "\"clients\":%u,\"depth\":%u,\"keys\":%u,\"value\":%u", w.clients,
              w.depth, w.keys, w.value);
-    broker_run(l, what);
+    broker_run(l, !get, what);
     load_free(&l);
 }
 

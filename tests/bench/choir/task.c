@@ -141,6 +141,6 @@ void work_task(void)
         load_spawn(l, worker, &w);
     }
     snprintf(what, sizeof what, "\"depth\":%u,\"value\":%u", w.depth, w.value);
-    broker_run(l, what);
+    broker_run(l, true, what);
     load_free(&l);
 }

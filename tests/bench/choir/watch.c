@@ -1,28 +1,38 @@
 /* watch [value=256]
  *     One process puts, another watches: from the moment a put is handed over
- *     to its event there. One put at a time.
+ *     to its event there. One put at a time, with a pause of a millisecond.
  *
- * fanout [watchers=1000] [processes=8] [depth=16] [value=256]
- *     One process puts; `watchers` watches of that key, spread over so many
- *     processes with one handle each, hear of every change. Up to `depth` puts
- *     are under way beyond what the slowest has heard. Counted: events. */
+ * fanout [watchers=1000] [processes=8] [handles=watchers] [depth=16]
+ *        [value=256]
+ *     One process puts; `watchers` watches of that key hear of every change.
+ *     They are in so many processes, on so many handles, each a connection of
+ *     its own. Up to `depth` puts are under way beyond what the slowest process
+ *     has heard. Counted: events. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "tests/bench/choir/works.h"
 
 #define KEY "watched"
-enum { HEARD = 1, POLL_MS = 50, PAUSE_US = 100 };
+enum { HEARD = 1, POLL_MS = 50, PAUSE_US = 100, EVENTS = 64 };
 
 struct watches {
-    unsigned watchers, processes, depth, value;
+    unsigned watchers, processes, handles, depth, value, pause_us;
 };
+
+/* Of `all`, the part of i of n. */
+static unsigned part(unsigned all, unsigned i, unsigned n)
+{
+    return (all + n - 1 - i) / n;
+}
 
 static unsigned watches_of(const struct watches *w, unsigned process)
 {
-    return (w->watchers + w->processes - 1 - process) / w->processes;
+    return part(w->watchers, process, w->processes);
 }
 
 /* When the put was handed over that a change tells of. */
@@ -39,36 +49,62 @@ static uint64_t sent_us(const struct choir_event *change)
     return us;
 }
 
-static void watcher(struct load_client *l, int number, void *argument)
+static struct choir *watching(int process, unsigned handle, unsigned watches)
 {
-    const struct watches *w = argument;
-    unsigned mine = watches_of(w, (unsigned)number);
     struct choir_event *e;
     struct choir *c;
-    char name[32];
+    char name[48];
     uint64_t id;
 
-    snprintf(name, sizeof name, "bench-watch-%d", number);
+    snprintf(name, sizeof name, "bench-watch-%d-%u", process, handle);
     c = broker_client(name);
-    for (unsigned i = 0; i < mine; i++)
+    for (unsigned i = 0; i < watches; i++)
         must(choir_watch(c, KEY, 0, &id), "watch");
-    for (unsigned caught_up = 0; caught_up < mine; choir_event_free(&e)) {
+    for (unsigned caught_up = 0; caught_up < watches; choir_event_free(&e)) {
         e = event_next(c);
         caught_up += strcmp(choir_event_name(e), "caught_up") == 0;
     }
-    load_client_ready(l);
-    while (load_client_runs(l)) {
-        if (choir_next(c, POLL_MS, &e))
-            continue;
+    return c;
+}
+
+/* All that has arrived on that handle. */
+static void hear(struct load_client *l, int process, struct choir *c)
+{
+    struct choir_event *e;
+
+    while (choir_next(c, 0, &e) == 0) {
         if (choir_event_code(e))
             load_die("watch: %s", choir_event_explain(e));
         if (strcmp(choir_event_name(e), "change") == 0) {
             load_client_done(l, sent_us(e));
-            ++*load_client_word(l, HEARD + (unsigned)number);
+            ++*load_client_word(l, HEARD + (unsigned)process);
         }
         choir_event_free(&e);
     }
-    choir_close(&c);
+}
+
+static void watcher(struct load_client *l, int number, void *argument)
+{
+    const struct watches *w = argument;
+    unsigned process = (unsigned)number, mine = watches_of(w, process);
+    unsigned handles = part(w->handles, process, w->processes);
+    struct epoll_event events[EVENTS];
+    int poll = epoll_create1(EPOLL_CLOEXEC);
+
+    for (unsigned i = 0; i < handles; i++) {
+        struct choir *c = watching(number, i, part(mine, i, handles));
+        struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
+
+        if (epoll_ctl(poll, EPOLL_CTL_ADD, choir_fd(c), &e))
+            load_die("epoll: %s", strerror(errno));
+    }
+    load_client_ready(l);
+    while (load_client_runs(l)) {
+        int n = epoll_wait(poll, events, EVENTS, POLL_MS);
+
+        for (int i = 0; i < n; i++)
+            hear(l, number, events[i].data.ptr);
+    }
 }
 
 /* Puts of which every watch has heard. */
@@ -115,6 +151,8 @@ static void writer(struct load_client *l, int number, void *argument)
         e = event_next(c);
         choir_event_free(&e);
         answered++;
+        if (w->pause_us)
+            usleep(w->pause_us);
     }
     choir_close(&c);
 }
@@ -128,9 +166,10 @@ static void watches_run(struct watches w)
     broker_prepare();
     load_arguments_end();
     if (!w.watchers || !w.processes || w.processes > LOAD_WORDS - HEARD ||
-        w.watchers < w.processes || !w.depth || w.value < sizeof(uint64_t))
-        load_die("1 to %d processes, each with a watch at least; depth from 1,"
-                 " value from 8",
+        w.handles < w.processes || w.watchers < w.handles || !w.depth ||
+        w.value < sizeof(uint64_t))
+        load_die("1 to %d processes, each with a handle at least, and each of"
+                 " these with a watch; depth from 1, value from 8",
                  LOAD_WORDS - HEARD);
     broker_set("watches_per_agent_max = 1000000");
     broker_start();
@@ -139,9 +178,10 @@ static void watches_run(struct watches w)
         load_spawn(l, watcher, &w);
     load_spawn(l, writer, &w);
     snprintf(what, sizeof what,
-             "\"watchers\":%u,\"processes\":%u,\"depth\":%u,\"value\":%u",
-             w.watchers, w.processes, w.depth, w.value);
-    broker_run(l, what);
+             "\"watchers\":%u,\"processes\":%u,\"handles\":%u,\"depth\":%u,"
+             "\"value\":%u",
+             w.watchers, w.processes, w.handles, w.depth, w.value);
+    broker_run(l, true, what);
     load_free(&l);
 }
 
@@ -150,16 +190,21 @@ void work_watch(void)
     watches_run((struct watches){
         .watchers = 1,
         .processes = 1,
+        .handles = 1,
         .depth = 1,
         .value = load_number("value", 256),
+        .pause_us = 1000,
     });
 }
 
 void work_fanout(void)
 {
+    unsigned watchers = load_number("watchers", 1000);
+
     watches_run((struct watches){
-        .watchers = load_number("watchers", 1000),
+        .watchers = watchers,
         .processes = load_number("processes", 8),
+        .handles = load_number("handles", watchers),
         .depth = load_number("depth", 16),
         .value = load_number("value", 256),
     });

@@ -72,9 +72,9 @@ struct counts {
 struct counts broker_counts(void);
 
 /* Runs the load and prints its result, with `what` (an inner part of an
- * object) and, from the broker's own counts, entries in a bundle and bundles
- * in a sync. Then stops the broker. */
-void broker_run(struct load *l, const char *what);
+ * object) and, if it wrote, from the broker's own counts, entries in a bundle
+ * and bundles in a sync. Then stops the broker. */
+void broker_run(struct load *l, bool writes, const char *what);
 
 /* Works that prepare once and measure several times print lists. */
 enum { ROUNDS_MAX = 20 };

@@ -1,0 +1,117 @@
+// Results in words: numbers with ranges, the lines of the table, what was in
+// flight. A result is { ours: [run, ...], peer: [run, ...], trouble }, a run
+// what a contender printed; its figures are numbers, or lists of them when it
+// prepared once and measured several times.
+import { median, ratios, summary, verdict } from './verdict.mjs';
+
+export function number(v) {
+    if (!Number.isFinite(v))
+        return '-';
+    if (Math.abs(v) >= 1000)
+        return Math.round(v).toString().replace(/\B(?=(\d{3})+$)/g, ',');
+    if (v === 0 || Math.abs(v) >= 100)
+        return v.toFixed(0);
+    return Number(v.toPrecision(3)).toString();
+}
+
+export function range(values) {
+    const s = summary(values);
+
+    if (values.length === 0)
+        return '';
+    if (values.length === 1)
+        return number(s.median);
+    return `${number(s.median)} (${number(s.min)}-${number(s.max)})`;
+}
+
+export function figures(list, name) {
+    return (list ?? []).flatMap((run) => run[name] ?? []);
+}
+
+// The values that are held against the targets: ratios of pairs, or, where
+// there is no peer, the figures themselves. None if one side is missing.
+export function judged(row, name, result) {
+    const ours = figures(result.ours, name), peer = figures(result.peer, name);
+
+    if (!row.peer)
+        return ours;
+    if (ours.length !== peer.length)
+        return [];
+    return row.invert ? ratios(peer, ours) : ratios(ours, peer);
+}
+
+function target(better, value) {
+    return value === undefined ? '' : `${better === 'higher' ? '≥' : '≤'} ${number(value)}`;
+}
+
+// For each figure of a row one line of the table.
+export function lines(row, result) {
+    return row.figures.map(({ name, label, better, must, stretch }) => {
+        const values = judged(row, name, result);
+        const alone = row.peer && !result.peer.length; // ours was to be seen only
+        const why = result.trouble ? `not measured: ${result.trouble}` : alone ? '' : undefined;
+
+        return {
+            row: row.id,
+            work: label ? `${row.work}: ${label}` : row.work,
+            against: row.against,
+            ours: range(figures(result.ours, name)),
+            peer: row.peer ? range(figures(result.peer, name)) : '',
+            ratio: row.peer ? range(values) : '',
+            must: target(better, must),
+            must_is: why ?? verdict(values, must, better),
+            stretch: target(better, stretch),
+            stretch_is: why !== undefined ? '' : verdict(values, stretch, better),
+        };
+    });
+}
+
+const COLUMNS = {
+    row: '#', work: 'work', against: 'against', ours: 'ours', peer: 'peer', ratio: 'ratio',
+    must: 'must', must_is: '', stretch: 'stretch', stretch_is: '',
+};
+
+// In Markdown, and aligned.
+export function table(all) {
+    const names = Object.keys(COLUMNS);
+    const width = (c) => Math.max(3, ...[COLUMNS, ...all].map((l) => l[c].length));
+    const text = (l) => `| ${names.map((c) => l[c].padEnd(width(c))).join(' | ')} |`;
+
+    return [
+        text(COLUMNS),
+        `|${names.map((c) => '-'.repeat(width(c) + 2)).join('|')}|`,
+        ...all.map(text),
+    ].join('\n');
+}
+
+const SAID = [
+    ['ops_per_bundle', 'operations a bundle'],
+    ['bundles_per_sync', 'bundles a sync'],
+    ['client_cpu_s', 's of client CPU'],
+    ['server_cpu_s', 's of server CPU'],
+    ['hash_us', 'µs a hash look-up'],
+];
+
+// What was in flight, how much went together, whether it was synced.
+export function circumstances(result) {
+    const one = (who, list) => {
+        const { clients, depth, synced } = list[0];
+        const words = [];
+
+        if (clients !== undefined && depth !== undefined)
+            words.push(`${clients} × ${depth} in flight`);
+        else if (depth !== undefined)
+            words.push(`${depth} in flight`);
+        for (const [name, text] of SAID)
+            if (figures(list, name).length)
+                words.push(`${number(median(figures(list, name)))} ${text}`);
+        if (synced !== undefined)
+            words.push(synced ? 'synced' : 'NOT synced');
+        return words.length ? [`${who}: ${words.join(', ')}`] : [];
+    };
+
+    return [
+        ...(result.ours.length ? one('ours', result.ours) : []),
+        ...(result.peer.length ? one('peer', result.peer) : []),
+    ];
+}
