@@ -173,7 +173,7 @@ void replica_ask_mark(struct choir_replica *r)
         r->asked_size = c->seen.size;
     }
     r->mark_ms_last = sdk_clock_ms();
-    handle_control(c, r->watch, false, 0);
+    intake_credit(&c->intake, r->watch, 0, false);
 }
 
 static void ask_mark(struct feed *f)
