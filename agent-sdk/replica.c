@@ -215,12 +215,12 @@ static int unreadable(struct choir_replica *r)
 static void view_set(struct choir_view *view, struct version *v, bool held)
 {
     view->key = v->text;
-    view->value = v->value;
-    view->bytes = v->bytes;
+    view->value = version_value(v);
+    view->bytes = v->value_bytes;
     view->revision = v->revision;
     view->time = v->time;
-    view->type = v->type;
-    view->agent = v->agent;
+    view->type = version_type(v);
+    view->agent = version_agent(v);
     view->held = held ? v : NULL;
 }
 

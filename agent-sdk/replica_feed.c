@@ -32,7 +32,7 @@ struct feed {
     struct replica_map *loading; /* NULL: what comes is live */
     uint64_t told;               /* all changes up to there have come */
     bool knows_epoch;
-    uint64_t epoch; /* in which it was loaded */
+    uint64_t epoch;  /* in which it was loaded */
     int64_t soon_ms; /* until the next mark while somebody waits */
 };
 
@@ -254,12 +254,12 @@ static int item_apply(struct feed *f, struct replica_map *map,
     return v ? replica_map_put(map, v) : -ENOMEM;
 }
 
+/* code: of the reservation. */
 static int items_apply(struct feed *f, struct replica_map *map,
-                       const struct msg *change)
+                       const struct msg *change, int code)
 {
     struct list at = msg_list(change, FIELD_ITEMS);
     struct msg item;
-    int code = 0;
 
     while (!code && list_next(&at, &item))
         code = item_apply(f, map, change, &item);
@@ -294,17 +294,20 @@ static void told(struct feed *f, uint64_t revision)
  * nobody reads or lists. */
 static int change_apply(struct feed *f, const struct msg *change)
 {
+    size_t items = change->v[FIELD_ITEMS].u;
     struct choir_replica *r = f->r;
     int code;
 
     if (f->loading) {
-        code = items_apply(f, f->loading, change);
+        code = replica_map_reserve(f->loading, items);
+        code = items_apply(f, f->loading, change, code);
         told(f, msg_u(change, FIELD_REVISION));
         return code;
     }
     pthread_mutex_lock(&r->writing);
+    code = replica_map_reserve(r->map, items);
     pthread_rwlock_wrlock(&r->reading);
-    code = items_apply(f, r->map, change);
+    code = items_apply(f, r->map, change, code);
     pthread_rwlock_unlock(&r->reading);
     if (!code)
         told(f, msg_u(change, FIELD_REVISION));
@@ -358,8 +361,7 @@ static int value_put(struct feed *f, struct bytes key, const struct msg *m)
 
     if (replica_map_revision(f->loading, key) >= parts.revision)
         return 0;
-    v = version_new(&parts);
-    if (v)
+    if (!replica_map_reserve(f->loading, 1) && (v = version_new(&parts)))
         code = replica_map_put(f->loading, v);
     return code ? error_set(code, 0, NULL) : room_check(f->r, f->loading);
 }

@@ -11,15 +11,28 @@
 
 #include "proto/hash.h"
 
+/* What a look-up touches stands in front, so that it is one line of cache for
+ * a key of usual length. */
 struct version {
     uint32_t holders; /* atomic */
-    uint32_t key_bytes;
+    uint32_t key_bytes, value_bytes;
+    bool has_type, is_gone;
     uint64_t revision, time;
-    size_t bytes;
-    const char *value, *type; /* into text; type: NULL if there is none */
-    uint8_t agent[HASH_BYTES];
-    char text[]; /* key, value and type, a NUL behind each */
+    struct place *place; /* in the order; the map's own */
+    char text[]; /* key, value and type, a NUL behind each; 32 bytes: agent */
 };
+
+static inline const char *version_value(const struct version *v)
+{
+    return v->text + v->key_bytes + 1;
+}
+
+/* NULL if there is none. */
+static inline const char *version_type(const struct version *v)
+{
+    return v->has_type ? version_value(v) + v->value_bytes + 1 : NULL;
+}
+const uint8_t *version_agent(const struct version *v);
 
 /* What a version is made of; copied. */
 struct version_parts {
@@ -46,7 +59,11 @@ struct version *replica_map_find(const struct replica_map *map,
 /* What stands at that key, gone or not, is of this revision; 0: nothing is
  * known of it. */
 uint64_t replica_map_revision(const struct replica_map *map, struct bytes key);
-/* Put v there instead of what is there. Takes v.
+/* Make room for n more keys, so that what follows is short: a larger table is
+ * filled here, where readers may still read, and taken up by the next change.
+ * 0 or -ENOMEM. */
+int replica_map_reserve(struct replica_map *map, size_t n);
+/* Put v there instead of what is there, after reserve. Takes v.
  * 0; -ENOMEM, and v is released. */
 int replica_map_put(struct replica_map *map, struct version *v);
 /* Take the key out, if it is there. */

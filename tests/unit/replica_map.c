@@ -15,6 +15,7 @@ static struct version *version(const char *key, const char *value,
 
 static void put(struct replica_map *map, const char *key, uint64_t revision)
 {
+    CHECK_OK(replica_map_reserve(map, 1));
     CHECK_OK(replica_map_put(map, version(key, key, revision)));
 }
 
@@ -81,8 +82,55 @@ TEST(a_version_that_is_held_outlives_the_map)
     put(map, "k", 2);
     CHECK_EQ(v->revision, 1);
     replica_map_destroy(&map);
-    CHECK_STR(v->value, "k");
+    CHECK_STR(version_value(v), "k");
     version_release(v);
+}
+
+enum { MANY = 5000 };
+
+/* Against what it should be, over growth and gaps. */
+TEST(a_map_holds_what_was_put_and_not_removed_whatever_came_between)
+{
+    struct replica_map *map = replica_map_new();
+    static uint64_t is[MANY];
+    size_t keys = 0, bytes;
+    char key[16];
+
+    srand(7);
+    bytes = replica_map_bytes(map);
+    for (uint64_t i = 1; i <= 20 * MANY; i++) {
+        int k = rand() % (int)(i < 10 * MANY ? MANY : MANY / 10);
+
+        snprintf(key, sizeof key, "k%d", k);
+        CHECK_EQ(replica_map_revision(map, bytes_text(key)), is[k]);
+        keys -= is[k] != 0;
+        is[k] = rand() % 3 ? i : 0;
+        keys += is[k] != 0;
+        if (is[k])
+            put(map, key, i);
+        else
+            replica_map_remove(map, bytes_text(key));
+        CHECK_EQ(replica_map_keys(map), keys);
+    }
+    for (int k = 0; k < MANY; k++) {
+        snprintf(key, sizeof key, "k%d", k);
+        CHECK_EQ(replica_map_revision(map, bytes_text(key)), is[k]);
+        replica_map_remove(map, bytes_text(key));
+    }
+    CHECK_EQ(replica_map_keys(map), 0);
+    CHECK_EQ(replica_map_bytes(map), bytes);
+    check_cut(map, "", NULL, 0);
+    replica_map_destroy(&map);
+}
+
+TEST(a_map_that_was_given_room_but_not_used_it_frees_all)
+{
+    struct replica_map *map = replica_map_new();
+
+    CHECK_OK(replica_map_reserve(map, 1000));
+    CHECK_OK(replica_map_reserve(map, 10));
+    CHECK_NULL(replica_map_find(map, bytes_text("k")));
+    replica_map_destroy(&map);
 }
 
 TEST(what_is_gone_is_known_until_it_is_forgotten)
@@ -112,10 +160,10 @@ TEST(a_version_keeps_value_type_and_writer_apart)
                                   .agent = {{1, 2, 3}}};
     struct version *v = version_new(&parts);
 
-    CHECK_EQ(v->bytes, 3);
-    CHECK_MEM(v->value, "a\0b\0", 4);
-    CHECK_STR(v->type, "text/plain");
-    CHECK_EQ(v->agent[2], 3);
+    CHECK_EQ(v->value_bytes, 3);
+    CHECK_MEM(version_value(v), "a\0b\0", 4);
+    CHECK_STR(version_type(v), "text/plain");
+    CHECK_EQ(version_agent(v)[2], 3);
     version_release(v);
     version_release(NULL);
 }
