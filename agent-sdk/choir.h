@@ -671,8 +671,9 @@ struct choir_replica_facts {
     int code;          /* 0; -EAGAIN: not loaded yet; or what ended it */
     uint64_t revision; /* its contents are the state as of this one; 0
                           before it is loaded */
-    int64_t heard_ms;  /* since the broker last proved that: since then there
-                          may be later revisions. -1: never */
+    int64_t heard_ms;  /* how old it may be: everything of which the broker
+                          had told this handle so long ago is in it. -1: not
+                          loaded yet */
     uint64_t keys, bytes;
     uint64_t loads; /* 1, and one more for each time it began anew */
 };

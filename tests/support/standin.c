@@ -547,6 +547,8 @@ static void watch_open(struct standin *s, const struct session *session,
     w->number = msg_u(ask, FIELD_WATCH);
     w->credit = msg_u(ask, FIELD_CREDIT);
     w->next = msg_u(ask, FIELD_REVISION);
+    if (!w->work)
+        s->counts.watch_from = w->next;
     snprintf(w->queue, sizeof w->queue, "%.*s", (int)msg_b(ask, FIELD_QUEUE).n,
              (const char *)msg_b(ask, FIELD_QUEUE).p);
     snprintf(w->prefix, sizeof w->prefix, "%.*s",

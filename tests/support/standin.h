@@ -63,7 +63,8 @@ struct standin_counts {
     unsigned duplicates; /* bundles that came again after being accepted */
     unsigned equivocations;
     unsigned asks, heartbeats, naks, completes;
-    unsigned bad; /* bundles that fail a check no honest client fails */
+    unsigned bad;        /* bundles that fail a check no honest client fails */
+    uint64_t watch_from; /* where the last watch to be opened began */
     uint64_t size;
 };
 struct standin_counts standin_counts(struct standin *s);

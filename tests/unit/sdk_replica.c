@@ -403,6 +403,47 @@ TEST(it_goes_on_after_a_reconnect)
     end();
 }
 
+TEST(after_a_reconnect_the_broker_need_not_read_again_what_was_no_concern_of_it)
+{
+    struct choir_replica *r;
+    uint64_t revision = 0;
+
+    begin();
+    put("k/a", "1");
+    r = loaded("k/");
+    for (int i = 0; i < 10; i++)
+        revision = put("elsewhere", "x");
+    wait_for(r, revision);
+    standin_restart(broker, 0);
+    wait_for(r, put("k/a", "2"));
+    CHECK(standin_counts(broker).watch_from > revision);
+    choir_replica_close(&r);
+    end();
+}
+
+TEST(a_watch_hears_caught_up_once_however_much_credit_it_gives)
+{
+    unsigned marks = 0, changes = 0;
+    struct choir_replica *r;
+    struct choir_event *e;
+    uint64_t watch;
+
+    begin();
+    r = loaded("k/");
+    CHECK_OK(choir_watch(c, "k/", 0, &watch));
+    while (changes < 200) {
+        if (marks) /* then what is put is a change */
+            wait_for(r, put("k/a", "x"));
+        CHECK_OK(choir_wait(c, watch, 20000, &e));
+        marks += strcmp(choir_event_name(e), "caught_up") == 0;
+        changes += strcmp(choir_event_name(e), "change") == 0;
+        choir_event_free(&e);
+    }
+    CHECK_EQ(marks, 1);
+    choir_replica_close(&r);
+    end();
+}
+
 enum { STEADY = 30 };
 
 struct reader {
