@@ -19,7 +19,7 @@ enum {
     BROKER = 1,
     SAID_MAX = LIMIT_BUNDLE_OPS,
     GROUP_SLACK = 64 * 1024,
-    SNAPSHOT_REST = 9, /* times as long as one took, before the next */
+    SNAPSHOT_REST = 19, /* times as long as one took, before the next */
 };
 
 const struct state *core_state(const struct core *c)
