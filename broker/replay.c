@@ -18,12 +18,18 @@ struct batch_group {
     size_t heads; /* offset */
 };
 
+/* The key that an entry puts or deletes, as offsets of the heads; or none. */
+struct batch_name {
+    uint32_t space, space_bytes, key, key_bytes;
+};
+
 struct batch {
     bool full;
     struct buf heads;   /* of all groups, one after the other */
     struct buf groups;  /* struct batch_group */
     struct buf bundles; /* struct hash of each */
     struct buf leaves;  /* struct hash of each entry's */
+    struct buf names;   /* struct batch_name of each entry */
     int end;            /* what comes behind the last group; 0: another batch */
 };
 
@@ -36,6 +42,27 @@ struct replay {
 };
 
 /* --- The reading thread -------------------------------------------------- */
+
+static void name_add(struct batch *b, const struct group_header *g,
+                     struct bytes heads, const struct entry *e)
+{
+    size_t at = b->heads.n - (size_t)g->heads_bytes;
+    struct batch_name name = {0};
+    struct msg op;
+    unsigned field;
+
+    if (!msg_decode(e->head, CLASS_OPERATION | CLASS_BROKER, &op, &field) &&
+        msg_has(&op, FIELD_SPACE) && msg_has(&op, FIELD_KEY)) {
+        struct bytes space = msg_b(&op, FIELD_SPACE);
+        struct bytes key = msg_b(&op, FIELD_KEY);
+
+        name.space = (uint32_t)(at + (size_t)(space.p - heads.p));
+        name.space_bytes = (uint32_t)space.n;
+        name.key = (uint32_t)(at + (size_t)(key.p - heads.p));
+        name.key_bytes = (uint32_t)key.n;
+    }
+    buf_put(&b->names, &name, sizeof name);
+}
 
 static int group_add_to(struct batch *b, const struct group_header *g,
                         struct bytes heads)
@@ -54,11 +81,12 @@ static int group_add_to(struct batch *b, const struct group_header *g,
         if (e->position == 0)
             buf_put(&b->bundles, &e->bundle_hash, sizeof e->bundle_hash);
         buf_put(&b->leaves, &leaf, sizeof leaf);
+        name_add(b, g, heads, e);
     }
     if (r != CHOIR_NOT_FOUND)
         return -EUCLEAN; /* as group_apply will see, at the same place */
     return b->heads.failed || b->groups.failed || b->bundles.failed ||
-                   b->leaves.failed
+                   b->leaves.failed || b->names.failed
                ? -ENOMEM
                : 0;
 }
@@ -72,6 +100,7 @@ static void batch_fill(struct replay *rp, struct batch *b)
     buf_clear(&b->groups);
     buf_clear(&b->bundles);
     buf_clear(&b->leaves);
+    buf_clear(&b->names);
     b->end = 0;
     while (!b->end && b->heads.n < BATCH_HEADS) {
         b->end = ledger_reader_group(rp->reader, &g, &heads);
@@ -127,10 +156,38 @@ static int damaged(char trouble[512], uint64_t index, const char *what)
     return -EUCLEAN;
 }
 
-static int group_apply(struct state *s, const struct batch_group *at,
-                       const struct batch *b, const struct hash **bundle,
-                       const struct hash **leaf, char trouble[512])
+/* Where in a batch the state stands. */
+struct place {
+    const struct hash *bundle;
+    size_t entry;
+};
+
+/* Before every so many entries: what they will look for. */
+static void names_fetch(const struct state *s, const struct batch *b,
+                        size_t entry)
 {
+    const struct batch_name *at = (const void *)b->names.p;
+    struct context_name names[INDEX_FETCH_MAX];
+    size_t all = b->names.n / sizeof *at, n = 0;
+
+    if (entry % INDEX_FETCH_MAX)
+        return;
+    for (; entry < all && n < INDEX_FETCH_MAX; entry++) {
+        if (!at[entry].key_bytes)
+            continue;
+        names[n++] = (struct context_name){
+            bytes_of(b->heads.p + at[entry].space, at[entry].space_bytes),
+            bytes_of(b->heads.p + at[entry].key, at[entry].key_bytes),
+        };
+    }
+    context_fetch(s->context, names, n);
+}
+
+static int group_apply(struct state *s, const struct batch_group *at,
+                       const struct batch *b, struct place *place,
+                       char trouble[512])
+{
+    const struct hash *leaves = (const void *)b->leaves.p;
     struct group_walk walk;
     const struct entry *e;
     uint64_t next = at->g.first;
@@ -139,11 +196,14 @@ static int group_apply(struct state *s, const struct batch_group *at,
     group_walk_begin(
         &walk, &at->g,
         bytes_of(b->heads.p + at->heads, (size_t)at->g.heads_bytes));
-    walk.bundle_hashes = *bundle;
-    for (; !(r = group_walk_next(&walk, &e)); next = e->index + 1, ++*leaf) {
+    walk.bundle_hashes = place->bundle;
+    for (; !(r = group_walk_next(&walk, &e)); next = e->index + 1) {
+        const struct hash *leaf = &leaves[place->entry];
+
+        names_fetch(s, b, place->entry++);
         if (e->index < s->size)
             continue; /* the state begins within this group */
-        r = evolve_with(s, e, *leaf);
+        r = evolve_with(s, e, leaf);
         if (r == -EUCLEAN)
             return damaged(trouble, e->index,
                            "does not follow from the state before it, or "
@@ -151,7 +211,7 @@ static int group_apply(struct state *s, const struct batch_group *at,
         if (r)
             return r;
     }
-    *bundle = walk.bundle_hashes;
+    place->bundle = walk.bundle_hashes;
     return r == CHOIR_NOT_FOUND
                ? 0
                : damaged(trouble, next, "is not what its group says of it");
@@ -161,14 +221,13 @@ static int batch_apply(struct state *s, const struct batch *b,
                        char trouble[512])
 {
     const struct batch_group *at = (const void *)b->groups.p;
-    const struct hash *bundle = (const void *)b->bundles.p;
-    const struct hash *leaf = (const void *)b->leaves.p;
+    struct place place = {.bundle = (const void *)b->bundles.p};
     /* what had no room is missing somewhere */
     size_t n = b->end == -ENOMEM ? 0 : b->groups.n / sizeof *at;
     int r = 0;
 
     for (size_t i = 0; !r && i < n; i++)
-        r = group_apply(s, at + i, b, &bundle, &leaf, trouble);
+        r = group_apply(s, at + i, b, &place, trouble);
     return r ? r : b->end;
 }
 
@@ -221,6 +280,7 @@ int replay_record(struct state *s, struct ledger *l, char trouble[512])
         buf_free(&rp.batches[i].groups);
         buf_free(&rp.batches[i].bundles);
         buf_free(&rp.batches[i].leaves);
+        buf_free(&rp.batches[i].names);
     }
     if (r == -EUCLEAN && !trouble[0])
         snprintf(trouble, 512, "%s", ledger_trouble(l));
