@@ -127,21 +127,23 @@ static void keys_close(struct node *node, uint32_t at)
     node->hints[node->n] = HINT_NONE;
 }
 
+static bool same_begin(const struct node *node, const struct index_key *key)
+{
+    return key->len >= node->skip &&
+           !memcmp(key->bytes, node->keys[0]->bytes, node->skip);
+}
+
 /* In an open node, what all share may have become less. It may also be more
  * than was known: that is looked at each time their number has doubled. */
 static void keys_add(struct node *node, uint32_t at, struct index_key *key)
 {
-    size_t shared;
+    bool same = node->n && same_begin(node, key);
 
     keys_open(node, at);
     node->keys[at] = key;
     node->hints[at] = hint_of(key->bytes, key->len, node->skip);
-    if (!node->open)
-        return;
-    shared = shared_len(node->keys[0], node->keys[node->n - 1]);
-    if (shared < node->skip ||
-        (shared > node->skip && (node->n & (node->n - 1u)) == 0))
-        node_skip(node, shared);
+    if (node->open && (!same || (node->n & (node->n - 1u)) == 0))
+        node_skip(node, shared_len(node->keys[0], node->keys[node->n - 1]));
 }
 
 /* To the empty end of a new node, which takes over the other's skip. */
@@ -485,17 +487,34 @@ size_t index_bytes(const struct index *index)
     return index->bytes;
 }
 
+/* Is the key the last of all, just behind the one that was last, and is there
+ * room? Then the way is known: numbers rise, and snapshots are in order. */
+static bool key_appends(const struct index *index, const struct index_key *key)
+{
+    const struct index_key *last = index->last;
+    const struct step *end = index->path + index->depth - 1;
+
+    return last && !end->node->next && end->at + 1 == end->node->n &&
+           end->node->n < FANOUT &&
+           index_compare(last->bytes, last->len, key->bytes, key->len) < 0;
+}
+
 int index_insert(struct index *index, struct index_key *key)
 {
     struct sought sought = {key->bytes, key->len};
     struct node *leaf = NULL;
     uint32_t at;
-    bool equal;
+    bool equal = false;
 
-    index->last = NULL;
-    if (leaf_for_insert(index, &sought, &leaf))
-        return -ENOMEM;
-    at = node_rank(leaf, &sought, false, &equal);
+    if (key_appends(index, key)) {
+        leaf = index->path[--index->depth].node;
+        at = leaf->n;
+    } else {
+        index->last = NULL;
+        if (leaf_for_insert(index, &sought, &leaf))
+            return -ENOMEM;
+        at = node_rank(leaf, &sought, false, &equal);
+    }
     if (equal)
         return -EEXIST;
     keys_add(leaf, at, key);
