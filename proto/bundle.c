@@ -8,6 +8,9 @@
 #include "pack.h"
 #include "refusal.h"
 
+/* Hashed side by side; what they take stands on the stack. */
+enum { OPS_AT_ONCE = 64 };
+
 static const uint8_t magic[4] = {'C', 'H', 'B', '1'};
 
 static void header_facts(struct bundle *b, const struct msg *h)
@@ -109,47 +112,95 @@ static int op_open(struct bundle_op *op, unsigned classes)
     return 0;
 }
 
-/* In place: this level of the tree becomes the next. */
-static struct hash root_of(struct hash *level, size_t n)
+/* Heads first, each decoded; then all their hashes at once. */
+static int ops_open(struct bundle *b, struct cursor *c, unsigned classes)
 {
-    for (; n > 1; n = (n + 1) / 2) {
-        for (size_t i = 0; i + 1 < n; i += 2)
-            level[i / 2] = merkle_blake(&level[i], &level[i + 1]);
-        if (n % 2)
-            level[n / 2] = level[n - 1];
+    struct hash_job jobs[OPS_AT_ONCE];
+
+    for (uint32_t i = 0; i < b->count; i++) {
+        struct bundle_op *op = &b->ops[i];
+        uint32_t some = i % OPS_AT_ONCE + 1;
+
+        op->head = cursor_take(c, cursor_u32(c));
+        if (c->failed || op->head.n > LIMIT_HEAD_BYTES)
+            return CHOIR_MALFORMED;
+        if (op_open(op, classes))
+            return CHOIR_MALFORMED;
+        jobs[some - 1] = (struct hash_job){.a = op->head};
+        if (some == OPS_AT_ONCE || i + 1 == b->count)
+            hash_many(HASH_OP, jobs, some, &b->leaves[i + 1 - some]);
     }
-    return level[0];
+    for (uint32_t i = 0; i < b->count; i++)
+        b->ops[i].hash = b->leaves[i];
+    return 0;
+}
+
+/* Slots whose payloads are still to be compared with what their rows state. */
+struct slots {
+    struct hash_job jobs[OPS_AT_ONCE];
+    const uint8_t *stated[OPS_AT_ONCE];
+    size_t n;
+    bool differ;
+};
+
+static void slots_begin(struct slots *s)
+{
+    s->n = 0;
+    s->differ = false;
+}
+
+static void slots_compare(struct slots *s)
+{
+    struct hash hashes[OPS_AT_ONCE];
+
+    hash_many(HASH_SLOT, s->jobs, s->n, hashes);
+    for (size_t i = 0; i < s->n; i++)
+        s->differ |= memcmp(hashes[i].b, s->stated[i], HASH_BYTES) != 0;
+    s->n = 0;
+}
+
+/* A whole section: 0, or CHOIR_MALFORMED unless it is as long as it should. */
+static int slots_add(struct slots *s, struct bytes rows, struct bytes payload)
+{
+    struct cursor c = cursor_of(payload);
+
+    for (size_t at = 0; at < rows.n; at += SLOT_ROW_BYTES) {
+        size_t n = SLOT_SALT_BYTES + (size_t)get_u32(rows.p + at);
+
+        s->stated[s->n] = rows.p + at + 4;
+        s->jobs[s->n++] = (struct hash_job){.a = cursor_take(&c, n)};
+        if (c.failed)
+            return CHOIR_MALFORMED;
+        if (s->n == OPS_AT_ONCE)
+            slots_compare(s);
+    }
+    return cursor_left(&c) ? CHOIR_MALFORMED : 0;
 }
 
 int bundle_check(struct bundle *b, unsigned classes)
 {
     struct cursor c = cursor_of(b->rest);
+    struct slots slots;
     struct hash root;
     int r = ops_reserve(b);
 
+    slots_begin(&slots);
+    if (!r)
+        r = ops_open(b, &c, classes);
     if (r)
         return r;
-    for (uint32_t i = 0; i < b->count; i++) {
-        struct bundle_op *op = &b->ops[i];
-
-        op->head = cursor_take(&c, cursor_u32(&c));
-        if (c.failed || op->head.n > LIMIT_HEAD_BYTES)
-            return CHOIR_MALFORMED;
-        if (op_open(op, classes))
-            return CHOIR_MALFORMED;
-        b->leaves[i] = op->hash = op_hash(op->head);
-    }
-    root = root_of(b->leaves, b->count);
+    root = merkle_shrink(b->leaves, b->count);
     if (!hash_equal(&root, &b->root))
         return CHOIR_MALFORMED;
     for (uint32_t i = 0; i < b->count; i++) {
         struct bundle_op *op = &b->ops[i];
 
         op->payload = cursor_take(&c, (size_t)slots_payload_bytes(op->rows));
-        if (c.failed || slots_check(op->rows, op->payload))
+        if (c.failed || slots_add(&slots, op->rows, op->payload))
             return CHOIR_MALFORMED;
     }
-    return cursor_left(&c) ? CHOIR_MALFORMED : 0;
+    slots_compare(&slots);
+    return slots.differ || cursor_left(&c) ? CHOIR_MALFORMED : 0;
 }
 
 void bundle_free(struct bundle *b)
@@ -197,20 +248,13 @@ uint64_t slots_payload_bytes(struct bytes rows)
 
 int slots_check(struct bytes rows, struct bytes payload)
 {
-    struct cursor c = cursor_of(payload);
+    struct slots s;
 
-    for (size_t at = 0; at < rows.n; at += SLOT_ROW_BYTES) {
-        struct bytes salt = cursor_take(&c, SLOT_SALT_BYTES);
-        struct bytes value = cursor_take(&c, get_u32(rows.p + at));
-        struct hash h;
-
-        if (c.failed)
-            return CHOIR_MALFORMED;
-        h = hash_parts(HASH_SLOT, salt, value, (struct bytes){0});
-        if (memcmp(h.b, rows.p + at + 4, HASH_BYTES) != 0)
-            return CHOIR_MALFORMED;
-    }
-    return cursor_left(&c) ? CHOIR_MALFORMED : 0;
+    slots_begin(&s);
+    if (slots_add(&s, rows, payload))
+        return CHOIR_MALFORMED;
+    slots_compare(&s);
+    return s.differ ? CHOIR_MALFORMED : 0;
 }
 
 int slot_at(struct bytes rows, struct bytes payload, size_t i,

@@ -14,6 +14,11 @@ static const char tags[HASH_TAG_COUNT][HASH_TAG_BYTES + 1] = {
 #undef X
 };
 
+struct bytes hash_tag_bytes(enum hash_tag tag)
+{
+    return bytes_of(tags[tag], HASH_TAG_BYTES);
+}
+
 struct hash hash_parts(enum hash_tag tag, struct bytes a, struct bytes b,
                        struct bytes c)
 {

@@ -47,6 +47,19 @@ static inline struct hash hash_of(enum hash_tag tag, struct bytes a)
     return hash_parts(tag, a, (struct bytes){0}, (struct bytes){0});
 }
 
+/* The tag's 8 bytes. Static. */
+struct bytes hash_tag_bytes(enum hash_tag tag);
+
+/* Many with the same tag: out[i] = H(tag, a || b) of jobs[i]. Several times
+ * quicker than one by one where the processor has AVX2 or AVX-512 and messages
+ * beside one another are about equally long. out[i] may lie in what the jobs
+ * up to i say, not in what later ones do. */
+struct hash_job {
+    struct bytes a, b;
+};
+void hash_many(enum hash_tag tag, const struct hash_job *jobs, size_t n,
+               struct hash *out);
+
 static inline bool hash_equal(const struct hash *a, const struct hash *b)
 {
     return memcmp(a->b, b->b, HASH_BYTES) == 0;

@@ -13,6 +13,33 @@ struct hash merkle_blake(const struct hash *l, const struct hash *r)
                       (struct bytes){0});
 }
 
+/* A level's pairs become the next level, which may take its place. */
+static void merkle_level(struct hash *to, const struct hash *from, size_t n)
+{
+    struct hash_job jobs[64];
+    size_t pairs = n / 2;
+
+    for (size_t i = 0; i < pairs;) {
+        size_t some = pairs - i < 64 ? pairs - i : 64;
+
+        for (size_t k = 0; k < some; k++) /* two side by side in memory */
+            jobs[k].a = bytes_of(&from[2 * (i + k)], 2 * HASH_BYTES);
+        for (size_t k = 0; k < some; k++)
+            jobs[k].b = (struct bytes){0};
+        hash_many(HASH_NODE, jobs, some, to + i);
+        i += some;
+    }
+    if (n % 2)
+        to[pairs] = from[n - 1];
+}
+
+struct hash merkle_shrink(struct hash *leaves, size_t n)
+{
+    for (; n > 1; n = (n + 1) / 2)
+        merkle_level(leaves, leaves, n);
+    return leaves[0];
+}
+
 int merkle_build(struct merkle *m, const struct hash *leaves, size_t n)
 {
     struct hash *level;
@@ -27,12 +54,8 @@ int merkle_build(struct merkle *m, const struct hash *leaves, size_t n)
     }
     m->count = n;
     memcpy(m->nodes, leaves, n * sizeof *leaves);
-    for (level = m->nodes; n > 1; level += n, n = (n + 1) / 2) {
-        for (size_t i = 0; i + 1 < n; i += 2)
-            level[n + i / 2] = merkle_blake(&level[i], &level[i + 1]);
-        if (n % 2)
-            level[n + n / 2] = level[n - 1];
-    }
+    for (level = m->nodes; n > 1; level += n, n = (n + 1) / 2)
+        merkle_level(level + n, level, n);
     return 0;
 }
 

@@ -11,6 +11,9 @@ typedef struct hash (*merkle_node)(const struct hash *l, const struct hash *r);
 /* BLAKE2b node, for bundles and answers: H("node/1", left || right). */
 struct hash merkle_blake(const struct hash *l, const struct hash *r);
 
+/* The root over n >= 1 leaves, which are lost. */
+struct hash merkle_shrink(struct hash *leaves, size_t n);
+
 /* Longest path a tree of 2^32 leaves can need. */
 enum { MERKLE_PATH_MAX = 32 };
 

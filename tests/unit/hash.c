@@ -28,6 +28,38 @@ TEST(hash_of_parts_is_the_hash_of_them_joined)
     CHECK(hash_equal(&x, &y));
 }
 
+/* Every length up to a few blocks beside every other, so that lanes are filled,
+ * left over and of different numbers of blocks. */
+TEST(hash_of_many_is_that_of_each)
+{
+    enum { MANY = 40 };
+    static uint8_t data[MANY][600];
+    struct hash_job jobs[MANY];
+    struct hash got[MANY];
+    uint32_t dice = 1;
+
+    for (int round = 0; round < 600; round++) {
+        size_t n = round % MANY + 1;
+
+        for (size_t i = 0; i < n; i++) {
+            size_t a = round < 400 ? (size_t)round : dice >> 16 & 255, b;
+
+            dice = dice * 1103515245 + 12345;
+            memset(data[i], (int)(dice >> 20), sizeof data[i]);
+            b = round % 3 ? dice >> 24 & 63 : 0;
+            jobs[i] = (struct hash_job){bytes_of(data[i], a),
+                                        bytes_of(data[i] + a, b)};
+        }
+        hash_many(HASH_SLOT, jobs, n, got);
+        for (size_t i = 0; i < n; i++) {
+            struct hash one =
+                hash_parts(HASH_SLOT, jobs[i].a, jobs[i].b, (struct bytes){0});
+
+            CHECK(hash_equal(&one, &got[i]));
+        }
+    }
+}
+
 TEST(hash_of_a_leaf_is_never_that_of_a_node)
 {
     struct hash l = wire_hash(1), r = wire_hash(2), node, leaf;
