@@ -1,6 +1,6 @@
 /* The unrecorded half of a session: questions, standing requests, heartbeats.
  * Nothing here changes the ledger, so what is not answered is simply asked
- * again under a new number. I/O thread only. */
+ * again under a new number. Engine only. */
 #ifndef CHOIR_SDK_ASKS_H
 #define CHOIR_SDK_ASKS_H
 

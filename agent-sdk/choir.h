@@ -44,6 +44,7 @@
  * library's own does the input and output: it signs, sends, sends again after
  * a reconnect, verifies what arrives, and keeps leases alive while the caller
  * is busy elsewhere. It calls nothing of yours and has all signals blocked.
+ * While a call waits, it may do that thread's work itself.
  * A request, an event and a string belong to one thread at a time.
  * Every process opens its own handle: see fork above.
  *

@@ -3,13 +3,17 @@
 #include "connection.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 #include <zmq.h>
 
 #include "proto/limits.h"
 #include "proto/refusal.h"
+
+/* Bits of our own beside those of the watched. */
+enum { SOCKET_BIT = 1 << 16, MONITOR_BIT = 1 << 17, EVENTS_MAX = 8 };
 
 enum {
     HEARTBEAT_MS = 5000,
@@ -23,8 +27,8 @@ struct connection {
     struct connection_keys keys;
     void *context, *socket, *monitor;
     zmq_msg_t frame; /* what receive lent */
-    int socket_fd, monitor_fd;
-    bool is_settled; /* nothing to receive until socket_fd says so */
+    int epoll_fd, socket_fd, monitor_fd;
+    bool is_settled; /* nothing to receive until the descriptor says so */
     bool is_new;     /* the monitor was never read */
     enum connection_state state;
     bool answered; /* the peer's end was there; the handshake was not done */
@@ -42,7 +46,8 @@ int connection_new(struct connection **out, const char *url,
     c->keys = *keys;
     zmq_msg_init(&c->frame);
     c->context = zmq_ctx_new();
-    if (!c->context) {
+    c->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (!c->context || c->epoll_fd < 0) {
         connection_destroy(&c, 0);
         return -ENOMEM;
     }
@@ -52,6 +57,10 @@ int connection_new(struct connection **out, const char *url,
 
 static void sockets_close(struct connection *c, int linger_ms)
 {
+    if (c->monitor) {
+        epoll_ctl(c->epoll_fd, EPOLL_CTL_DEL, c->socket_fd, NULL);
+        epoll_ctl(c->epoll_fd, EPOLL_CTL_DEL, c->monitor_fd, NULL);
+    }
     if (c->socket) {
         zmq_socket_monitor(c->socket, NULL, 0);
         zmq_setsockopt(c->socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
@@ -73,6 +82,8 @@ void connection_destroy(struct connection **self_p, int linger_ms)
     sockets_close(c, linger_ms);
     if (c->context)
         zmq_ctx_term(c->context);
+    if (c->epoll_fd >= 0)
+        close(c->epoll_fd);
     secret_wipe(&c->keys, sizeof c->keys);
     free(c);
     *self_p = NULL;
@@ -104,11 +115,21 @@ static int configure(struct connection *c)
     return 0;
 }
 
-static int fd_of(void *socket, int *fd)
+int connection_watch(struct connection *c, int fd, unsigned bit)
+{
+    struct epoll_event e = {.events = EPOLLIN, .data.u32 = bit};
+
+    return epoll_ctl(c->epoll_fd, EPOLL_CTL_ADD, fd, &e) ? -errno : 0;
+}
+
+static int socket_watch(struct connection *c, void *socket, int *fd,
+                        unsigned bit)
 {
     size_t n = sizeof *fd;
 
-    return zmq_getsockopt(socket, ZMQ_FD, fd, &n) ? -errno : 0;
+    if (zmq_getsockopt(socket, ZMQ_FD, fd, &n))
+        return -errno;
+    return connection_watch(c, *fd, bit);
 }
 
 static int monitor_open(struct connection *c)
@@ -124,7 +145,7 @@ static int monitor_open(struct connection *c)
     if (!c->monitor || zmq_connect(c->monitor, name))
         return -errno;
     c->is_new = true;
-    return fd_of(c->monitor, &c->monitor_fd);
+    return socket_watch(c, c->monitor, &c->monitor_fd, MONITOR_BIT);
 }
 
 int connection_begin(struct connection *c)
@@ -138,7 +159,7 @@ int connection_begin(struct connection *c)
     c->answered = c->is_settled = false;
     r = configure(c);
     if (!r)
-        r = fd_of(c->socket, &c->socket_fd);
+        r = socket_watch(c, c->socket, &c->socket_fd, SOCKET_BIT);
     if (!r)
         r = monitor_open(c);
     if (!r && zmq_connect(c->socket, c->url))
@@ -220,30 +241,33 @@ static bool frames_wait(struct connection *c)
     return !c->is_settled;
 }
 
-unsigned connection_poll(struct connection *c, const int *fds, int timeout_ms)
+bool connection_pending(struct connection *c)
 {
-    struct pollfd items[CONNECTION_FDS + 2];
-    unsigned n = 0, theirs, readable = 0;
+    return c->socket && (c->is_new || frames_wait(c));
+}
 
-    for (; fds && n < CONNECTION_FDS && fds[n] >= 0; n++)
-        items[n] = (struct pollfd){.fd = fds[n], .events = POLLIN};
-    theirs = n;
-    if (c->socket) {
-        items[n++] = (struct pollfd){.fd = c->socket_fd, .events = POLLIN};
-        items[n++] = (struct pollfd){.fd = c->monitor_fd, .events = POLLIN};
-        if (c->is_new || frames_wait(c))
-            timeout_ms = 0;
-    }
-    if (poll(items, n, timeout_ms) < 0)
-        return 0;
-    for (unsigned i = 0; i < theirs; i++)
-        readable |= items[i].revents ? 1u << i : 0;
-    if (c->socket && items[theirs].revents)
+int connection_fd(const struct connection *c)
+{
+    return c->epoll_fd;
+}
+
+unsigned connection_poll(struct connection *c, int timeout_ms)
+{
+    struct epoll_event events[EVENTS_MAX];
+    unsigned readable = 0;
+    int n;
+
+    if (connection_pending(c))
+        timeout_ms = 0;
+    n = epoll_wait(c->epoll_fd, events, EVENTS_MAX, timeout_ms);
+    for (int i = 0; i < n; i++)
+        readable |= events[i].data.u32;
+    if (readable & SOCKET_BIT)
         c->is_settled = false;
-    if (c->socket && (c->is_new || items[theirs + 1].revents))
+    if (c->socket && (c->is_new || (readable & MONITOR_BIT)))
         monitor_read(c);
     c->is_new = false;
-    return readable;
+    return readable & 0xffff;
 }
 
 int connection_send(struct connection *c, struct bytes frame)

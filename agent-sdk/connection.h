@@ -3,7 +3,7 @@
  * socket, so that what was queued for a dead peer is gone with it and the
  * caller alone decides what is sent again.
  *
- * All functions: one thread, the one that made it (or its only user). */
+ * All functions: one thread at a time. */
 #ifndef CHOIR_SDK_CONNECTION_H
 #define CHOIR_SDK_CONNECTION_H
 
@@ -39,12 +39,17 @@ enum connection_state connection_state(const struct connection *c);
  * it does not hold the key we expect. */
 unsigned connection_breaks(const struct connection *c);
 
-/* Sleep until something happens: a frame, a change of state, one of fds
- * readable, or timeout_ms (-1: for ever) is over. fds: at most
- * CONNECTION_FDS, ended by -1; or NULL. Returns which of them are readable:
- * bit 0 for the first, and so on. */
-enum { CONNECTION_FDS = 2 };
-unsigned connection_poll(struct connection *c, const int *fds, int timeout_ms);
+/* Let connection_poll look at this descriptor too; bit: what stands for it
+ * there, one of the lower 16. It must outlive the connection. 0 or -errno. */
+int connection_watch(struct connection *c, int fd, unsigned bit);
+/* Sleep until something happens: a frame, a change of state, a watched
+ * descriptor readable, or timeout_ms (-1: for ever) is over. Returns the bits
+ * of those that are readable. */
+unsigned connection_poll(struct connection *c, int timeout_ms);
+/* To sleep elsewhere: readable when connection_poll has something to do,
+ * provided that connection_pending was false after the last other call. */
+int connection_fd(const struct connection *c);
+bool connection_pending(struct connection *c);
 /* Queue one frame. 0; -ENOTCONN unless UP; -ENOMEM. Never blocks. */
 int connection_send(struct connection *c, struct bytes frame);
 /* The next frame, borrowed until the next call. 0; -EAGAIN: none;

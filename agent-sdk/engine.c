@@ -1,17 +1,14 @@
-/* The library's one thread: it owns the socket and both halves of the session.
- * Each turn: take what callers put in, hear the broker, let records and asks
+/* The engine: it owns the socket and both halves of the session. Each turn: take what callers put in, hear the broker, let records and asks
  * send what is due, publish what became of it. */
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include <utlist.h>
 
-#include "asks.h"
+#include "engine.h"
 #include "error.h"
-#include "handle.h"
 #include "hello.h"
 #include "proto/refusal.h"
-#include "records.h"
 
 enum {
     RECONNECT_FIRST_MS = 20,
@@ -20,28 +17,6 @@ enum {
     SEEN_SAVE_MS = 5000,   /* how often the checkpoint is stored */
     BREAKS_MAX = 3,        /* handshakes broken off before the first success */
     FRAMES_PER_TURN = 256, /* so that callers are heard in between */
-};
-
-struct engine {
-    struct choir *c;
-    struct connection *connection;
-    struct wire wire;
-    struct records *records;
-    struct asks *asks;
-    bool was_up;      /* ever */
-    bool hello_sent;  /* on this connection */
-    bool is_welcome;  /* likewise */
-    int64_t begin_ms; /* when to connect again */
-    int64_t backoff_ms;
-    int64_t hello_ms;
-    int64_t saved_ms;
-    uint64_t asked_session; /* the session the asks know of */
-    struct told_limit limits[LIMITS_MAX];
-    unsigned limit_count;
-    bool limits_new;
-    bool has_more; /* callers put in something while we were busy */
-    int ended;
-    char *line;
 };
 
 static void end(struct engine *e, int code)
@@ -278,6 +253,7 @@ static void interruption_look(struct choir *c)
         c->interruptions++;
     else
         c->interrupt_next = true;
+    c->is_poked = true;
     pthread_cond_broadcast(&c->changed);
 }
 
@@ -350,7 +326,7 @@ static uint64_t bundle_bytes_max(const struct choir *c)
     return told && told < LIMIT_BUNDLE_BYTES ? told : LIMIT_BUNDLE_BYTES;
 }
 
-static void tell(struct engine *e)
+void engine_tell(struct engine *e)
 {
     struct choir *c = e->c;
     uint64_t session = records_session(e->records);
@@ -376,13 +352,14 @@ static void tell(struct engine *e)
     /* what callers put in from here on must wake us */
     e->has_more = c->stop || intake_ready(&c->intake);
     c->intake.is_awake = e->has_more;
-    news &= c->waiting > 0;
+    e->has_news = news || c->is_poked;
+    news &= c->waiting > c->is_driven;
     pthread_mutex_unlock(&c->lock);
     if (news) /* now, so that whom it wakes finds the lock free */
         pthread_cond_broadcast(&c->changed);
 }
 
-static void seen_store(struct engine *e, bool now)
+void engine_seen_store(struct engine *e, bool now)
 {
     const struct checkpoint *seen = &e->wire.verifier.seen;
 
@@ -399,7 +376,7 @@ static int64_t sooner(int64_t a, int64_t b)
     return a < 0 ? b : b < 0 ? a : a < b ? a : b;
 }
 
-static int timeout_ms(const struct engine *e)
+int engine_timeout_ms(const struct engine *e)
 {
     int64_t due = -1, left;
 
@@ -422,58 +399,16 @@ static int timeout_ms(const struct engine *e)
     return left < 0 ? 0 : left > SEEN_SAVE_MS ? SEEN_SAVE_MS : (int)left;
 }
 
-/* --- The thread ----------------------------------------------------------- */
-
-static int start(struct engine *e, struct choir *c)
+bool engine_turn(struct engine *e, int sleep_ms)
 {
-    struct connection_keys keys;
-    int r;
+    unsigned readable = connection_poll(e->connection, sleep_ms);
+    uint64_t count;
 
-    *e = (struct engine){.c = c};
-    memcpy(keys.broker_curve, c->id.broker.broker_curve, KEY_CURVE_BYTES);
-    keys.curve = c->id.curve;
-    r = connection_new(&e->connection, c->id.broker.url, &keys);
-    secret_wipe(&keys, sizeof keys);
-    e->records = records_new();
-    e->asks = asks_new();
-    e->wire.id = &c->id;
-    e->wire.connection = e->connection;
-    e->wire.leases = c->leases;
-    e->wire.labels = c->labels;
-    e->wire.label_count = c->label_count;
-    e->wire.now_ms = e->begin_ms = e->saved_ms = sdk_clock_ms();
-    e->wire.verifier.ledger = c->id.broker.ledger;
-    e->wire.verifier.agent = c->id.agent;
-    e->wire.verifier.seen = c->first_seen;
-    e->wire.verifier.accept_epoch = c->flags & CHOIR_ACCEPT_EPOCH;
-    memcpy(e->wire.verifier.broker_key, c->id.broker.broker_key,
-           KEY_PUBLIC_BYTES);
-    return r ? r : e->records && e->asks ? 0 : -ENOMEM;
-}
-
-static void finish(struct engine *e)
-{
-    if (e->records && e->connection && !e->ended &&
-        !records_pump(e->records, &e->wire)) /* what is given back */
-        records_close(e->records, &e->wire);
-    connection_destroy(&e->connection, 200);
-    seen_store(e, true);
-    if (e->line != e->c->ended_line)
-        free(e->line);
-    records_destroy(&e->records);
-    asks_destroy(&e->asks);
-    e->wire.labels = (struct buf){0};
-    wire_free(&e->wire);
-}
-
-static bool turn(struct engine *e)
-{
-    const int fds[] = {e->c->intake.wake_fd, e->c->intake.hold_fd, -1};
-    unsigned readable = connection_poll(e->connection, fds, timeout_ms(e));
-    bool now = intake_drain(&e->c->intake, readable);
-
+    if ((readable & TIMER_BIT) &&
+        read(e->timer_fd, &count, sizeof count) == sizeof count)
+        e->timer_ms = 0;
     e->wire.now_ms = sdk_clock_ms();
-    if (!callers_hear(e, now))
+    if (!callers_hear(e, intake_drain(&e->c->intake, readable)))
         return false;
     if (e->ended) {
         discard(e);
@@ -481,27 +416,8 @@ static bool turn(struct engine *e)
         hear(e);
         connection_look(e);
         send_due(e);
-        seen_store(e, false);
+        engine_seen_store(e, false);
     }
-    tell(e);
+    engine_tell(e);
     return true;
-}
-
-void *engine_run(void *handle)
-{
-    struct engine e;
-    int r = start(&e, handle);
-
-    if (r) {
-        e.ended = r;
-        error_set(r, 0, NULL);
-        e.line = strdup(choir_error_text());
-    }
-    if (e.connection && e.records && e.asks)
-        while (turn(&e))
-            ;
-    else
-        tell(&e);
-    finish(&e);
-    return NULL;
 }

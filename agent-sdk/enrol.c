@@ -84,7 +84,7 @@ static int talk_connect(struct talk *t)
         }
         if (t->deadline >= 0 && sdk_clock_ms() >= t->deadline)
             return unreachable(t);
-        connection_poll(t->connection, NULL,
+        connection_poll(t->connection,
                         left_ms(t) < RETRY_MS ? left_ms(t) : RETRY_MS);
     }
 }
@@ -103,7 +103,7 @@ static int talk_hear(struct talk *t, enum message verb, enum message or,
             if (connection_state(t->connection) != CONNECTION_UP ||
                 (t->deadline >= 0 && sdk_clock_ms() >= t->deadline))
                 return unreachable(t);
-            connection_poll(t->connection, NULL, left_ms(t));
+            connection_poll(t->connection, left_ms(t));
             continue;
         }
         r = r ? error_set(CHOIR_BROKEN, 0, "what=frame: several parts")

@@ -25,11 +25,7 @@ TASK_STATES(X)
 RIGHTS(X)
 #undef X
 
-static __thread struct {
-    int code;
-    uint64_t revision;
-    char text[1024];
-} last;
+static __thread struct error last;
 
 int error_set(int code, uint64_t revision, const char *format, ...)
 {
@@ -56,6 +52,20 @@ int error_line(int code, uint64_t revision, const char *line)
     last.revision = revision;
     snprintf(last.text, sizeof last.text, "%s", line);
     return code;
+}
+
+void error_keep(struct error *to)
+{
+    to->code = last.code;
+    to->revision = last.revision;
+    memcpy(to->text, last.text, strlen(last.text) + 1);
+}
+
+void error_restore(const struct error *from)
+{
+    last.code = from->code;
+    last.revision = from->revision;
+    memcpy(last.text, from->text, strlen(from->text) + 1);
 }
 
 const char *choir_error_text(void)

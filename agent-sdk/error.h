@@ -11,4 +11,13 @@ int error_set(int code, uint64_t revision, const char *format, ...)
 /* Likewise, with a line that is complete. */
 int error_line(int code, uint64_t revision, const char *line);
 
+/* This thread's error, kept while it does another's work. */
+struct error {
+    int code;
+    uint64_t revision;
+    char text[1024];
+};
+void error_keep(struct error *to);
+void error_restore(const struct error *from);
+
 #endif

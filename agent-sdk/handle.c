@@ -94,8 +94,18 @@ void handle_give_back(struct choir *c, const struct choir_event *event)
     msg_set_text(&m, FIELD_REASON, "the worker had stopped asking");
     op = op_new(0, &m);
     if (op)
-        intake_op(&c->intake, op);
+        intake_op(&c->intake, op, false);
     intake_wake(&c->intake);
+}
+
+void handle_changed(struct choir *c)
+{
+    if (c->waiting)
+        pthread_cond_broadcast(&c->changed);
+    if (c->is_driven && !c->is_poked) {
+        c->is_poked = true;
+        intake_wake(&c->intake);
+    }
 }
 
 static void entry_spare(struct choir *c, struct entry *e)
@@ -159,8 +169,7 @@ static void entry_free(struct choir *c, struct entry *e)
         choir_event_free(&event);
     }
     entry_spare(c, e);
-    if (c->waiting)
-        pthread_cond_broadcast(&c->changed);
+    handle_changed(c);
 }
 
 static void event_publish(struct choir *c, struct choir_event *event)
@@ -306,7 +315,8 @@ static int entry_add(struct choir *c, struct choir_request *r,
     HASH_ADD(hh, c->entries, id, sizeof e->id, e);
     c->in_flight += e->bytes;
     c->unanswered++;
-    intake_op(&c->intake, op);
+    /* for work nobody waits right after */
+    intake_op(&c->intake, op, reserved && op->verb != MSG_WORK);
     return 0;
 }
 

@@ -1,4 +1,4 @@
-/* The handle: what callers and the I/O thread share, under one lock. Callers
+/* The handle: what callers and the engine share, under one lock. Callers
  * put operations in and take events out; everything between is the engine's.
  */
 #ifndef CHOIR_SDK_HANDLE_H
@@ -60,6 +60,8 @@ struct choir {
 
     int interrupted; /* atomic: set by choir_interrupt */
 
+    pthread_mutex_t turn;  /* taken before lock: who holds it is the engine */
+    struct engine *engine; /* NULL: it does not run; under both locks */
     pthread_mutex_t work_lock; /* taken before lock: one worker a queue */
     pthread_mutex_t lock;
     pthread_cond_t changed; /* an event, room, the end, an interruption */
@@ -75,6 +77,8 @@ struct choir {
     bool wants_fd;             /* ready_fd is kept true to it */
     size_t in_flight, unanswered;
     struct worker *workers;
+    bool is_driven;         /* a caller is the engine for a while, */
+    bool is_poked;          /* and is to look what it waits for */
     unsigned waiting;       /* for `changed` */
     uint64_t interruptions; /* counted; a waiter compares */
     bool interrupt_next;    /* nobody waited: the next one */
@@ -91,6 +95,9 @@ struct choir {
 
 /* The engine's thread. */
 void *engine_run(void *handle);
+/* Be the engine until waiters must be told something, or until deadline (as of
+ * deadline_after). With c->turn held, which it releases. */
+void engine_drive(struct choir *c, int64_t deadline);
 
 /* Monotonic milliseconds. */
 int64_t sdk_clock_ms(void);
@@ -102,6 +109,9 @@ int handle_check(const struct choir *c);
 bool handle_publish(struct choir *c, struct choir_event **events);
 /* Keep ops for the next requests, or free them; under the lock. */
 void handle_spare(struct choir *c, struct op **ops);
+
+/* Have those who wait look again; under the lock. */
+void handle_changed(struct choir *c);
 
 /* The following with the lock held. NULL: there is none by that number. */
 struct entry *handle_entry(struct choir *c, uint64_t id);

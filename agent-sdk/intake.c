@@ -87,10 +87,13 @@ static void answered(struct intake *in)
         intake_wake(in);
 }
 
-void intake_op(struct intake *in, struct op *op)
+void intake_op(struct intake *in, struct op *op, bool waits)
 {
     DL_APPEND(in->ops, op);
-    answered(in);
+    if (waits)
+        in->held += !in->is_handed;
+    else
+        answered(in);
 }
 
 static void control_add(struct intake *in, struct control control)
@@ -130,6 +133,13 @@ void intake_told(struct intake *in, unsigned events)
         return;
     in->expected += events;
     in->told_us = clock_us();
+}
+
+void intake_hand(struct intake *in)
+{
+    in->expected = 0;
+    in->is_handed |= in->held > 0;
+    in->held = 0;
 }
 
 void intake_drawn(struct intake *in)

@@ -38,8 +38,9 @@ struct intake {
 int intake_open(struct intake *in);
 void intake_close(struct intake *in);
 
-/* Takes op. */
-void intake_op(struct intake *in, struct op *op);
+/* Takes op. waits: its caller will call intake_drawn at once, or intake_hand
+ * and be the engine himself: nobody is woken for it. */
+void intake_op(struct intake *in, struct op *op, bool waits);
 void intake_cancel(struct intake *in, uint64_t id);
 /* More room for the events of request id, as in asks_credit. answers: the
  * caller said so, perhaps in answer to an event. */
@@ -51,6 +52,9 @@ void intake_wake(struct intake *in);
 void intake_told(struct intake *in, unsigned events);
 /* A caller finds nothing to take: no more answers are coming. */
 void intake_drawn(struct intake *in);
+
+/* A caller finds nothing to take, and is about to look as the engine. */
+void intake_hand(struct intake *in);
 
 /* Engine: empty those descriptors that are readable (bit 0: wake_fd, bit 1:
  * hold_fd); without the lock. True: the hold is over. */

@@ -1,4 +1,4 @@
-/* Leases this handle holds. Guarded by a lock of its own: the I/O thread keeps
+/* Leases this handle holds. Guarded by a lock of its own: the engine keeps
  * them alive, and callers ask whether they still stand. */
 #ifndef CHOIR_SDK_LEASES_H
 #define CHOIR_SDK_LEASES_H

@@ -143,6 +143,7 @@ static void handle_free(struct choir *c)
     pthread_cond_destroy(&c->changed);
     pthread_mutex_destroy(&c->lock);
     pthread_mutex_destroy(&c->work_lock);
+    pthread_mutex_destroy(&c->turn);
     buf_free(&c->labels);
     free(c->ended_line);
     identity_wipe(&c->id);
@@ -161,6 +162,7 @@ static struct choir *handle_new(void)
     c->bundle_bytes_max = LIMIT_BUNDLE_BYTES;
     pthread_mutex_init(&c->lock, NULL);
     pthread_mutex_init(&c->work_lock, NULL);
+    pthread_mutex_init(&c->turn, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&c->changed, &attributes);

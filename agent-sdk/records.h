@@ -1,6 +1,6 @@
 /* The recorded half of a session: operations go out in signed bundles, are
  * kept byte for byte until each has its outcome, and are sent again as often
- * as it takes. I/O thread only.
+ * as it takes. Engine only.
  *
  * Numbers of a session may be given to other bytes only when no copy of the
  * old ones can still be accepted. So every copy sent is counted, and every

@@ -1,6 +1,6 @@
 /* Standing requests: watch, tap, work, await. Each knows how to begin again
  * after a reconnect so that its events go on without a gap or a double.
- * I/O thread only. */
+ * Engine only. */
 #ifndef CHOIR_SDK_STANDING_H
 #define CHOIR_SDK_STANDING_H
 

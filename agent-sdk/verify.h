@@ -1,5 +1,5 @@
 /* Is this really from our broker, for us, and not older than what we know?
- * I/O thread only. */
+ * Engine only. */
 #ifndef CHOIR_SDK_VERIFY_H
 #define CHOIR_SDK_VERIFY_H
 

@@ -49,20 +49,30 @@ static int interrupted(void)
     return error_set(CHOIR_INTERRUPTED, 0, NULL);
 }
 
-int handle_sleep(struct choir *c, const struct sleep *s)
+struct sleep handle_sleep_begin(const struct choir *c, int timeout_ms)
 {
-    int64_t left = s->deadline < 0 ? 3600000 : s->deadline - sdk_clock_ms();
-    struct timespec until;
+    return (struct sleep){deadline_after(timeout_ms), c->interruptions};
+}
 
-    intake_drawn(&c->intake);
+/* Why not to sleep: 0: no reason. */
+static int sleep_refused(struct choir *c, const struct sleep *s)
+{
     if (c->interruptions != s->since)
         return interrupted();
     if (c->interrupt_next) {
         c->interrupt_next = false;
         return interrupted();
     }
-    if (left <= 0)
+    if (s->deadline >= 0 && s->deadline <= sdk_clock_ms())
         return timed_out(c);
+    return 0;
+}
+
+static void changed_wait(struct choir *c, const struct sleep *s)
+{
+    int64_t left = s->deadline < 0 ? 3600000 : s->deadline - sdk_clock_ms();
+    struct timespec until;
+
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += left / 1000;
     until.tv_nsec += left % 1000 * 1000000;
@@ -70,15 +80,38 @@ int handle_sleep(struct choir *c, const struct sleep *s)
         until.tv_sec++;
         until.tv_nsec -= 1000000000;
     }
-    c->waiting++;
     pthread_cond_timedwait(&c->changed, &c->lock, &until);
-    c->waiting--;
-    return 0;
 }
 
-struct sleep handle_sleep_begin(const struct choir *c, int timeout_ms)
+/* Whoever waits may as well do the engine's work: then nobody has to be woken,
+ * neither the engine for what he wants nor he for what becomes of it. */
+static void drive(struct choir *c, const struct sleep *s)
 {
-    return (struct sleep){deadline_after(timeout_ms), c->interruptions};
+    intake_hand(&c->intake);
+    c->is_driven = true;
+    c->is_poked = false;
+    pthread_mutex_unlock(&c->lock);
+    engine_drive(c, s->deadline);
+    pthread_mutex_lock(&c->lock);
+}
+
+int handle_sleep(struct choir *c, const struct sleep *s)
+{
+    int r = sleep_refused(c, s);
+
+    if (r) {
+        intake_drawn(&c->intake);
+        return r;
+    }
+    c->waiting++;
+    if (c->engine && pthread_mutex_trylock(&c->turn) == 0) {
+        drive(c, s);
+    } else {
+        intake_drawn(&c->intake);
+        changed_wait(c, s);
+    }
+    c->waiting--;
+    return 0;
 }
 
 int choir_fd(struct choir *c)

@@ -1,6 +1,5 @@
 /* What the two halves of a session, records and asks, have in common: who we
- * are, how a bundle is signed and sent, and where outcomes go. I/O thread
- * only. */
+ * are, how a bundle is signed and sent, and where outcomes go. Engine only. */
 #ifndef CHOIR_SDK_WIRE_H
 #define CHOIR_SDK_WIRE_H
 

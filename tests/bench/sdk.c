@@ -6,7 +6,8 @@
  *   ... sdk N URL DATA [IN FLIGHT [WATCHES]]
  *                                  at the broker there, so that valgrind
  *                                  --tool=callgrind sees no other; with so many
- *                                  watches, each of which sees every put
+ *                                  watches, each of which sees every put. 0 in
+ *                                  flight: by choir_put
  *
  * Processor time and bundles bear a noisy machine; rates and times do not. */
 #include <inttypes.h>
@@ -116,6 +117,21 @@ static unsigned turn_by_turn(struct choir *c, const char *verb, unsigned n,
     (void)n;
     take_one(c);
     send_one(c, verb, seed);
+    return 1;
+}
+
+/* By the call that waits for its outcome. */
+static unsigned one_by_one(struct choir *c, const char *verb, unsigned n,
+                           uint64_t *seed)
+{
+    static char value[VALUE];
+    char name[32];
+
+    (void)verb;
+    (void)n;
+    snprintf(name, sizeof name, "key/%07" PRIu64, key_next(seed));
+    if (choir_put(c, name, value, sizeof value, NULL))
+        die("put");
     return 1;
 }
 
@@ -233,7 +249,7 @@ static void print(const struct manner *m, uint64_t bundles, uint64_t entries,
            "%6.2f us (%.2f system) %6.3f switches   broker %6.2f us\n",
            m->name, m->clients, m->in_flight,
            (double)all.operations * 1e6 * m->clients / (double)all.latency_us,
-           (double)all.latency_us * m->in_flight / 1000 /
+           (double)all.latency_us * (m->in_flight ? m->in_flight : 1) / 1000 /
                (double)all.operations,
            bundles ? (double)entries / (double)bundles : 0,
            (double)all.us / (double)all.operations,
@@ -288,7 +304,7 @@ static void count(uint64_t n, unsigned in_flight, unsigned watches)
     for (unsigned i = 0; i < in_flight; i++)
         send_one(c, "put", &seed);
     for (uint64_t i = 0; i < n; i++)
-        turn_by_turn(c, "put", in_flight, &seed);
+        (in_flight ? turn_by_turn : one_by_one)(c, "put", in_flight, &seed);
     for (unsigned i = 0; i < in_flight; i++)
         take_one(c);
     end = spent();
@@ -303,10 +319,12 @@ static void count(uint64_t n, unsigned in_flight, unsigned watches)
 }
 
 static const struct manner manners[] = {
+    {"put called", "put", 1, 0, one_by_one},
     {"put alone", "put", 1, 1, turn_by_turn},
     {"put in turn", "put", 1, 64, turn_by_turn},
     {"put in rounds", "put", 1, 64, round_by_round},
     {"put in turn", "put", 1, 1000, turn_by_turn},
+    {"put called", "put", CLIENTS, 0, one_by_one},
     {"put alone", "put", CLIENTS, 1, turn_by_turn},
     {"put in turn", "put", CLIENTS, 64, turn_by_turn},
     {"put in rounds", "put", CLIENTS, 64, round_by_round},

@@ -2,6 +2,7 @@
 #include "agent-sdk/intake.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <unistd.h>
 #include <utlist.h>
 
@@ -24,7 +25,7 @@ static void put_one(void)
     struct msg m;
 
     msg_init(&m, MSG_PING);
-    intake_op(&in, op_new(1, &m));
+    intake_op(&in, op_new(1, &m), false);
 }
 
 static bool readable(int fd, int timeout_ms)
@@ -279,6 +280,143 @@ TEST(operations_of_one_who_computes_after_sending_arrive)
     wait_for_operations(11);
     send_put(c);
     wait_for_operations(12);
+    end(c);
+}
+
+/* --- Who waits is the engine ---------------------------------------------- */
+
+struct waiter {
+    struct choir *c;
+    uint64_t request;
+    pthread_t thread;
+    int code;
+};
+
+static void *wait_for_ever(void *argument)
+{
+    struct waiter *w = argument;
+    struct choir_event *e;
+
+    w->code = choir_wait(w->c, w->request, -1, &e);
+    choir_event_free(&e);
+    return NULL;
+}
+
+/* A worker for whom there is no work, and a thread that waits for some. */
+static void waiter_start(struct waiter *w, struct choir *c)
+{
+    struct choir_request *r = choir_request_new(c, "work");
+    struct choir_event *e;
+
+    w->c = c;
+    choir_request_text(r, "queue", "none");
+    CHECK_OK(choir_send(c, &r, -1, &w->request));
+    CHECK_OK(choir_wait(c, w->request, 5000, &e));
+    CHECK_EQ(strcmp(choir_event_name(e), "reply"), 0);
+    choir_event_free(&e);
+    CHECK_OK(pthread_create(&w->thread, NULL, wait_for_ever, w));
+}
+
+TEST(others_are_served_while_one_waits_for_ever)
+{
+    struct choir *c = begin();
+    struct waiter w;
+
+    waiter_start(&w, c);
+    for (int i = 0; i < 100; i++)
+        CHECK_OK(choir_put(c, "k", "v", 1, NULL));
+    for (int i = 0; i < 100; i++)
+        send_put(c);
+    wait_for_operations(200);
+    for (int i = 0; i < 100; i++)
+        take(c);
+    CHECK_OK(choir_cancel(c, w.request));
+    CHECK_OK(pthread_join(w.thread, NULL));
+    CHECK_EQ(w.code, CHOIR_NOT_FOUND);
+    end(c);
+}
+
+enum { CROWD = 6, CROWD_OPERATIONS = 200 };
+
+static void *one_of_the_crowd(void *argument)
+{
+    struct choir *c = argument;
+    int failed = 0;
+
+    for (int i = 0; i < CROWD_OPERATIONS; i++)
+        failed += choir_put(c, "k", "v", 1, NULL) != 0;
+    return failed ? c : NULL;
+}
+
+/* Turns change hands all the time, and nothing may be left lying. */
+TEST(many_who_wait_in_turn_are_all_served)
+{
+    struct choir *c = begin();
+    pthread_t threads[CROWD];
+
+    for (int i = 0; i < CROWD; i++)
+        CHECK_OK(pthread_create(&threads[i], NULL, one_of_the_crowd, c));
+    for (int i = 0; i < CROWD_OPERATIONS; i++)
+        send_put(c);
+    for (int i = 0; i < CROWD_OPERATIONS; i++)
+        take(c);
+    for (int i = 0; i < CROWD; i++) {
+        void *failed;
+
+        CHECK_OK(pthread_join(threads[i], &failed));
+        CHECK_NULL(failed);
+    }
+    CHECK_EQ(standin_counts(broker).operations, (CROWD + 1) * CROWD_OPERATIONS);
+    end(c);
+}
+
+TEST(one_who_waits_for_ever_can_be_interrupted_again_and_again)
+{
+    struct choir *c = begin();
+    struct waiter w;
+
+    waiter_start(&w, c);
+    for (int i = 0; i < 20; i++) {
+        choir_interrupt(c);
+        CHECK_OK(pthread_join(w.thread, NULL));
+        CHECK_EQ(w.code, CHOIR_INTERRUPTED);
+        CHECK_OK(pthread_create(&w.thread, NULL, wait_for_ever, &w));
+    }
+    CHECK_OK(choir_cancel(c, w.request));
+    CHECK_OK(pthread_join(w.thread, NULL));
+    end(c);
+}
+
+TEST(a_restart_is_noticed_whether_somebody_waits_or_not)
+{
+    struct choir *c = begin();
+    unsigned hellos;
+
+    for (int i = 0; i < 5; i++) {
+        hellos = standin_counts(broker).hellos;
+        CHECK_OK(choir_put(c, "k", "v", 1, NULL));
+        standin_restart(broker, 1);
+        if (i % 2) /* nobody waits: the engine's own thread connects */
+            while (standin_counts(broker).hellos == hellos)
+                usleep(1000);
+        CHECK_OK(choir_put(c, "k", "v", 1, NULL));
+    }
+    CHECK_EQ(standin_counts(broker).operations, 10);
+    end(c);
+}
+
+TEST(a_call_that_succeeds_leaves_the_last_error_as_it_was)
+{
+    struct choir *c = begin();
+    struct choir_event *e;
+    char text[256];
+
+    CHECK_REFUSED(choir_get(c, "nothing", 0, &e), CHOIR_NOT_FOUND);
+    snprintf(text, sizeof text, "%s", choir_error_text());
+    for (int i = 0; i < 10; i++)
+        CHECK_OK(choir_put(c, "k", "v", 1, NULL));
+    CHECK_EQ(strcmp(choir_error_text(), text), 0);
+    CHECK_EQ(choir_error_code(), CHOIR_NOT_FOUND);
     end(c);
 }
 
