@@ -359,6 +359,8 @@ void core_note_durable(struct core *c)
         c->durable_root = c->boundaries[n].root;
         c->unsynced_bytes -= c->boundaries[n].bytes;
     }
+    if (n == 0)
+        return; /* and there may be none at all */
     c->boundary_count -= n;
     memmove(c->boundaries, c->boundaries + n,
             c->boundary_count * sizeof *c->boundaries);
