@@ -17,6 +17,7 @@ enum {
     ALONE_FRAMES = 1,        /* of a cycle that may as well wait for its sync:
                                  handing it over costs two wake-ups */
     UNSYNCED_MAX = 32 << 20, /* then no more is taken before a sync ends */
+    IDLE_ENDS_MAX = 256,     /* sessions that one turn ends */
 };
 
 static const uint64_t second_us = 1000000;
@@ -130,10 +131,11 @@ static uint64_t idle_us(const struct cycle *c)
 static int end_idle(struct cycle *c)
 {
     uint64_t now = env_steady_us(c->env), index;
+    unsigned left = IDLE_ENDS_MAX;
     struct presence *p;
     struct msg m;
 
-    while (now >= c->end_retry &&
+    while (left-- && now >= c->end_retry &&
            (p = presence_longest_away(c->router)) != NULL &&
            now - p->away_since >= idle_us(c)) {
         int r;

@@ -209,7 +209,8 @@ int leases_match(struct leases *l, bool draining)
     struct timer *t;
     int r = 0;
 
-    while (!r && (t = timers_take(&l->ends, now)))
+    for (unsigned n = LEASE_ENDS_MAX;
+         !r && n && (t = timers_take(&l->ends, now)); n--)
         r = expire(l, TIMER_OWNER(t, struct lease, end));
     lines_wake(l, now);
     return r || draining ? r : lines_match(l);

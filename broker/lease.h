@@ -48,7 +48,7 @@ void leases_orphan(struct leases *l, struct presence *p);
 int lease_applied(struct leases *l, const struct msg *op, uint64_t index);
 
 /* Before the commit: end what is due, hand out what waits (not while
- * draining), both by entries. 0 or negative errno. */
+ * draining), both by entries, within bounds. 0 or negative errno. */
 int leases_match(struct leases *l, bool draining);
 /* After the commit: tell holders what they got, as far as their connections
  * take it; the rest when they have room. 0 or negative errno. */

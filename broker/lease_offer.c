@@ -304,6 +304,7 @@ static int claim(struct leases *l, struct offer *o, const struct task *t)
     if (!lease)
         return -ENOMEM;
     delivery_due(l, lease);
+    l->claims_left--;
     l->counters.claims++;
     return 0;
 }
@@ -355,7 +356,7 @@ static int line_match(struct leases *l, struct line *line)
     bool gone = false;
     int r = 0;
 
-    while (q && !r && !gone && line->ready) {
+    while (q && !r && !gone && line->ready && l->claims_left) {
         const struct task *t = queue_first(q, core_time(l->core), &wake);
         struct offer *o = t ? next_offer(l, line) : NULL;
 
@@ -364,6 +365,8 @@ static int line_match(struct leases *l, struct line *line)
         if (o)
             r = claimed(l, o, claim(l, o, t), &gone);
     }
+    if (!gone && !l->claims_left)
+        line_touch(l, line); /* behind the others, in the next turn */
     return r == CHOIR_READ_ONLY
                ? line_sleep(l, line, core_time(l->core) + READ_ONLY_RETRY_US)
                : r;
@@ -382,7 +385,8 @@ int lines_match(struct leases *l)
     int r = 0;
 
     limit_follow(l);
-    while (!r && l->touched) {
+    l->claims_left = LEASE_CLAIMS_MAX;
+    while (!r && l->touched && l->claims_left) {
         struct line *line = l->touched;
 
         line_rest(l, line);

@@ -9,6 +9,10 @@ enum {
     /* Leases a session has and was not told of, before it gets another: their
      * payloads may be large, and their time runs. */
     LEASE_UNTOLD_MAX = 64,
+    /* What one turn hands out, and ends, at the most: whoever waits for a put
+     * does not wait for ten thousand of either. */
+    LEASE_CLAIMS_MAX = 1024,
+    LEASE_ENDS_MAX = 256,
 };
 
 struct line {              /* a queue with at least one offer */
@@ -54,9 +58,10 @@ struct leases {
     struct awaits *awaits;
     struct lease *leases, *undelivered;
     struct line *lines, *touched;
-    struct offer **full; /* offers at their agent's limit, by its number */
-    size_t full_count;   /* room there */
-    uint64_t limit_seen; /* of leases an agent may have */
+    struct offer **full;  /* offers at their agent's limit, by its number */
+    size_t full_count;    /* room there */
+    unsigned claims_left; /* in this turn */
+    uint64_t limit_seen;  /* of leases an agent may have */
     struct timers ends, wakes;
     struct buf payload, type, progress; /* of the task being told */
     struct lease_counters counters;

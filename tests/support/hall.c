@@ -134,7 +134,12 @@ void hall_restart(struct hall *h, bool clean)
 
 void hall_turn(struct hall *h)
 {
+    uint64_t before = rig_state(&h->rig)->size, added;
+
     must(cycle_end(h->cycle), "cycle_end");
+    added = rig_state(&h->rig)->size - before;
+    if (added > h->turn_entries_max)
+        h->turn_entries_max = added;
     cycle_begin(h->cycle);
 }
 

@@ -28,6 +28,7 @@ struct hall {
     struct cycle *cycle;
     struct guest *guests;
     unsigned long frames, bytes; /* that left */
+    uint64_t turn_entries_max;   /* that one hall_turn added to the record */
     unsigned long looks;         /* at backlogs */
     bool beside;                 /* syncs go on beside, as in the daemon */
     int synced_fd;               /* then: readable when one has ended */

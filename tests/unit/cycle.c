@@ -299,6 +299,38 @@ TEST(asks_of_a_full_peer_that_leaves_are_forgotten)
     hall_close(&hall);
 }
 
+TEST(sessions_that_are_idle_at_once_end_a_few_hundred_a_turn)
+{
+    enum { MANY = 600, A_TURN = 300 };
+    struct actor *many = calloc(MANY, sizeof *many);
+    uint64_t before;
+    char name[32];
+
+    begin();
+    CHECK_OK(cycle_end(hall.cycle));
+    for (int i = 0; i < MANY; i++) {
+        snprintf(name, sizeof name, "many-%d", i);
+        actor_join(&hall.rig, &many[i], name, "*", 127);
+    }
+    cycle_begin(hall.cycle);
+    hall_restart(&hall, true);
+    before = rig_state(&hall.rig)->size;
+    CHECK_OK(cycle_end(hall.cycle));
+    env_sim_advance_us(hall.rig.env, (hall.rig.config->session_idle_s + 1) *
+                                         UINT64_C(1000000));
+    cycle_begin(hall.cycle);
+    hall_turn(&hall);
+    CHECK(rig_state(&hall.rig)->size - before < A_TURN);
+    hall_settle(&hall);
+    for (int i = 0; i < MANY; i++) {
+        CHECK_NULL(
+            session_by_id(rig_state(&hall.rig)->sessions, many[i].session));
+        actor_free(&many[i]);
+    }
+    hall_close(&hall);
+    free(many);
+}
+
 /* However many peers do not read, a turn asks after a few of them. */
 TEST(peers_without_room_are_looked_at_a_few_at_a_time)
 {

@@ -458,6 +458,59 @@ TEST(workers_whose_peers_are_full_hold_up_nobody_and_get_theirs_later)
     hall_close(&hall);
 }
 
+TEST(a_turn_hands_out_and_ends_a_bounded_number_of_leases)
+{
+    enum {
+        WORKERS = 24,
+        TASKS = 64 * WORKERS, /* as many as they take before they are told */
+        CLAIMS_A_TURN = 1024,
+        ENDS_A_TURN = 256,
+        SLACK = 16
+    };
+    struct guest *many = calloc(WORKERS, sizeof *many);
+    uint64_t before;
+    char name[32];
+    size_t got = 0, lost = 0;
+
+    begin();
+    for (int i = 0; i < TASKS; i++) {
+        submit(60000, 1);
+        ada.actor.answered = ada.actor.next_seq - 1;
+        if (i % 64 == 63)
+            hall_turn(&hall);
+    }
+    for (int i = 0; i < WORKERS; i++) {
+        struct msg m;
+
+        snprintf(name, sizeof name, "worker-%d", i);
+        guest_join(&hall, &many[i], name, 127);
+        msg_init(&m, MSG_WORK);
+        msg_set_text(&m, FIELD_SPACE, "main");
+        msg_set_text(&m, FIELD_QUEUE, "jobs");
+        msg_set_u(&m, FIELD_CREDIT, 64);
+        many[i].backlog = 1 << 30; /* until all of them have asked */
+        guest_ask(&many[i], &m);
+        hall_turn(&hall);
+    }
+    for (int i = 0; i < WORKERS; i++)
+        many[i].backlog = 0;
+    before = rig_state(&hall.rig)->size;
+    hall_pass(&hall, 5);
+    for (int i = 0; i < WORKERS; i++)
+        got += guest_items(&many[i], MSG_TASK);
+    CHECK_EQ(got, TASKS);
+    CHECK(hall.turn_entries_max <= CLAIMS_A_TURN + SLACK);
+    CHECK(rig_state(&hall.rig)->size - before >= TASKS);
+    hall.turn_entries_max = 0;
+    hall_pass(&hall, 61000);
+    for (int i = 0; i < WORKERS; i++)
+        lost += guest_items(&many[i], MSG_LEASE_LOST);
+    CHECK_EQ(lost, TASKS);
+    CHECK(hall.turn_entries_max <= ENDS_A_TURN + SLACK);
+    hall_close(&hall);
+    free(many);
+}
+
 /* Without waiting for the answer. */
 static void offer(uint64_t credit)
 {
