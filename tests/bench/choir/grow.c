@@ -26,41 +26,45 @@ struct cost {
     double rate, server_us, client_us; /* us of processor time for a put */
 };
 
-static void place_fill(const struct broker *b, const struct place *p)
-{
-    struct record_plan plan = {
-        .keys = p->keys,
-        .value = p->value,
-        .bundle = FILL_BUNDLE,
-    };
-    struct record *r = record_new(b, &plan);
+/* A broker that holds so much, and who is connected to it. */
+struct held {
+    struct record *record;
+    struct crowd *crowd; /* or NULL */
+};
 
-    record_extend(r, p->keys);
-    record_free(&r);
-}
-
-static struct crowd *place_open(const struct place *p)
+static struct held place_open(const struct place *p)
 {
-    struct crowd_plan plan = {
+    struct crowd_plan idle = {
         .agents = p->agents > WRITERS ? p->agents - WRITERS : 0,
         .watches = p->watches,
         .leases = p->leases,
     };
+    struct record_plan plan = {
+        .keys = p->keys,
+        .value = p->value,
+        .bundle = FILL_BUNDLE,
+        .members = idle.agents,
+    };
     struct broker *b = broker_home(p->name);
+    struct held h = {.record = record_new(b, &plan)};
 
-    if (!plan.agents && (p->watches || p->leases))
+    if (!idle.agents && (p->watches || p->leases))
         load_die("watches and leases need more than %d agents", WRITERS);
     broker_set("connections_max = 1000000");
     broker_set("watches_per_agent_max = 1000000");
-    place_fill(b, p);
+    broker_set("leases_per_agent_max = 1000000");
+    record_extend(h.record, p->keys);
     broker_start();
-    return plan.agents ? crowd_new(&plan) : NULL;
+    if (idle.agents)
+        h.crowd = crowd_new(b, h.record, &idle);
+    return h;
 }
 
-static void place_close(struct crowd **crowd)
+static void place_close(struct held *h)
 {
-    crowd_free(crowd);
+    crowd_free(&h->crowd);
     broker_stop();
+    record_free(&h->record);
 }
 
 static struct cost measure(const struct broker *b, const struct place *p,
@@ -89,11 +93,11 @@ static void measure_place(struct broker *b, const struct place *p,
                           const struct load_options *options, unsigned rounds,
                           struct cost *out)
 {
-    struct crowd *crowd = place_open(p);
+    struct held h = place_open(p);
 
     for (unsigned i = 0; i < rounds; i++)
         out[i] = measure(b, p, options);
-    place_close(&crowd);
+    place_close(&h);
 }
 
 static struct place place_read(const char *name, unsigned keys, unsigned agents,

@@ -1,8 +1,9 @@
-/* memory [keys=1000000] [agents=400]
+/* memory [keys=1000000] [agents=2000]
  *
  * idle_mib: resident, choird without keys after its first client. key_bytes:
  * what it grew by for each of `keys` keys that it read from its record, less
- * the key's name. agent_kib: for each agent that is connected. The rest is the
+ * the key's name. agent_kib: for each of
+ * `agents` agents that are connected, with a session. The rest is the
  * heap's growth for a thing of that kind in the state alone, in this process. */
 #include <malloc.h>
 #include <stdio.h>
@@ -84,6 +85,8 @@ static double settled_kib(void)
     return broker_rss_kib();
 }
 
+/* A broker of its own for each, from a record with so much in it; what it then
+ * takes without and with its agents connected. */
 static double key_bytes(const struct broker *b, unsigned keys, double idle_kib)
 {
     struct record_plan plan = {
@@ -94,7 +97,7 @@ static double key_bytes(const struct broker *b, unsigned keys, double idle_kib)
     struct record *r;
     double kib;
 
-    broker_home("full");
+    broker_home("keys");
     r = record_new(b, &plan);
     record_extend(r, keys);
     record_free(&r);
@@ -104,27 +107,48 @@ static double key_bytes(const struct broker *b, unsigned keys, double idle_kib)
     return (kib - idle_kib) * 1024 / keys - KEY_NAME_BYTES;
 }
 
+static double agent_kib(const struct broker *b, unsigned agents)
+{
+    struct record_plan plan = {
+        .keys = 1,
+        .value = VALUE_BYTES,
+        .bundle = 1,
+        .members = agents,
+    };
+    struct crowd_plan there = {.agents = agents};
+    struct crowd *crowd;
+    struct record *r;
+    double before, after;
+
+    broker_home("agents");
+    r = record_new(b, &plan);
+    broker_start();
+    before = settled_kib();
+    crowd = crowd_new(b, r, &there);
+    after = broker_rss_kib();
+    crowd_free(&crowd);
+    broker_stop();
+    record_free(&r);
+    return (after - before) / agents;
+}
+
 void work_memory(void)
 {
     unsigned keys = load_number("keys", 1000000);
-    unsigned agents = load_number("agents", 400);
+    unsigned agents = load_number("agents", 2000);
     struct broker *b = broker_prepare();
     struct state *s = state_start();
-    double idle_kib, agent_kib;
-    struct crowd *crowd;
+    double idle_kib;
 
     load_timing();
     load_arguments_end();
     broker_start();
     idle_kib = settled_kib();
-    crowd = crowd_new(&(struct crowd_plan){.agents = agents});
-    agent_kib = (broker_rss_kib() - idle_kib) / agents;
-    crowd_free(&crowd);
     broker_stop();
     printf("{\"idle_mib\":%.2f,\"agent_kib\":%.1f,\"key_bytes\":%.1f,"
            "\"task_bytes\":%.1f,\"session_bytes\":%.1f,"
            "\"tombstone_bytes\":%.1f}\n",
-           idle_kib / 1024, agent_kib, key_bytes(b, keys, idle_kib),
+           idle_kib / 1024, agent_kib(b, agents), key_bytes(b, keys, idle_kib),
            task_bytes(s), session_bytes(s), tombstone_bytes(s));
     state_destroy(&s);
 }

@@ -10,16 +10,18 @@
 
 #include "broker/ledger/ledger.h"
 #include "proto/merkle.h"
+#include "tests/bench/choir/member.h"
 #include "tests/bench/choir/works.h"
 #include "tests/support/rig.h"
 
 enum { GROUP_ENTRIES = 1024, SYNC_GROUPS = 64, BUNDLE_MAX = 1024 };
+enum { ADMIT_AT_ONCE = 256 };
 
 struct record {
     struct record_plan plan;
     const char *dir; /* the ledger's */
     struct actor agent;
-    struct hash ledger_id;
+    struct meeting meeting;
     struct ledger *ledger;
     struct group group;
     uint64_t epoch, time, done, end, seed;
@@ -33,7 +35,47 @@ static void record_must(struct record *r, int result)
         load_die("the record: %s", ledger_trouble(r->ledger));
 }
 
-/* Genesis, the agent and its session, in a directory that is then r->dir. */
+/* By the broker's word, as if each had been invited. */
+static void admit(struct rig *rig, unsigned i)
+{
+    struct buf grants = {0};
+    struct curve_pair curve;
+    struct key_pair key;
+    struct hash id;
+    struct msg m, g;
+    uint64_t index;
+    char name[32];
+
+    member_keys(i, &key, &curve);
+    member_name(i, name);
+    id = agent_id(key.public_key);
+    msg_init(&g, MSG_GRANT_ROW);
+    msg_set_text(&g, FIELD_SPACE, "bench");
+    msg_set_u(&g, FIELD_RIGHTS, CHOIR_RIGHT_READ | CHOIR_RIGHT_WORK);
+    msg_encode(&g, &grants);
+    msg_init(&m, MSG_ADMIT);
+    msg_set_hash(&m, FIELD_AGENT, &id);
+    msg_set_text(&m, FIELD_NAME, name);
+    msg_set_b(&m, FIELD_PUBLIC_KEY, bytes_of(key.public_key, 32));
+    msg_set_b(&m, FIELD_CURVE_KEY, bytes_of(curve.public_key, 32));
+    msg_set_list(&m, FIELD_GRANTS, 1, buf_bytes(&grants));
+    if (core_say(rig->core, &m, &index))
+        load_die("agent %u cannot be admitted", i);
+    buf_free(&grants);
+}
+
+static void admit_members(struct rig *rig, unsigned n)
+{
+    for (unsigned i = 0; i < n;) {
+        core_begin(rig->core);
+        for (unsigned end = i + ADMIT_AT_ONCE; i < n && i < end; i++)
+            admit(rig, i);
+        if (core_commit(rig->core))
+            load_die("the record of the agents");
+    }
+}
+
+/* Genesis, the agents and a session, in a directory that is then r->dir. */
 static void record_begin(struct record *r, const char *dir)
 {
     struct rig rig;
@@ -42,12 +84,19 @@ static void record_begin(struct record *r, const char *dir)
     rig_open(&rig);
     actor_join(&rig, &r->agent, "bench-record", "bench",
                CHOIR_RIGHT_READ | CHOIR_RIGHT_WRITE);
-    r->ledger_id = rig_state(&rig)->ledger;
+    admit_members(&rig, r->plan.members);
+    r->meeting.ledger = rig_state(&rig)->ledger;
+    memcpy(r->meeting.curve, core_curve(rig.core)->public_key, KEY_CURVE_BYTES);
     core_destroy(&rig.core);
     if (rename(rig.dir, r->dir))
         load_die("%s: %s", r->dir, strerror(errno));
     config_destroy(&rig.config);
     env_destroy(&rig.env);
+}
+
+const struct meeting *record_meeting(const struct record *r)
+{
+    return &r->meeting;
 }
 
 static uint64_t key_next(struct record *r)
@@ -98,7 +147,7 @@ static void bundle_write(struct record *r, uint32_t n)
     struct actor *a = &r->agent;
     struct bundle_facts facts = {
         .kind = BUNDLE_RECORD,
-        .ledger = r->ledger_id,
+        .ledger = r->meeting.ledger,
         .agent = a->id,
         .prev_hash = a->prev_hash,
         .session = a->session,
@@ -117,7 +166,7 @@ static void bundle_write(struct record *r, uint32_t n)
     buf_clear(&r->header);
     bundle_header_put(&r->header, &facts, &root, n);
     header = buf_bytes(&r->header);
-    key_sign(&a->key, KEY_FOR_BUNDLE, &r->ledger_id, header, signature);
+    key_sign(&a->key, KEY_FOR_BUNDLE, &r->meeting.ledger, header, signature);
     a->prev_hash = bundle_hash(header);
     a->next_seq += n;
     group_add_bundle(&r->group, header, signature);

@@ -55,14 +55,17 @@ struct choir *broker_client(const char *name);
  * runs: every key once, then keys at random. */
 struct record_plan {
     uint64_t keys;
-    uint32_t value;  /* bytes; at least 8 */
-    uint32_t bundle; /* puts in each bundle */
+    uint32_t value;   /* bytes; at least 8 */
+    uint32_t bundle;  /* puts in each bundle */
+    uint32_t members; /* agents that are admitted besides, for a crowd */
 };
 /* Genesis, agent and session, in b->data. Owned. */
 struct record *record_new(const struct broker *b,
                           const struct record_plan *plan);
 /* So many entries more. The broker may have run and stopped meanwhile. */
 void record_extend(struct record *r, uint64_t entries);
+/* How those members find the broker. Borrowed. */
+const struct meeting *record_meeting(const struct record *r);
 void record_free(struct record **self_p);
 
 /* What the broker has counted since it started. */
@@ -83,13 +86,15 @@ void print_list(const char *name, const double *v, unsigned n); /* "x":[1,2] */
 
 /* --- Others who are there ------------------------------------------------- */
 
-/* Agents that are connected to the broker, with so many watches of prefixes
- * that nobody writes to, and tasks in hand that never end, spread over them.
- * All are ready on return. Owned. */
+/* Agents of the record that are connected to the broker, with so many watches
+ * of prefixes that nobody writes to, and tasks in hand that never end, spread
+ * over them. All are ready on return. Owned; b and r must outlive it. */
 struct crowd_plan {
-    unsigned agents, watches, leases;
+    unsigned agents; /* at most the record's members */
+    unsigned watches, leases;
 };
-struct crowd *crowd_new(const struct crowd_plan *plan);
+struct crowd *crowd_new(const struct broker *b, const struct record *r,
+                        const struct crowd_plan *plan);
 void crowd_free(struct crowd **self_p);
 
 /* --- Clients -------------------------------------------------------------- */
