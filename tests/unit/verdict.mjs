@@ -2,8 +2,9 @@
 // tests/bench/verdict.mjs: a benchmark must not say more than it has seen.
 import assert from 'node:assert/strict';
 import { median, summary, ratios, verdict, fell } from '../bench/verdict.mjs';
+import { run } from '../support/sentences.mjs';
 
-const tests = {
+run({
     median_of_odd_even_and_nothing() {
         assert.equal(median([3, 1, 2]), 2);
         assert.equal(median([4, 1, 3, 2]), 2.5);
@@ -64,17 +65,4 @@ const tests = {
     nothing_to_compare_with_is_no_fall() {
         assert.equal(fell([1], [], 'higher'), 0);
     },
-};
-
-let failed = 0;
-
-for (const [name, test] of Object.entries(tests)) {
-    try {
-        test();
-    } catch (e) {
-        failed++;
-        console.log(`FAILED ${name}: ${e.message}`);
-    }
-}
-console.log(`${Object.keys(tests).length - failed} passed, ${failed} failed`);
-process.exit(failed ? 1 : 0);
+});

@@ -1,0 +1,67 @@
+#!/usr/bin/env node
+// Our contender in the benchmarks does what it says, in small, so that it is
+// not found broken on the day it is needed. What is measured here is nothing.
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { run as run_all } from '../support/sentences.mjs';
+
+const program = `${process.env.CHOIR_BUILD}/tests/bench/choir`;
+const dir = process.env.CHOIR_TMP;
+
+function run(work, ...args) {
+    return JSON.parse(execFileSync(program, [work, `dir=${dir}`, ...args],
+                                   { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }));
+}
+
+const measured = (work, ...args) => run(work, 'seconds=0.2', 'warm=0.1', ...args);
+
+run_all({
+    puts_go_many_to_a_bundle() {
+        const r = measured('put', 'clients=2', 'depth=32', 'keys=100');
+
+        assert.ok(r.rate > 0 && r.p50_us > 0);
+        assert.ok(r.ops_per_bundle > 1 && r.disk_bytes_per_entry > 256);
+    },
+    gets_find_every_key_of_the_record() {
+        assert.ok(measured('get', 'clients=2', 'depth=8', 'keys=2000').rate > 0);
+    },
+    tasks_go_round_one_at_a_time_and_pipelined() {
+        assert.ok(measured('task', 'depth=1').p50_us > 0);
+        assert.ok(measured('task', 'depth=16').rate > 0);
+    },
+    changes_reach_one_watcher_and_many() {
+        assert.ok(measured('watch').p50_us > 0);
+        assert.ok(measured('fanout', 'watchers=10', 'processes=2').rate > 0);
+        assert.ok(measured('fanout', 'watchers=10', 'processes=2', 'handles=2').rate > 0);
+    },
+    a_record_that_was_written_in_process_is_replayed() {
+        const r = run('restart', 'entries=5000', 'keys=1000', 'tail=500', 'rounds=2');
+
+        for (const name of ['replay_rate', 'clean_s', 'ready_s'])
+            assert.equal(r[name].filter((v) => v > 0).length, 2);
+    },
+    bundles_of_one_are_replayed_too() {
+        assert.ok(run('restart', 'entries=500', 'keys=10', 'tail=10', 'bundle=1',
+                      'rounds=1').replay_rate[0] > 0);
+    },
+    the_record_is_larger_than_its_payload() {
+        assert.ok(run('disk', 'entries=2000').ratio > 1);
+    },
+    a_crowd_watches_works_and_stays() {
+        const r = measured('point', 'keys=100', 'agents=30', 'watches=50', 'leases=25');
+
+        assert.ok(r.rate[0] > 0 && r.server_us[0] > 0);
+    },
+    what_is_unknown_is_refused() {
+        for (const args of [['nothing'], ['put', 'colour=red'], ['put', 'clients=0'], []]) {
+            const r = spawnSync(program, args, { encoding: 'utf8' });
+
+            assert.equal(r.status, 1);
+            assert.match(r.stderr, /^load: /);
+        }
+    },
+    nothing_is_left_behind() {
+        assert.deepEqual(readdirSync(dir).filter((n) => n.startsWith('choir-bench-')), []);
+    },
+});

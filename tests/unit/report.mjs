@@ -1,0 +1,79 @@
+#!/usr/bin/env node
+// tests/bench/report.mjs: what the table of the benchmarks says.
+import assert from 'node:assert/strict';
+import { circumstances, figures, judged, lines, number, range, table } from
+    '../bench/report.mjs';
+import { run } from '../support/sentences.mjs';
+
+const row = {
+    id: '1', work: 'puts', against: 'a peer', peer: ['peer'],
+    figures: [{ name: 'rate', better: 'higher', must: 0.5, stretch: 1 }],
+};
+const result = (ours, peer) => ({
+    ours: ours.map((rate) => ({ rate })),
+    peer: peer.map((rate) => ({ rate })),
+});
+
+run({
+    numbers_have_three_digits_or_thousands() {
+        assert.equal(number(1234567), '1,234,567');
+        assert.equal(number(0.12345), '0.123');
+        assert.equal(number(123.4), '123');
+        assert.equal(number(0), '0');
+        assert.equal(number(NaN), '-');
+    },
+    a_range_has_all_that_was_measured() {
+        assert.equal(range([3, 1, 2]), '2 (1-3)');
+        assert.equal(range([2]), '2');
+        assert.equal(range([]), '');
+    },
+    figures_may_be_lists_of_one_execution() {
+        assert.deepEqual(figures([{ a: [1, 2] }, { a: 3 }, { b: 4 }], 'a'), [1, 2, 3]);
+    },
+    with_a_peer_ratios_are_judged() {
+        assert.deepEqual(judged(row, 'rate', result([1, 4], [2, 2])), [0.5, 2]);
+    },
+    an_inverted_row_says_how_many_times_the_peer_is_ours() {
+        assert.deepEqual(judged({ ...row, invert: true }, 'rate', result([1, 4], [2, 2])),
+                         [2, 0.5]);
+    },
+    without_a_peer_the_figures_are_judged() {
+        assert.deepEqual(judged({ ...row, peer: undefined }, 'rate', result([1, 4], [])),
+                         [1, 4]);
+    },
+    a_side_that_is_missing_is_not_judged() {
+        assert.deepEqual(judged(row, 'rate', result([1, 4], [2])), []);
+    },
+    a_line_has_both_verdicts() {
+        const [l] = lines(row, result([6, 8], [10, 10]));
+
+        assert.equal(l.ratio, '0.7 (0.6-0.8)');
+        assert.equal(l.must_is, 'reached');
+        assert.equal(l.stretch_is, 'not reached');
+    },
+    a_line_of_ours_alone_has_none() {
+        const [l] = lines(row, result([6], []));
+
+        assert.deepEqual([l.ours, l.peer, l.ratio, l.must_is, l.stretch_is],
+                         ['6', '', '', '', '']);
+    },
+    trouble_is_said_instead_of_a_verdict() {
+        const [l] = lines(row, { ...result([6], []), trouble: 'redis is not built' });
+
+        assert.equal(l.must_is, 'not measured: redis is not built');
+        assert.equal(l.stretch_is, '');
+    },
+    what_was_in_flight_and_synced_is_said() {
+        const run = { clients: 50, depth: 64, ops_per_bundle: 60, synced: false };
+
+        assert.deepEqual(circumstances({ ours: [run], peer: [] }),
+                         ['ours: 50 × 64 in flight, 60 operations a bundle, NOT synced']);
+    },
+    the_table_is_markdown_with_a_line_for_each_figure() {
+        const text = table(lines(row, result([6, 8], [10, 10]))).split('\n');
+
+        assert.equal(text.length, 3);
+        assert.match(text[1], /^\|[-|]+\|$/);
+        assert.equal(new Set(text.map((t) => t.length)).size, 1);
+    },
+});
