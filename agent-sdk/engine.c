@@ -249,7 +249,7 @@ static void interruption_look(struct choir *c)
 {
     if (!__atomic_exchange_n(&c->interrupted, 0, __ATOMIC_SEQ_CST))
         return;
-    if (c->waiting)
+    if (c->waiting > c->dozing)
         c->interruptions++;
     else
         c->interrupt_next = true;

@@ -51,7 +51,11 @@ static void doze(struct choir *c, int64_t deadline)
         until.tv_sec++;
         until.tv_nsec -= 1000000000;
     }
+    c->waiting++;
+    c->dozing++;
     pthread_cond_timedwait(&c->changed, &c->lock, &until);
+    c->dozing--;
+    c->waiting--;
 }
 
 static bool is_over(int64_t deadline)

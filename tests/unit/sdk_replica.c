@@ -149,6 +149,29 @@ TEST(a_replica_holds_what_was_there_when_it_was_opened)
     end();
 }
 
+/* Nobody but the replica's own thread waits for anything here: it must be
+ * woken all the same. */
+TEST(a_replica_loads_and_follows_while_nobody_waits)
+{
+    struct choir_replica *r;
+    struct choir_view v;
+    char key[32];
+
+    begin();
+    for (int i = 0; i < 30; i++) {
+        snprintf(key, sizeof key, "k/%d", i);
+        r = open_with("k/", NULL);
+        while (facts_of(r).loads == 0)
+            usleep(1000);
+        put(key, "x");
+        while (choir_replica_get(r, key, &v))
+            usleep(1000);
+        choir_view_release(&v);
+        choir_replica_close(&r);
+    }
+    end();
+}
+
 TEST(a_replica_follows_puts_and_deletions)
 {
     struct choir_replica *r;
