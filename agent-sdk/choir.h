@@ -674,7 +674,7 @@ struct choir_replica_facts {
                           before it is loaded */
     int64_t heard_ms;  /* how old it may be: everything of which the broker
                           had told this handle so long ago is in it. -1: not
-                          loaded yet */
+                          known yet */
     uint64_t keys, bytes;
     uint64_t loads; /* 1, and one more for each time it began anew */
 };

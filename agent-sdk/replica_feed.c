@@ -481,13 +481,29 @@ static int pages_load(struct feed *f, struct reading *reading)
     return code;
 }
 
+/* What is known to exist by now is what it will have heard of when it can be
+ * read, and not only what was when loading began. */
+static uint64_t known_by_now(struct feed *f)
+{
+    uint64_t size;
+
+    pthread_mutex_lock(&f->c->lock);
+    f->r->asked_size = 0;
+    replica_ask_mark(f->r);
+    size = f->c->seen.size;
+    pthread_mutex_unlock(&f->c->lock);
+    return size ? size - 1 : 0;
+}
+
 /* Until the watch has told all that the answers rest on. */
 static int level(struct feed *f, uint64_t revision)
 {
+    uint64_t known = known_by_now(f);
     int64_t soon = MARK_SOON_MS;
     int code = 0;
 
-    ask_mark(f);
+    if (known > revision)
+        revision = known;
     while (!code && f->told < revision) {
         code = hear(f, deadline_after((int)soon));
         if (code != CHOIR_TIMEOUT)
