@@ -249,7 +249,7 @@ static void interruption_look(struct choir *c)
 {
     if (!__atomic_exchange_n(&c->interrupted, 0, __ATOMIC_SEQ_CST))
         return;
-    if (c->waiting > c->dozing)
+    if (c->waiting)
         c->interruptions++;
     else
         c->interrupt_next = true;
@@ -353,7 +353,7 @@ void engine_tell(struct engine *e)
     e->has_more = c->stop || intake_ready(&c->intake);
     c->intake.is_awake = e->has_more;
     e->has_news = news || c->is_poked;
-    news &= c->waiting > c->is_driven;
+    news &= c->waiting + c->dozing > c->is_driven;
     pthread_mutex_unlock(&c->lock);
     if (news) /* now, so that whom it wakes finds the lock free */
         pthread_cond_broadcast(&c->changed);

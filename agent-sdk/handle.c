@@ -100,7 +100,7 @@ void handle_give_back(struct choir *c, const struct choir_event *event)
 
 void handle_changed(struct choir *c)
 {
-    if (c->waiting)
+    if (c->waiting || c->dozing)
         pthread_cond_broadcast(&c->changed);
     if (c->is_driven && !c->is_poked) {
         c->is_poked = true;

@@ -79,8 +79,8 @@ struct choir {
     struct worker *workers;
     bool is_driven;         /* a caller is the engine for a while, */
     bool is_poked;          /* and is to look what it waits for */
-    unsigned waiting;       /* for `changed` */
-    unsigned dozing;        /* of them, whom no interruption concerns */
+    unsigned waiting;       /* callers, for `changed`: may be interrupted */
+    unsigned dozing;        /* the library's own threads, likewise: not */
     uint64_t interruptions; /* counted; a waiter compares */
     bool interrupt_next;    /* nobody waited: the next one */
     int ended;              /* the code that ended everything, or 0 */

@@ -179,7 +179,7 @@ void choir_replica_close(struct choir_replica **self_p)
         return; /* its thread is not here, its locks may be held */
     pthread_mutex_lock(&r->c->lock);
     r->stop = true;
-    pthread_cond_broadcast(&r->c->changed);
+    handle_changed(r->c);
     pthread_mutex_unlock(&r->c->lock);
     pthread_join(r->thread, NULL);
     replica_free(r);

@@ -51,11 +51,10 @@ static void doze(struct choir *c, int64_t deadline)
         until.tv_sec++;
         until.tv_nsec -= 1000000000;
     }
-    c->waiting++;
+    intake_drawn(&c->intake); /* what was asked is not to wait for us */
     c->dozing++;
     pthread_cond_timedwait(&c->changed, &c->lock, &until);
     c->dozing--;
-    c->waiting--;
 }
 
 static bool is_over(int64_t deadline)
@@ -279,7 +278,7 @@ static void complete_set(struct choir_replica *r, uint64_t revision)
         r->asked_size = 0;
     }
     if (r->waiting)
-        pthread_cond_broadcast(&r->c->changed);
+        handle_changed(r->c);
 }
 
 static void told(struct feed *f, uint64_t revision)
@@ -653,7 +652,7 @@ static void end(struct feed *f, int code)
     pthread_mutex_lock(&f->c->lock);
     r->ended = code;
     r->line = strdup(choir_error_text());
-    pthread_cond_broadcast(&f->c->changed);
+    handle_changed(f->c);
     pthread_mutex_unlock(&f->c->lock);
     pthread_mutex_unlock(&r->writing);
     replica_map_destroy(&map);
