@@ -135,6 +135,7 @@ fuzz: ## libFuzzer on every parser, FUZZ_SECONDS=300 each (needs clang)
 	@BUILD=$(BUILD)/fuzz FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run
 
 bench: all $(BENCHES) ## measure Choir alone, under 5 minutes
+	@BUILD=$(BUILD) tests/run --bench
 	@BUILD=$(BUILD) node tests/bench/compare.mjs --ours
 
 bench-peers: all $(BENCHES) ## measure it beside Redis, NATS, etcd, PostgreSQL
