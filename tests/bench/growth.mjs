@@ -94,6 +94,9 @@ function panel(plot, points, left, top) {
         const at = points.map((p) => `${x(p.n).toFixed(1)},${y(median(p[l.name])).toFixed(1)}`);
 
         parts.push(`<polyline points="${at.join(' ')}" class="${l.kind}"/>`);
+        for (const p of points) // a lone point is no line
+            parts.push(`<circle cx="${x(p.n).toFixed(1)}" ` +
+                `cy="${y(median(p[l.name])).toFixed(1)}" r="2" class="${l.kind}"/>`);
     }
     return parts;
 }
