@@ -11,10 +11,13 @@ static const struct {
     const char *name;
     void (*run)(void);
 } works[] = {
-    {"put", work_put},       {"get", work_get},       {"task", work_task},
-    {"watch", work_watch},   {"fanout", work_fanout}, {"restart", work_restart},
-    {"memory", work_memory}, {"disk", work_disk},     {"crypto", work_crypto},
-    {"grow", work_grow},     {"point", work_point},   {"version", work_version},
+    {"put", work_put},         {"get", work_get},
+    {"task", work_task},       {"watch", work_watch},
+    {"fanout", work_fanout},   {"restart", work_restart},
+    {"memory", work_memory},   {"disk", work_disk},
+    {"crypto", work_crypto},   {"grow", work_grow},
+    {"point", work_point},     {"version", work_version},
+    {"replica", work_replica},
 };
 
 int main(int argc, char **argv)

@@ -15,6 +15,7 @@ void work_get(void);     /* row 6 */
 void work_task(void);    /* rows 7 and 8 */
 void work_watch(void);   /* row 9 */
 void work_fanout(void);  /* row 10 */
+void work_replica(void); /* row 6, in process */
 void work_restart(void); /* row 13 */
 void work_grow(void);    /* row 12 */
 void work_point(void);   /* one point of a plot of growth */
