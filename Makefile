@@ -89,7 +89,7 @@ say = $(if $(V),,@echo "  $(1)  $(patsubst $(BUILD)/%,%,$@)"; )
 # ---- targets -------------------------------------------------------------
 
 .PHONY: help all programs replay failpoint choird demo check check-all asan tsan \
-  fuzz fuzz-programs bench bench-peers bench-growth peers unsigned bench-choir \
+  fuzz fuzz-programs bench bench-peers bench-growth peers \
   vectors fmt lint deps install uninstall clean \
   compile_commands.json
 .SECONDARY:
@@ -138,25 +138,15 @@ bench: all $(BENCHES) ## measure Choir alone, under 5 minutes
 	@BUILD=$(BUILD) tests/run --bench
 	@BUILD=$(BUILD) node tests/bench/compare.mjs --ours
 
-bench-peers: all $(BENCHES) ## measure it beside Redis, NATS, etcd, PostgreSQL
+bench-peers: all $(BENCHES) $(PRELOADS) ## measure it beside Redis, NATS, etcd, PostgreSQL
 	-@tools/deps.sh bench-peers
 	-@+$(MAKE) --no-print-directory -k peers
-	@+$(MAKE) --no-print-directory unsigned
 	@BUILD=$(BUILD) node tests/bench/compare.mjs
 
 bench-growth: all $(BENCHES) ## how puts slow down with keys, agents, watches
 	@BUILD=$(BUILD) node tests/bench/growth.mjs
 
 peers: $(PEERS)
-	@:
-
-# Neither signed, verified nor encrypted: what trust costs, and for nothing else.
-unsigned:
-	@if grep -rq CHOIR_BENCH_UNSIGNED --include='*.[ch]' proto broker agent-sdk; \
-	then $(MAKE) --no-print-directory BUILD=$(BUILD)/unsigned \
-	  CPPFLAGS='$(CPPFLAGS) -DCHOIR_BENCH_UNSIGNED' choird bench-choir; \
-	else echo "Nothing heeds CHOIR_BENCH_UNSIGNED: row 11 is not measured."; fi
-bench-choir: $(BUILD)/tests/bench/choir
 	@:
 
 vectors: programs ## make proto/vectors and the tables of proto/README.md anew

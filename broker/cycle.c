@@ -14,8 +14,9 @@ enum {
     CYCLE_FRAMES = 2048,
     CYCLE_BYTES = 8 << 20,
     BLOCKED_RETRY_US = 5000, /* look again whether a full peer has read */
-    ALONE_FRAMES = 1,        /* of a cycle that may as well wait for its sync:
-                                 handing it over costs two wake-ups */
+    AT_ONCE_US = 30,   /* after a sync: that frame had been waiting */
+    OVERLAP_SYNCS = 8, /* that go on beside after one for which somebody waited:
+                          else handing over is two wake-ups for nothing */
     UNSYNCED_MAX = 32 << 20, /* then no more is taken before a sync ends */
     IDLE_ENDS_MAX = 256,     /* sessions that one turn ends */
 };
@@ -120,6 +121,7 @@ void cycle_begin(struct cycle *c)
 {
     c->frames = c->bytes = 0;
     c->turn++;
+    c->began_us = env_steady_us(c->env);
     core_begin(c->core);
 }
 
@@ -158,15 +160,27 @@ static int end_idle(struct cycle *c)
  * time and nobody is kept waiting; else beside, while the next cycles go on. */
 static int sync_begin(struct cycle *c)
 {
-    bool alone =
-        c->unsynced_frames <= ALONE_FRAMES && c->synced_frames <= ALONE_FRAMES;
+    bool beside = c->beside && (c->unsynced_frames > 1 || c->overlap);
+    int r;
 
-    if (c->unsynced_frames == 0)
-        return core_commit(c->core);
-    c->synced_frames = c->unsynced_frames;
+    if (core_unsynced_bytes(c->core) == 0)
+        return 0;
     c->unsynced_frames = 0;
-    return alone || !c->beside ? core_commit(c->core)
-                               : core_sync_begin(c->core);
+    if (beside)
+        return core_sync_begin(c->core);
+    r = core_commit(c->core);
+    c->synced_us = env_steady_us(c->env);
+    return r;
+}
+
+/* Does anybody send while a sync goes on? A frame that stands there when one
+ * ends has waited for it, or would have. */
+static void overlap_note(struct cycle *c, bool waited)
+{
+    if (waited)
+        c->overlap = OVERLAP_SYNCS;
+    else if (c->overlap)
+        c->overlap--;
 }
 
 /* Append what was accepted and see to it that it becomes durable. */
@@ -176,6 +190,8 @@ static int record(struct cycle *c)
 
     core_tend(c->core);
     c->unsynced_frames += c->frames;
+    if (c->frames && c->began_us - c->synced_us < AT_ONCE_US)
+        overlap_note(c, true);
     return r || core_syncing(c->core) ? r : sync_begin(c);
 }
 
@@ -231,11 +247,15 @@ int cycle_end(struct cycle *c)
 
 int cycle_settle(struct cycle *c)
 {
+    bool was_syncing = core_syncing(c->core);
     int r = core_sync_end(c->core);
 
     if (r || core_syncing(c->core))
         return r;
-    r = sync_begin(c); /* what came meanwhile */
+    if (was_syncing)
+        overlap_note(c, c->unsynced_frames > 0);
+    if (core_unsynced_bytes(c->core))
+        r = sync_begin(c); /* what came meanwhile */
     return r ? r : release(c);
 }
 

@@ -23,11 +23,15 @@ for (const signal of ['SIGINT', 'SIGTERM'])
         process.exit(1);
     });
 
+// The same programs, with signatures and encryption taken out from below.
+const unsigned = {
+    ...process.env,
+    LD_PRELOAD: join(build, 'preload/unsigned.so'),
+};
+
 function path(name) {
-    if (name === 'choir')
+    if (name === 'choir' || name === 'unsigned')
         return join(build, 'tests/bench/choir');
-    if (name === 'unsigned')
-        return join(build, 'unsigned/tests/bench/choir');
     return join(build, 'tests/bench/peers', name);
 }
 
@@ -51,7 +55,10 @@ export function execute([name, ...args]) {
 
         if (!existsSync(path(name)))
             return reject(new Error(`${name} is not built`));
-        child = spawn(path(name), args, { stdio: ['ignore', 'pipe', 'pipe'] });
+        child = spawn(path(name), args, {
+            stdio: ['ignore', 'pipe', 'pipe'],
+            env: name === 'unsigned' ? unsigned : process.env,
+        });
         const timer = setTimeout(() => child?.kill('SIGTERM'), LIMIT_MS);
 
         child.stdout.on('data', (text) => (out += text));

@@ -2,7 +2,8 @@
  * get [clients=50] [depth=64] [keys=1000000] [value=256]
  *
  * Each client keeps `depth` durable puts, or gets, of random keys in flight:
- * one more is handed over for each that is answered. For put the store is
+ * one more is handed over for each that is answered; with one in flight by the
+ * call that waits. For put the store is
  * empty at first, for get it holds all keys. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,11 +19,11 @@ struct client {
     char *value;
 };
 
-static void send_one(struct client *c)
+static struct choir_request *request(struct client *c)
 {
     struct choir_request *r =
         choir_request_new(c->handle, c->work->get ? "get" : "put");
-    uint64_t number = load_random(&c->seed) % c->work->keys, id;
+    uint64_t number = load_random(&c->seed) % c->work->keys;
     char key[KEY_BYTES];
 
     c->start_us[c->sent++ % c->work->depth] = load_now_us();
@@ -32,18 +33,46 @@ static void send_one(struct client *c)
         memcpy(c->value, &number, sizeof number);
         choir_request_slot(r, c->value, c->work->value, NULL);
     }
+    return r;
+}
+
+static void send_one(struct client *c)
+{
+    struct choir_request *r = request(c);
+    uint64_t id;
+
     must(choir_send(c->handle, &r, -1, &id), "send");
 }
 
-static void take_one(struct client *c)
+static void taken(struct client *c, struct choir_event *e)
 {
-    struct choir_event *e = event_next(c->handle);
     size_t n = 0;
 
     if (c->work->get && (!choir_event_value(e, &n) || n != c->work->value))
         load_die("a value of %zu bytes, not %u", n, c->work->value);
     choir_event_free(&e);
     c->done++;
+}
+
+/* One at a time is what the calls that wait are for. */
+static void call_one(struct client *c)
+{
+    struct choir_request *r = request(c);
+    struct choir_event *e;
+
+    must(choir_call(c->handle, &r, -1, &e), "call");
+    taken(c, e);
+}
+
+static void work_on(struct client *c)
+{
+    if (c->work->depth == 1) {
+        call_one(c);
+        return;
+    }
+    while (c->sent - c->done < c->work->depth)
+        send_one(c);
+    taken(c, event_next(c->handle));
 }
 
 static void client(struct load_client *l, int number, void *argument)
@@ -61,16 +90,13 @@ static void client(struct load_client *l, int number, void *argument)
     c.handle = broker_client(name);
     load_client_ready(l);
     while (load_client_runs(l)) {
-        uint64_t start;
+        uint64_t one = c.done % w->depth;
 
-        while (c.sent - c.done < w->depth)
-            send_one(&c);
-        start = c.start_us[c.done % w->depth];
-        take_one(&c);
-        load_client_done(l, start);
+        work_on(&c);
+        load_client_done(l, c.start_us[one]);
     }
     while (c.done < c.sent)
-        take_one(&c);
+        taken(&c, event_next(c.handle));
     choir_close(&c.handle);
 }
 
