@@ -1,10 +1,11 @@
-/* put [clients=50] [depth=64] [keys=1000000] [value=256]
- * get [clients=50] [depth=64] [keys=1000000] [value=256]
+/* put [clients=50] [processes=clients] [depth=64] [keys=1000000] [value=256]
+ * get [clients=50] [processes=clients] [depth=64] [keys=1000000] [value=256]
  *
  * Each client keeps `depth` durable puts, or gets, of random keys in flight:
  * one more is handed over for each that is answered; with one in flight by the
  * call that waits. For put the store is
  * empty at first, for get it holds all keys. */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,47 +65,105 @@ static void call_one(struct client *c)
     taken(c, e);
 }
 
-static void work_on(struct client *c)
+static void begin(struct client *c, const struct puts *w, unsigned number)
 {
-    if (c->work->depth == 1) {
-        call_one(c);
-        return;
+    char name[32];
+
+    *c = (struct client){
+        .work = w,
+        .seed = load_now_us() * LOAD_CLIENTS_MAX + number,
+        .start_us = calloc(w->depth, sizeof *c->start_us),
+        .value = calloc(1, w->value),
+    };
+    snprintf(name, sizeof name, "bench-%u", number);
+    c->handle = broker_client(name);
+}
+
+static void end(struct client *c)
+{
+    while (c->done < c->sent)
+        taken(c, event_next(c->handle));
+    choir_close(&c->handle);
+}
+
+/* A client that is a process: it waits for its own. */
+static void alone(struct load_client *l, struct client *c)
+{
+    while (load_client_runs(l)) {
+        uint64_t one = c->done % c->work->depth;
+
+        if (c->work->depth == 1) {
+            call_one(c);
+        } else {
+            while (c->sent - c->done < c->work->depth)
+                send_one(c);
+            taken(c, event_next(c->handle));
+        }
+        load_client_done(l, c->start_us[one]);
     }
+}
+
+/* All that is there; as many again. */
+static void answer(struct load_client *l, struct client *c)
+{
+    struct choir_event *e;
+
     while (c->sent - c->done < c->work->depth)
         send_one(c);
-    taken(c, event_next(c->handle));
+    while (choir_next(c->handle, 0, &e) == 0) {
+        uint64_t one = c->done % c->work->depth;
+
+        if (choir_event_code(e))
+            load_die("%s", choir_event_explain(e));
+        taken(c, e);
+        load_client_done(l, c->start_us[one]);
+        send_one(c);
+    }
+}
+
+/* Several clients in a process: each has its own connection and identity. */
+static void together(struct load_client *l, struct client *all, unsigned n)
+{
+    struct pollfd fds[LOAD_CLIENTS_MAX];
+
+    for (unsigned i = 0; i < n; i++)
+        fds[i] = (struct pollfd){choir_fd(all[i].handle), POLLIN, POLLIN};
+    while (load_client_runs(l)) {
+        for (unsigned i = 0; i < n; i++) {
+            if (fds[i].revents)
+                answer(l, &all[i]);
+        }
+        poll(fds, n, 100);
+    }
 }
 
 static void client(struct load_client *l, int number, void *argument)
 {
     const struct puts *w = argument;
-    struct client c = {
-        .work = w,
-        .seed = load_now_us() * LOAD_CLIENTS_MAX + (uint64_t)number,
-        .start_us = calloc(w->depth, sizeof *c.start_us),
-        .value = calloc(1, w->value),
-    };
-    char name[32];
+    unsigned first = w->clients * (unsigned)number / w->processes;
+    unsigned n = w->clients * ((unsigned)number + 1) / w->processes - first;
+    struct client all[LOAD_CLIENTS_MAX];
 
-    snprintf(name, sizeof name, "bench-%d", number);
-    c.handle = broker_client(name);
+    for (unsigned i = 0; i < n; i++)
+        begin(&all[i], w, first + i);
     load_client_ready(l);
-    while (load_client_runs(l)) {
-        uint64_t one = c.done % w->depth;
-
-        work_on(&c);
-        load_client_done(l, c.start_us[one]);
-    }
-    while (c.done < c.sent)
-        taken(&c, event_next(c.handle));
-    choir_close(&c.handle);
+    if (n == 1)
+        alone(l, &all[0]);
+    else
+        together(l, all, n);
+    for (unsigned i = 0; i < n; i++)
+        end(&all[i]);
 }
 
 void puts_spawn(struct load *l, struct puts *w)
 {
     if (!w->clients || !w->depth || !w->keys || w->value < sizeof(uint64_t))
         load_die("clients, depth and keys must not be 0, nor value below 8");
-    for (unsigned i = 0; i < w->clients; i++)
+    if (!w->processes || w->processes > w->clients)
+        w->processes = w->clients;
+    if (w->clients > LOAD_CLIENTS_MAX)
+        load_die("clients: %u at most", LOAD_CLIENTS_MAX);
+    for (unsigned i = 0; i < w->processes; i++)
         load_spawn(l, client, w);
 }
 
@@ -126,6 +185,7 @@ static void keys_run(bool get)
     struct puts w = {
         .get = get,
         .clients = load_number("clients", 50),
+        .processes = load_number("processes", 0),
         .depth = load_number("depth", 64),
         .keys = load_number("keys", 1000000),
         .value = load_number("value", 256),
@@ -142,8 +202,9 @@ static void keys_run(bool get)
     l = load_new(&options);
     puts_spawn(l, &w);
     snprintf(what, sizeof what,
-             "\"clients\":%u,\"depth\":%u,\"keys\":%u,\"value\":%u", w.clients,
-             w.depth, w.keys, w.value);
+             "\"clients\":%u,\"processes\":%u,\"depth\":%u,\"keys\":%u,"
+             "\"value\":%u",
+             w.clients, w.processes, w.depth, w.keys, w.value);
     broker_run(l, !get, what);
     load_free(&l);
 }

@@ -107,6 +107,7 @@ void key_text(char key[KEY_BYTES], uint64_t number); /* "key/0000123" */
 struct puts {
     bool get; /* gets instead */
     unsigned clients, depth, keys, value;
+    unsigned processes; /* that the clients share; 0: one each */
 };
 /* w: borrowed until load_run is over. */
 void puts_spawn(struct load *l, struct puts *w);
