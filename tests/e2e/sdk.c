@@ -289,6 +289,9 @@ TEST(a_watch_goes_on_through_kills_with_each_revision_once)
 
 /* --- Leases --------------------------------------------------------------- */
 
+/* Long enough for a heartbeat to come in time on a machine that is busy. */
+enum { SHORT_LEASE_MS = 400 };
+
 static uint64_t submit_short(struct choir *c, const char *queue)
 {
     struct choir_request *r = choir_request_new(c, "submit");
@@ -297,7 +300,7 @@ static uint64_t submit_short(struct choir *c, const char *queue)
 
     choir_request_text(r, "queue", queue);
     choir_request_slot(r, "think", 5, NULL);
-    choir_request_uint(r, "lease_ms", 200);
+    choir_request_uint(r, "lease_ms", SHORT_LEASE_MS);
     choir_request_uint(r, "backoff_ms", 10);
     if (choir_call(c, &r, 5000, &e))
         fail_msg("%s", choir_error_text());
@@ -316,10 +319,10 @@ TEST(a_lease_lives_while_its_holder_is_busy_and_the_broker_is_killed)
     c = agent("ada");
     id = submit_short(c, "q");
     CHECK_OK(choir_work(c, "q", 5000, &task));
-    usleep(450000); /* a model call: more than two leases long */
+    usleep(2200 * SHORT_LEASE_MS); /* a model call: two leases long */
     CHECK(choir_task_held(c, task));
     broker_bounce();
-    usleep(450000);
+    usleep(2200 * SHORT_LEASE_MS);
     CHECK(choir_task_held(c, task));
     CHECK_EQ(choir_event_uint(task, "attempt"), 1);
     CHECK_OK(choir_complete(c, task, "done", 4));

@@ -19,7 +19,7 @@ enum {
     PEERS = 64,
     KEYS = 256,
     ACCEPTED = 4096,
-    WATCHES = 16,
+    WATCHES = 64,
     LIST_PAGE = 4
 };
 
@@ -533,7 +533,11 @@ static struct watch *watch_of(struct standin *s, const struct session *session,
     for (unsigned i = 0; i < s->watch_count; i++)
         if (!s->watches[i].session) /* it was ended */
             return &s->watches[i];
-    return &s->watches[s->watch_count++ % WATCHES];
+    if (s->watch_count == WATCHES) {
+        fprintf(stderr, "standin: more than %d watches\n", WATCHES);
+        abort();
+    }
+    return &s->watches[s->watch_count++];
 }
 
 static void watch_open(struct standin *s, const struct session *session,
