@@ -13,18 +13,27 @@ static bool may_read(const struct ask *q, struct bytes space, struct bytes key)
 
 struct version {
     const struct entry *e; /* borrowed until the next ledger_entry */
+    struct bytes author;   /* its agent's id */
     struct change change;
     struct changes walk;
 };
 
-static int version_read(struct ask *q, uint64_t revision, struct bytes key,
+/* The state knows who wrote the newest version. */
+static int version_read(struct ask *q, uint64_t revision, const struct key *k,
                         struct version *v)
 {
-    int r = ledger_entry(q->a->ledger, revision, &v->e);
+    const struct agent *a = revision == k->revision
+                                ? agent_by_number(q->a->state->agents, k->agent)
+                                : NULL;
+    int r = a ? ledger_body(q->a->ledger, revision, &v->e)
+              : ledger_entry(q->a->ledger, revision, &v->e);
 
     if (!r)
-        r = changes_find(v->e, key, &v->change, &v->walk);
-    return r > 0 ? -EUCLEAN : r; /* the state said it is there */
+        r = changes_find(v->e, key_name(k), &v->change, &v->walk);
+    if (r)
+        return r > 0 ? -EUCLEAN : r; /* the state said it is there */
+    v->author = a ? hash_bytes(&a->id) : msg_b(&v->e->bundle, FIELD_AGENT);
+    return 0;
 }
 
 /* Is entry `at` itself a version of the key? Where a page of a log goes on, and
@@ -40,6 +49,7 @@ static int version_exact(struct ask *q, const struct key *k, uint64_t at,
         r = changes_find(v->e, key_name(k), &v->change, &v->walk);
     if (r)
         return r;
+    v->author = msg_b(&v->e->bundle, FIELD_AGENT);
     if (msg_decode(v->e->head, CLASS_OPERATION, &head, &field))
         return -EUCLEAN;
     if (msg_has(&head, FIELD_SPACE))
@@ -63,7 +73,7 @@ static int version_at(struct ask *q, const struct key *k, uint64_t at,
             return r;
     }
     while (revision) {
-        r = version_read(q, revision, key_name(k), v);
+        r = version_read(q, revision, k, v);
         if (r || revision <= at)
             return r;
         if (++q->steps > SCAN_MAX)
@@ -88,7 +98,7 @@ static void reply_version(struct ask *q, const struct version *v)
 
     msg_set_u(m, FIELD_REVISION, v->e->index);
     msg_set_u(m, FIELD_TIME, v->e->time);
-    msg_set_b(m, FIELD_AGENT, msg_b(&v->e->bundle, FIELD_AGENT));
+    msg_set_b(m, FIELD_AGENT, v->author);
     if (v->change.type.n)
         msg_set_b(m, FIELD_TYPE, v->change.type);
     if (v->change.prev)
@@ -139,7 +149,7 @@ static int list_one(struct ask *q, const struct key *k, uint64_t at, bool now)
     msg_set_u(&item, FIELD_REVISION, v.e->index);
     msg_set_u(&item, FIELD_SIZE,
               get_u32(v.e->rows.p + v.change.slot * SLOT_ROW_BYTES));
-    msg_set_b(&item, FIELD_AGENT, msg_b(&v.e->bundle, FIELD_AGENT));
+    msg_set_b(&item, FIELD_AGENT, v.author);
     if (v.change.type.n)
         msg_set_b(&item, FIELD_TYPE, v.change.type);
     if (k->revision == v.e->index)
@@ -196,7 +206,7 @@ static void log_item(struct ask *q, const struct version *v)
     msg_init(&item, MSG_ITEM);
     msg_set_u(&item, FIELD_REVISION, v->e->index);
     msg_set_u(&item, FIELD_KIND, v->change.deleted);
-    msg_set_b(&item, FIELD_AGENT, msg_b(&v->e->bundle, FIELD_AGENT));
+    msg_set_b(&item, FIELD_AGENT, v->author);
     msg_set_u(&item, FIELD_TIME, v->e->time);
     if (v->change.type.n)
         msg_set_b(&item, FIELD_TYPE, v->change.type);
@@ -233,7 +243,7 @@ int ask_log(struct ask *q)
                 msg_set_u(q->reply, FIELD_PREV, prev);
             break;
         }
-        r = version_read(q, prev, name, &v);
+        r = version_read(q, prev, k, &v);
     }
     if (r)
         return r;

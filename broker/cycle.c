@@ -14,7 +14,7 @@ enum {
     CYCLE_FRAMES = 2048,
     CYCLE_BYTES = 8 << 20,
     BLOCKED_RETRY_US = 5000, /* look again whether a full peer has read */
-    AT_ONCE_US = 30,   /* after a sync: that frame had been waiting */
+    AT_ONCE_US = 30,         /* after a sync: that frame had been waiting */
     OVERLAP_SYNCS = 8, /* that go on beside after one for which somebody waited:
                           else handing over is two wake-ups for nothing */
     UNSYNCED_MAX = 32 << 20, /* then no more is taken before a sync ends */

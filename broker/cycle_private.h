@@ -60,11 +60,11 @@ struct cycle {
     struct opened *opened;
     size_t opened_cap;
     struct telling telling;
-    size_t frames, bytes;                  /* of this turn */
-    size_t unsynced_frames;               /* since the last sync began */
-    unsigned overlap;     /* syncs for which they still go on beside */
-    uint64_t began_us;    /* steady time of this turn */
-    uint64_t synced_us;   /* when the last sync here ended */
+    size_t frames, bytes;   /* of this turn */
+    size_t unsynced_frames; /* since the last sync began */
+    unsigned overlap;       /* syncs for which they still go on beside */
+    uint64_t began_us;      /* steady time of this turn */
+    uint64_t synced_us;     /* when the last sync here ended */
     bool draining, jobs_ready, beside;
     uint64_t end_retry; /* steady time; sessions cannot be ended before */
     int error;          /* from inside a callback */

@@ -281,11 +281,11 @@ static int bundle_enter(struct entry_cache *c, const struct group_map *m,
 }
 
 static int entry_read(struct entry_cache *c, const struct group_map *m,
-                      uint32_t i, int fd)
+                      uint32_t i, uint32_t bundle, int fd)
 {
     uint64_t heads = m->offset + GROUP_HEADER_BYTES;
     const struct entry_place *p = &m->entries[i];
-    const struct bundle_place *next = &m->bundles[c->at_bundle + 1];
+    const struct bundle_place *next = &m->bundles[bundle + 1];
     uint32_t end = i + 1 == next->first ? next->header : p[1].head;
     uint32_t head = end - p->head, payload = p[1].payload - p->payload;
     int r;
@@ -300,11 +300,18 @@ static int entry_read(struct entry_cache *c, const struct group_map *m,
     c->walk.heads = cursor_of(bytes_of(c->entry.p, head));
     c->walk.payload = cursor_of(bytes_of(c->entry.p + head, payload));
     c->walk.index = m->first + i;
-    c->walk.left = c->walk.at.count - (i - m->bundles[c->at_bundle].first);
     return 0;
 }
 
-static int entry_get(struct ledger *l, uint64_t index, const struct entry **e)
+/* Make the walk stand in no bundle, but before an entry of one. */
+static void bundle_omit(struct entry_cache *c, const struct group_map *m)
+{
+    c->at_valid = false;
+    c->walk = (struct group_walk){.time = m->time};
+}
+
+static int entry_get(struct ledger *l, uint64_t index, bool body_only,
+                     const struct entry **e)
 {
     struct entry_cache *c = l->cache;
     struct group_map *m = NULL;
@@ -318,12 +325,16 @@ static int entry_get(struct ledger *l, uint64_t index, const struct entry **e)
     fd = segment_fd(l, m->segment);
     if (fd < 0)
         return fd;
-    if (!c->at_valid || c->at_first != m->first || c->at_bundle != bundle)
+    if (body_only)
+        bundle_omit(c, m);
+    else if (!c->at_valid || c->at_first != m->first || c->at_bundle != bundle)
         r = bundle_enter(c, m, bundle, fd);
     if (!r)
-        r = entry_read(c, m, i, fd);
+        r = entry_read(c, m, i, bundle, fd);
     if (r)
         return r;
+    c->walk.left =
+        body_only ? 1 : c->walk.at.count - (i - m->bundles[bundle].first);
     if (group_walk_next(&c->walk, e) ||
         slots_check((*e)->rows, (*e)->payload) ||
         slots_check((*e)->effect_rows, (*e)->effect_payload))
@@ -331,7 +342,8 @@ static int entry_get(struct ledger *l, uint64_t index, const struct entry **e)
     return 0;
 }
 
-int ledger_entry(struct ledger *l, uint64_t index, const struct entry **e)
+static int get(struct ledger *l, uint64_t index, bool body_only,
+               const struct entry **e)
 {
     int r;
 
@@ -342,9 +354,19 @@ int ledger_entry(struct ledger *l, uint64_t index, const struct entry **e)
     if (!l->cache)
         return -ENOMEM;
     l->trouble[0] = '\0';
-    r = entry_get(l, index, e);
+    r = entry_get(l, index, body_only, e);
     if (r && !l->trouble[0])
         return trouble_say(l->trouble, r, "entry %llu cannot be read: %s",
                            (unsigned long long)index, strerror(-r));
     return r;
+}
+
+int ledger_entry(struct ledger *l, uint64_t index, const struct entry **e)
+{
+    return get(l, index, false, e);
+}
+
+int ledger_body(struct ledger *l, uint64_t index, const struct entry **e)
+{
+    return get(l, index, true, e);
 }

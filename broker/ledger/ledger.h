@@ -128,6 +128,11 @@ struct hash ledger_group(const struct ledger *l);
 int ledger_entry(struct ledger *l, uint64_t index,
                  const struct entry **e) LEDGER_MUST_CHECK;
 
+/* The same without its bundle: what is said in the bundle's header (author,
+ * session, seq, position, header, signature) is not set. Fewer reads. */
+int ledger_body(struct ledger *l, uint64_t index,
+                const struct entry **e) LEDGER_MUST_CHECK;
+
 /* Entries in order, from index on; every group is checked as it is read. A
  * reader at the end holds no buffer, and next goes on when more is appended.
  * Owned by the caller; closed before the ledger. */

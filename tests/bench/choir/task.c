@@ -98,7 +98,8 @@ static void worker(struct load_client *l, int number, void *argument)
 
     (void)number;
     choir_request_text(r, "queue", QUEUE);
-    choir_request_uint(r, "credit", w->depth);
+    /* one more than is in hand, so that the next is on its way */
+    choir_request_uint(r, "credit", w->depth == 1 ? 2 : w->depth);
     must(choir_send(c, &r, -1, &work), "work");
     load_client_ready(l);
     while (load_client_runs(l)) {
