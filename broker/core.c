@@ -3,15 +3,9 @@
 #include "core.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "base/failpoint.h"
-#include "base/log.h"
 #include "core_private.h"
-#include "ledger/snapshot.h"
 #include "proto/note.h"
 #include "proto/refusal.h"
 
@@ -19,7 +13,6 @@ enum {
     BROKER = 1,
     SAID_MAX = LIMIT_BUNDLE_OPS,
     GROUP_SLACK = 64 * 1024,
-    SNAPSHOT_REST = 19, /* times as long as one took, before the next */
 };
 
 const struct state *core_state(const struct core *c)
@@ -322,11 +315,6 @@ static int keep_house(struct core *c)
     return r;
 }
 
-static bool due(const struct core *c, uint64_t since)
-{
-    return c->state->size - since >= c->config->checkpoint_entries;
-}
-
 /* The groups that are appended and not yet durable, each with the tree's root
  * behind it: what answers state once it is. */
 static int boundary_keep(struct core *c)
@@ -392,14 +380,6 @@ static int sync_all(struct core *c)
     return 0;
 }
 
-/* The larger the state, the longer a snapshot takes a processor: then they
- * come less often. */
-static bool snapshot_due(const struct core *c)
-{
-    return due(c, c->snapshot_size) && !c->snapshot_child &&
-           env_steady_us(c->env) >= c->snapshot_again;
-}
-
 int core_append(struct core *c)
 {
     bool something = c->said.count || c->group.h.count;
@@ -409,14 +389,14 @@ int core_append(struct core *c)
         r = keep_house(c);
     if (!r || r == CHOIR_READ_ONLY)
         r = core_flush(c);
-    if (!r && something && due(c, c->state->checkpoint))
+    if (!r && something && core_due(c, c->state->checkpoint))
         r = core_checkpoint(c);
     if (r && r != CHOIR_READ_ONLY)
         return r < 0 ? r : -EUCLEAN;
     if (c->group.h.count == 0)
         return 0;
     r = group_write(c);
-    if (r || !snapshot_due(c))
+    if (r || !core_snapshot_due(c))
         return r;
     r = sync_all(c); /* a snapshot covers durable entries only */
     return r ? r : core_snapshot(c, false);
@@ -489,91 +469,6 @@ int core_rules(struct core *c, const struct config *config)
     return r;
 }
 
-/* --- Snapshots ----------------------------------------------------------- */
-
-static int put_record(void *writer, struct bytes record)
-{
-    return snapshot_put(writer, record);
-}
-
-static int snapshot_write(const struct core *c)
-{
-    struct snapshot_facts facts = {
-        .ledger = c->state->ledger,
-        .epoch = c->state->epoch,
-        .size = c->state->size,
-        .time = c->state->time,
-        .group = ledger_group(c->ledger),
-        .digest = state_digest(c->state),
-        .tree = c->state->tree,
-    };
-    struct snapshot_writer *w;
-    int r = snapshot_begin(&w, c->config->data, &facts);
-
-    if (r)
-        return r;
-    r = state_save(c->state, put_record, w);
-    if (r) {
-        snapshot_abort(&w);
-        return r;
-    }
-    return snapshot_commit(&w);
-}
-
-static void child_end(struct core *c)
-{
-    if (!c->snapshot_child)
-        return;
-    kill(c->snapshot_child, SIGKILL);
-    waitpid(c->snapshot_child, NULL, 0);
-    c->snapshot_child = 0;
-}
-
-int core_snapshot(struct core *c, bool here)
-{
-    int r;
-
-    if (here) {
-        child_end(c); /* it writes to the same file */
-        r = snapshot_write(c);
-        if (!r)
-            c->snapshot_size = c->state->size;
-        return r;
-    }
-    if (c->snapshot_child)
-        return 0; /* the last one is still being written */
-    c->snapshot_child = fork();
-    if (c->snapshot_child < 0) {
-        log_warn("snapshot", "error=%s", "cannot fork; will try again");
-        c->snapshot_child = 0;
-        c->snapshot_size = c->state->size;
-        return 0;
-    }
-    if (c->snapshot_child == 0) {
-        ledger_child(c->ledger);
-        _exit(snapshot_write(c) ? 1 : 0);
-    }
-    c->snapshot_size = c->state->size;
-    c->snapshot_begun = env_steady_us(c->env);
-    return 0;
-}
-
-void core_tend(struct core *c)
-{
-    int status;
-
-    if (!c->snapshot_child || waitpid(c->snapshot_child, &status, WNOHANG) <= 0)
-        return;
-    c->snapshot_child = 0;
-    c->snapshot_again =
-        env_steady_us(c->env) +
-        SNAPSHOT_REST * (env_steady_us(c->env) - c->snapshot_begun);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-        c->counters.snapshots++;
-    else
-        log_warn("snapshot", "error=%s", "not written; the old one stays");
-}
-
 /* --- The end ------------------------------------------------------------- */
 
 int core_close_clean(struct core *c)
@@ -597,7 +492,7 @@ void core_destroy(struct core **self_p)
 
     if (!c)
         return;
-    child_end(c);
+    core_snapshot_end(c);
     ledger_close(&c->ledger);
     state_destroy(&c->state);
     group_free(&c->group);

@@ -73,7 +73,19 @@ int core_checkpoint(struct core *c);
 uint64_t core_group_bytes(const struct core *c, uint64_t more);
 /* Remember what has become durable, for answers. */
 void core_note_durable(struct core *c);
-/* Write the state beside the record; in a child unless `here`. */
+/* Has so much been added since entry `since`, that it is time again? */
+static inline bool core_due(const struct core *c, uint64_t since)
+{
+    return c->state->size - since >= c->config->checkpoint_entries;
+}
+
+/* --- core_snapshot.c ----------------------------------------------------- */
+
+/* Write the state beside the record; in a child unless `here`. State and disk
+ * stand at the same entry. */
 int core_snapshot(struct core *c, bool here);
+bool core_snapshot_due(const struct core *c);
+/* Kill the child, if there is one. */
+void core_snapshot_end(struct core *c);
 
 #endif
