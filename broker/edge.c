@@ -119,12 +119,14 @@ int edge_turn(struct edge *e, int also, int most_ms, bool *also_ready)
     r = cycle_settle(e->cycle);
     if (r)
         return r;
-    monitor_serve(e);
     zap_serve(e);
     floods_look(e);
     cycle_begin(e->cycle);
     r = edge_receive(e);
-    return r ? r : cycle_end(e->cycle);
+    if (!r)
+        r = cycle_end(e->cycle);
+    monitor_serve(e); /* after what those who left have sent before */
+    return r;
 }
 
 void edge_drain(struct edge *e)

@@ -94,12 +94,12 @@ is 'and taking no other' 1 "$(choir task ls --queue d --state queued | wc -l)"
 
 # the second one gives it back
 task=$(choir submit e x)
-choir work e --exec ": >$CHOIR_TMP/hanging; sleep 100" 2>/dev/null &
+choir work e --exec ": >$CHOIR_TMP/hanging; sleep 100" 2>"$CHOIR_TMP/second" &
 worker=$!
 until_true [ -e "$CHOIR_TMP/hanging" ]
 kill -INT $worker
-kill -INT $worker
-until_true sh -c "kill -INT $worker; sleep 0.1; ! kill -0 $worker"
+until_true grep -q 'once more gives back' "$CHOIR_TMP/second"
+kill -INT $worker # a third would end it at once
 wait $worker
 is 'the second Ctrl-C ends with 130' 130 $?
 is 'the task is given back' queued "$(state "$task")"
