@@ -4,9 +4,9 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 
+#include "base/thread.h"
 #include "evolve.h"
 #include "proto/refusal.h"
 
@@ -245,19 +245,6 @@ static int apply_all(struct replay *rp, struct state *s, char trouble[512])
     }
 }
 
-/* Signals are for the thread that knows what to do with them. */
-static int thread_start(pthread_t *thread, struct replay *rp)
-{
-    sigset_t all, before;
-    int r;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    r = pthread_create(thread, NULL, read_on, rp);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return -r;
-}
-
 int replay_record(struct state *s, struct ledger *l, char trouble[512])
 {
     struct replay rp = {
@@ -269,7 +256,7 @@ int replay_record(struct state *s, struct ledger *l, char trouble[512])
 
     if (r)
         return r;
-    r = thread_start(&thread, &rp);
+    r = thread_start(&thread, read_on, &rp);
     if (!r) {
         r = apply_all(&rp, s, trouble);
         pthread_join(thread, NULL);

@@ -4,11 +4,12 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+
+#include "thread.h"
 
 struct crew {
     pthread_mutex_t lock;
@@ -60,18 +61,13 @@ static void *help(void *self)
     return NULL;
 }
 
-/* Signals are the main thread's. */
 static int threads_start(struct crew *c, unsigned helpers)
 {
-    sigset_t all, before;
     int r = 0;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     for (; !r && c->helpers < helpers; c->helpers += !r)
-        r = pthread_create(&c->threads[c->helpers], NULL, help, c);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return -r;
+        r = thread_start(&c->threads[c->helpers], help, c);
+    return r;
 }
 
 int crew_new(struct crew **out, unsigned helpers)

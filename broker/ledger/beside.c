@@ -4,11 +4,12 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+#include "broker/base/thread.h"
 
 enum stage { IDLE, ASKED, ENDED, STOP };
 
@@ -49,19 +50,6 @@ static void *run(void *arg)
     return NULL;
 }
 
-/* Signals are the main thread's. */
-static int thread_start(struct beside *b)
-{
-    sigset_t all, before;
-    int r;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    r = pthread_create(&b->thread, NULL, run, b);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return -r;
-}
-
 int beside_open(struct beside **out)
 {
     struct beside *b = calloc(1, sizeof *b);
@@ -74,7 +62,7 @@ int beside_open(struct beside **out)
     if (!r) {
         pthread_mutex_init(&b->lock, NULL);
         pthread_cond_init(&b->changed, NULL);
-        r = thread_start(b);
+        r = thread_start(&b->thread, run, b);
     }
     if (r) {
         if (b->ended_fd >= 0)
