@@ -99,13 +99,25 @@
     X(73, CREATED, "created", UINT, LIMIT_UINT_MAX_WIRE, "first revision")     \
     X(74, NOT_BEFORE, "not_before", UINT, LIMIT_UINT_MAX_WIRE, "time, us")     \
     X(75, HOLDER, "holder", HASH, 0, "agent that holds the lease")             \
-    X(76, OPERATION, "operation", UINT, 255, "verb of an operation")
+    X(76, OPERATION, "operation", UINT, 255, "verb of an operation")           \
+    X(77, STALE, "stale", UINT, 255, "what to do when a read set is stale")    \
+    X(78, READS, "reads", UINT, LIMIT_SLOTS - 1, "slot of the read set")       \
+    X(79, NEEDS, "needs", LIST, MSG_ITEM, "tasks that must be completed")      \
+    X(80, CAPABILITIES, "capabilities", LIST, MSG_ITEM, "what it takes")       \
+    X(81, DEADLINE, "deadline", UINT, LIMIT_UINT_MAX_WIRE, "time, us")         \
+    X(82, PARENT, "parent", UINT, LIMIT_UINT_MAX_WIRE, "task it is part of")   \
+    X(83, TTL_MS, "ttl_ms", UINT, LIMIT_UINT_MAX_WIRE, "then it is over")      \
+    X(84, TOPIC, "topic", TEXT, LIMIT_NAME_BYTES, "topic")                     \
+    X(85, REPLY_TO, "reply_to", UINT, LIMIT_UINT_MAX_WIRE,                     \
+      "message that this one answers")                                         \
+    X(86, RULE, "rule", UINT, 255, "how writes are merged")                    \
+    X(87, BASE, "base", UINT, LIMIT_UINT_MAX_WIRE, "revision it was made from")
 
 enum field {
 #define X(number, name, text, kind, max, what) FIELD_##name = (number),
     FIELDS(X)
 #undef X
-        FIELD_END = 77
+        FIELD_END = 88
 };
 
 typedef unsigned __int128 field_mask;

@@ -194,6 +194,26 @@ const struct key *context_next(const struct context *c, struct bytes space,
     return index_item(k, struct key, name);
 }
 
+const struct key *context_next_newer(const struct context *c,
+                                     struct bytes space, struct bytes prefix,
+                                     struct bytes from, bool exclusive,
+                                     uint64_t revision)
+{
+    const struct space *s = space_find(c, space);
+    struct index_key *k;
+
+    if (!s)
+        return NULL;
+    if (index_compare(from.p, from.n, prefix.p, prefix.n) < 0) {
+        from = prefix;
+        exclusive = false;
+    }
+    k = index_next_newer(s->keys, from.p, from.n, exclusive, revision);
+    if (!k || !index_key_begins(k, prefix.p, prefix.n))
+        return NULL;
+    return index_item(k, struct key, name);
+}
+
 uint64_t context_prefix_revision(const struct context *c, struct bytes space,
                                  struct bytes prefix)
 {

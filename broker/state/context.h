@@ -45,6 +45,13 @@ const struct key *context_next(const struct context *c, struct bytes space,
 uint64_t context_prefix_revision(const struct context *c, struct bytes space,
                                  struct bytes prefix);
 
+/* The same, but only keys, tombstones included, that changed after that
+ * revision. O(log n), however many did not. */
+const struct key *context_next_newer(const struct context *c,
+                                     struct bytes space, struct bytes prefix,
+                                     struct bytes from, bool exclusive,
+                                     uint64_t revision);
+
 /* Several keys will be looked for or put in a moment, those of a bundle: their
  * memory is fetched for all at once, which hides most of the wait for it where
  * there are many keys. Changes nothing. */

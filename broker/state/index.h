@@ -95,6 +95,12 @@ enum { INDEX_PREFIX_MAX = 1024 };
 uint64_t index_newest(const struct index *index, const void *prefix,
                       size_t len);
 
+/* The first key that is not below these bytes (above them, if `above`) and
+ * whose stamp is higher than this one; NULL: there is none. O(log n), however
+ * many older ones lie between. */
+struct index_key *index_next_newer(const struct index *index, const void *bytes,
+                                   size_t len, bool above, uint64_t stamp);
+
 /* Several keys will soon be looked for: have the memory that it takes come
  * closer, for all of them at once instead of one after the other. Changes
  * nothing, and does nothing for more than INDEX_FETCH_MAX. */

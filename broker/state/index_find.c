@@ -199,3 +199,36 @@ uint64_t index_newest(const struct index *index, const void *prefix, size_t len)
     return newest_between(index->root, len ? &low : NULL,
                           high.len ? &high : NULL);
 }
+
+/* low: NULL where all keys of the node are at or behind it. Only the first
+ * child can promise a newer key and not have it behind `low`. */
+static struct index_key *newer_from(const struct node *node,
+                                    const struct sought *low, bool above,
+                                    uint64_t stamp)
+{
+    const uint64_t *stamps = node_stamps(node);
+    uint32_t at = 0, end = node->leaf ? node->n : node->n + 1u;
+    struct index_key *key;
+    bool equal;
+
+    if (low)
+        at = node_rank(node, low, !node->leaf || above, &equal);
+    for (; at < end; at++, low = NULL) {
+        if (stamps[at] <= stamp)
+            continue;
+        if (node->leaf)
+            return node->keys[at];
+        key = newer_from(node->children[at], low, above, stamp);
+        if (key)
+            return key;
+    }
+    return NULL;
+}
+
+struct index_key *index_next_newer(const struct index *index, const void *bytes,
+                                   size_t len, bool above, uint64_t stamp)
+{
+    struct sought low = sought_of(bytes, len);
+
+    return index->root ? newer_from(index->root, &low, above, stamp) : NULL;
+}

@@ -189,6 +189,27 @@ TEST(prefix_revision_counts_tombstones)
 }
 
 /* What one bundle may ask: 1,024 transactions of 64 compares each. */
+TEST(next_newer_walks_what_changed_after_a_revision_tombstones_included)
+{
+    struct context *c = fresh();
+    const struct key *k;
+
+    CHECK_OK(context_put(c, text("s"), text("a"), 1, 1, 0, 1));
+    CHECK_OK(context_put(c, text("s"), text("d/1"), 2, 1, 0, 1));
+    CHECK_OK(context_put(c, text("s"), text("d/2"), 3, 1, 0, 1));
+    CHECK_OK(context_put(c, text("s"), text("d/3"), 4, 1, 0, 1));
+    CHECK_OK(context_delete(c, text("s"), text("d/1"), 5, 1));
+    CHECK_OK(context_put(c, text("s"), text("e"), 6, 1, 0, 1));
+    k = context_next_newer(c, text("s"), text("d/"), text(""), false, 3);
+    CHECK_EQ(k->revision, 5);
+    k = context_next_newer(c, text("s"), text("d/"), key_name(k), true, 3);
+    CHECK_EQ(k->revision, 4);
+    CHECK_NULL(
+        context_next_newer(c, text("s"), text("d/"), key_name(k), true, 3));
+    CHECK_NULL(context_next_newer(c, text("none"), text(""), text(""), 0, 0));
+    context_destroy(&c);
+}
+
 TEST(prefix_revision_takes_no_longer_where_there_are_many_keys)
 {
     struct context *c = fresh();

@@ -156,6 +156,19 @@ static void newest_check(const struct index *index, const void *prefix,
     CHECK_EQ(index_newest(index, prefix, len), newest);
 }
 
+static void newer_check(const struct index *index, const void *bytes,
+                        size_t len, bool above, uint64_t stamp)
+{
+    size_t i = model_place(bytes, len);
+
+    if (above && model_has(i, bytes, len))
+        i++;
+    while (i < model_n && model[i]->number <= stamp)
+        i++;
+    assert_ptr_equal(index_next_newer(index, bytes, len, above, stamp),
+                     i < model_n ? &model[i]->key : NULL);
+}
+
 /* It changes nothing; the sanitizers see what it reads. */
 static void step_fetch(const struct index *index)
 {
@@ -207,6 +220,8 @@ static void round_run(struct index *index, size_t steps, uint64_t removes_of_10)
             step_stamp(index);
         if (stamped && i % 16 == 0)
             newest_check(index, bytes, roll(len + 1));
+        if (stamped && i % 8 == 0)
+            newer_check(index, bytes, len, i % 16 == 0, roll(2100));
         if (i % 16 == 0)
             step_range(index, bytes, len);
         if (i % 64 == 0)

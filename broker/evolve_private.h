@@ -1,0 +1,46 @@
+/* What the parts of evolve share; each part is the verbs of one module of the
+ * state. All return 0, -ENOMEM, or -EUCLEAN: what cannot follow. */
+#ifndef CHOIR_BROKER_EVOLVE_PRIVATE_H
+#define CHOIR_BROKER_EVOLVE_PRIVATE_H
+
+#include "evolve.h"
+
+/* --- evolve.c ------------------------------------------------------------- */
+
+/* -ENOMEM stays; whatever else a change reports cannot follow. */
+int evolve_must(int r);
+struct agent *evolve_author(struct state *s, const struct evolve_op *o);
+/* A choice of the author, or the default that was recorded in its stead. */
+uint64_t evolve_chosen(const struct evolve_op *o, enum field f);
+
+/* --- evolve_context.c --- */
+
+int evolve_put(struct state *s, const struct evolve_op *o);
+int evolve_delete(struct state *s, const struct evolve_op *o);
+int evolve_writes(struct state *s, const struct evolve_op *o,
+                  struct bytes space);
+int evolve_txn(struct state *s, const struct evolve_op *o);
+
+/* --- evolve_task.c --- */
+
+int evolve_submit(struct state *s, const struct evolve_op *o);
+int evolve_requeue(struct state *s, const struct evolve_op *o);
+int evolve_claim(struct state *s, const struct evolve_op *o);
+int evolve_progress(struct state *s, const struct evolve_op *o);
+int evolve_complete(struct state *s, const struct evolve_op *o);
+int evolve_fail(struct state *s, const struct evolve_op *o);
+int evolve_release(struct state *s, const struct evolve_op *o);
+int evolve_cancel(struct state *s, const struct evolve_op *o);
+
+/* --- evolve_agent.c --- */
+
+int evolve_session_open(struct state *s, const struct evolve_op *o);
+int evolve_session_close(struct state *s, const struct evolve_op *o);
+int evolve_enrol(struct state *s, const struct evolve_op *o);
+int evolve_invite(struct state *s, const struct evolve_op *o);
+int evolve_grant(struct state *s, const struct evolve_op *o);
+int evolve_revoke(struct state *s, const struct evolve_op *o);
+int evolve_admit(struct state *s, const struct evolve_op *o);
+int evolve_session_end(struct state *s, const struct evolve_op *o);
+
+#endif
