@@ -25,6 +25,8 @@ static const ask_verb verbs[256] = {
     [MSG_TAP] = ask_tap,
     [MSG_PING] = ask_ping,
     [MSG_BACKUP] = ask_backup,
+    [MSG_SINCE] = ask_since,
+    [MSG_DIFF] = ask_diff,
 };
 
 struct asks *asks_new(const struct ask_parts *parts)

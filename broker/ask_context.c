@@ -6,21 +6,14 @@
 #include "ask_private.h"
 #include "proto/refusal.h"
 
-static bool may_read(const struct ask *q, struct bytes space, struct bytes key)
+bool ask_may_read(const struct ask *q, struct bytes space, struct bytes key)
 {
     return agent_may(q->agent, RIGHT_READ, space, key, (struct bytes){0});
 }
 
-struct version {
-    const struct entry *e; /* borrowed until the next ledger_entry */
-    struct bytes author;   /* its agent's id */
-    struct change change;
-    struct changes walk;
-};
-
 /* The state knows who wrote the newest version. */
-static int version_read(struct ask *q, uint64_t revision, const struct key *k,
-                        struct version *v)
+int version_read(struct ask *q, uint64_t revision, const struct key *k,
+                 struct version *v)
 {
     const struct agent *a = revision == k->revision
                                 ? agent_by_number(q->a->state->agents, k->agent)
@@ -83,6 +76,13 @@ static int version_at(struct ask *q, const struct key *k, uint64_t at,
     return CHOIR_NOT_FOUND;
 }
 
+uint64_t version_bytes(const struct version *v)
+{
+    return v->change.deleted
+               ? 0
+               : get_u32(v->e->rows.p + v->change.slot * SLOT_ROW_BYTES);
+}
+
 /* The revision asked about: FUTURE if it is not there yet. */
 static int asked_at(const struct ask *q, uint64_t *at)
 {
@@ -116,7 +116,7 @@ int ask_get(struct ask *q)
     uint64_t at;
     int r;
 
-    if (!may_read(q, space, name))
+    if (!ask_may_read(q, space, name))
         return CHOIR_NOT_FOUND;
     r = asked_at(q, &at);
     if (!r)
@@ -147,8 +147,7 @@ static int list_one(struct ask *q, const struct key *k, uint64_t at, bool now)
     msg_init(&item, MSG_ITEM);
     msg_set_b(&item, FIELD_KEY, key_name(k));
     msg_set_u(&item, FIELD_REVISION, v.e->index);
-    msg_set_u(&item, FIELD_SIZE,
-              get_u32(v.e->rows.p + v.change.slot * SLOT_ROW_BYTES));
+    msg_set_u(&item, FIELD_SIZE, version_bytes(&v));
     msg_set_b(&item, FIELD_AGENT, v.author);
     if (v.change.type.n)
         msg_set_b(&item, FIELD_TYPE, v.change.type);
@@ -168,7 +167,7 @@ static const struct key *next_readable(struct ask *q, struct bytes from,
     struct bytes prefix = msg_b(q->op, FIELD_PREFIX);
     const struct key *k = context_next(context, space, prefix, from, exclusive);
 
-    while (k && !may_read(q, space, key_name(k)))
+    while (k && !ask_may_read(q, space, key_name(k)))
         k = context_next(context, space, prefix, key_name(k), true);
     return k;
 }
@@ -215,8 +214,7 @@ static void log_item(struct ask *q, const struct version *v)
     if (msg_has(&v->walk.head, FIELD_TASK))
         msg_set_u(&item, FIELD_TASK, msg_u(&v->walk.head, FIELD_TASK));
     if (!v->change.deleted)
-        msg_set_u(&item, FIELD_SIZE,
-                  get_u32(v->e->rows.p + v->change.slot * SLOT_ROW_BYTES));
+        msg_set_u(&item, FIELD_SIZE, version_bytes(v));
     msg_encode(&item, &q->a->items);
 }
 
@@ -229,7 +227,7 @@ int ask_log(struct ask *q)
     struct version v;
     int r;
 
-    if (!k || !may_read(q, space, name))
+    if (!k || !ask_may_read(q, space, name))
         return CHOIR_NOT_FOUND;
     r = asked_at(q, &at);
     if (!r)

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include "ask.h"
+#include "changes.h"
 
 enum {
     PAGE_DEFAULT = 256,
@@ -37,10 +38,29 @@ struct ask {
     uint64_t steps;    /* versions looked at, up to SCAN_MAX */
 };
 
+/* A version of a key, as the record has it. */
+struct version {
+    const struct entry *e; /* borrowed until the next ledger_entry */
+    struct bytes author;   /* its agent's id */
+    struct change change;
+    struct changes walk;
+};
+
+/* The version that entry `revision` made; k: where the key is now.
+ * 0 or negative errno. */
+int version_read(struct ask *q, uint64_t revision, const struct key *k,
+                 struct version *v);
+/* Bytes of its value; 0 when it is a deletion. */
+uint64_t version_bytes(const struct version *v);
+
+bool ask_may_read(const struct ask *q, struct bytes space, struct bytes key);
+
 /* Each fills in the reply. Its outcome, ASK_LATER, or negative errno. */
 int ask_get(struct ask *q);
 int ask_list(struct ask *q);
 int ask_log(struct ask *q);
+int ask_since(struct ask *q);
+int ask_diff(struct ask *q);
 int ask_watch(struct ask *q);
 int ask_credit(struct ask *q);
 int ask_unwatch(struct ask *q);

@@ -231,6 +231,10 @@ enum message_class {
     X(TAP, 78, "tap", ASK, B(WATCH) | B(REVISION) | B(CREDIT), B(KIND))        \
     X(PING, 79, "ping", ASK, 0, 0)                                             \
     X(BACKUP, 80, "backup", ASK, B(TEXT), 0)                                   \
+    X(SINCE, 81, "since", ASK, B(SPACE) | B(PREFIX) | B(REVISION),             \
+      B(AFTER) | B(COUNT))                                                     \
+    X(DIFF, 82, "diff", ASK, B(SPACE) | B(PREFIX) | B(BASE) | B(REVISION),     \
+      B(AFTER) | B(COUNT))                                                     \
     X(DONE, 128, "done", ITEM, B(SEQ) | B(OUTCOME) | B(REVISION), B(EFFECT))   \
     X(DONE_ALL, 129, "done_all", ITEM, B(FIRST_SEQ) | B(COUNT) | B(REVISION),  \
       0)                                                                       \

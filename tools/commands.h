@@ -14,6 +14,8 @@
     X(txn)          \
     X(ls)           \
     X(log)          \
+    X(since)        \
+    X(diff)         \
     X(watch)        \
     X(submit)       \
     X(work)         \

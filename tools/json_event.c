@@ -19,11 +19,12 @@ static json_t *rights_to_json(uint64_t rights)
 /* In versions and changes of a key the kind says what happened. */
 static bool tells_versions(const struct choir_event *top)
 {
-    const char *name = choir_event_name(top);
+    const char *name = choir_event_name(top), *verb = choir_event_verb(top);
 
     return strcmp(name, "change") == 0 ||
            (strcmp(name, "reply") == 0 &&
-            strcmp(choir_event_verb(top), "log") == 0);
+            (strcmp(verb, "log") == 0 || strcmp(verb, "since") == 0 ||
+             strcmp(verb, "diff") == 0));
 }
 
 static json_t *number_to_json(const struct choir_event *top,

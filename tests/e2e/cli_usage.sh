@@ -19,7 +19,7 @@ like 'version' '^choir [0-9]+\.[0-9]+\.[0-9]+$' "$out"
 ends 0 choir --version
 
 # What is not built is not there.
-for name in append incr policy merge diff since send inbox blame why impact \
+for name in append incr policy merge send inbox blame why impact \
     receipt export key compact erase top agents bench; do
     ends 2 choir $name
     like "$name is unknown" "unknown command \"$name\"" "$err"

@@ -1,0 +1,56 @@
+#!/bin/bash
+# What changed, from the command line: since a revision, between two.
+. tests/e2e/cli.bash
+start_broker
+
+quiet=$(choir put quiet x)
+choir put plan one >/dev/null
+was=$(choir put plan two)
+choir put old x >/dev/null
+then=$(choir status --json | field size)
+then=$((then - 1))
+choir --as ada put plan three >/dev/null
+now=$(choir --as ada put plan four)
+choir --as ada put new/a x >/dev/null
+rm=$(choir rm old)
+
+# since
+ends 0 choir since "$then"
+is 'one line a key, in order' 'new/a old plan' "$(awk '{print $NF}' <<<"$out" | tr '\n' ' ' | sed 's/ $//')"
+like 'with its revision, time, what it was, how many versions and who' \
+    "(^|"$'\n'") *$now +20[0-9TZ:.-]+ +put +$was +2 +ada +plan($|"$'\n'")" "$out"
+like 'a deletion is told' " $rm +20[0-9TZ:.-]+ +delete +[0-9]+ +1 +choir +old" "$out"
+like 'what was absent was 0' 'put +0 +1 +ada +new/a' "$out"
+like 'and how far it is complete' "^complete up to revision [0-9]+$" "$err"
+head=${err##* }
+ends 0 choir since "$head"
+is 'nothing since then' '' "$out"
+ends 0 choir since "$then" new/
+is 'under a prefix' 1 "$(wc -l <<<"$out")"
+ends 0 choir --json since "$then" plan
+is '--json has the names of proto/' "put $was 2 $now" \
+    "$(head -n1 <<<"$out" | python3 -c 'import json,sys; o=json.load(sys.stdin); print(o["kind"], o["prev"], o["count"], o["revision"])')"
+like 'and ends with how far' '^caught_up [0-9]+$' \
+    "$(tail -n1 <<<"$out" | python3 -c 'import json,sys; o=json.load(sys.stdin); print(o["event"], o["revision"])')"
+ends 1 choir since 99999999
+like 'the future is not yet' '^FUTURE ' "$err"
+ends 2 choir since yesterday
+like 'N is a number' 'N is a whole number' "$err"
+
+# diff
+ends 0 choir diff "$quiet" "$was"
+is 'diff is between two' plan "$(awk '{print $NF}' <<<"$out")"
+ends 0 choir diff "$was" "$head" plan --json
+is 'diff --json' "$was" "$(field prev <<<"$out")"
+ends 2 choir diff 9 3
+like 'the older one comes first' 'N is the older one: 9 is larger than 3' "$err"
+ends 1 choir diff 1 99999999
+like 'no diff with the future' '^FUTURE ' "$err"
+
+# pages, by way of a worker's socket, and over many keys
+for i in {1..600}; do echo "{\"op\":\"put\",\"key\":\"many/$i\",\"value\":\"$i\"}"; done | choir pipe >/dev/null
+is 'page after page' 600 "$(choir since "$head" 2>/dev/null | wc -l)"
+choir submit jobs x >/dev/null
+ends 0 choir work jobs --once --exec "choir since $head many/10 --json | wc -l >$CHOIR_TMP/lines"
+is 'inside a task, too' 12 "$(cat "$CHOIR_TMP/lines" | tr -d ' ')"
+finish
