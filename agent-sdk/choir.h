@@ -705,6 +705,22 @@ CHOIR_API void choir_cut_free(struct choir_cut **cut);
  * becomes NULL. NULL is allowed. */
 CHOIR_API void choir_replica_close(struct choir_replica **r);
 
+/* --- Values as text ------------------------------------------------------- */
+
+/* A value as lines for a person or a prompt: text as it is; JSON, and msgpack
+ * if type says so, with a line for each element where they are long; anything
+ * else as "(12 bytes)". type: media type, may be NULL.
+ * text: owned, choir_free. -ENOMEM. Any thread. */
+CHOIR_API CHOIR_MUST_CHECK int choir_value_text(const void *value, size_t bytes,
+                                                const char *type, char **text);
+/* The lines in which two texts differ, as `diff -u` has them ("@@ -1,3 +1,4 @@",
+ * " ", "-", "+"), with so many lines of context; empty if none does. NULL is
+ * an empty text. Control characters become \xNN.
+ * text: owned, choir_free. -ENOMEM. Any thread. */
+CHOIR_API CHOIR_MUST_CHECK int choir_text_diff(const char *before,
+                                               const char *after,
+                                               unsigned context, char **text);
+
 #ifdef __cplusplus
 }
 #endif

@@ -10,6 +10,8 @@
 int changed_print(struct cli *cli, struct client *c, json_t *request,
                   uint64_t *revision);
 
+/* --keys-only */
+extern const struct cli_option changed_options[];
 /* What each line holds, for the help. */
 #define CHANGED_LINES                                                          \
     "One line a key, however often it changed: revision, time and put or\n"    \

@@ -30,6 +30,7 @@ const struct command command_diff = {
     .usage = "N M [PREFIX]",
     .what = "what changed between revisions N and M",
     .more = CHANGED_LINES,
+    .options = changed_options,
     .least = 2,
     .most = 3,
     .run = diff_run,

@@ -44,6 +44,7 @@ const struct command command_since = {
     .usage = "N [PREFIX]",
     .what = "what changed after revision N",
     .more = CHANGED_LINES,
+    .options = changed_options,
     .least = 1,
     .most = 2,
     .run = since_run,

@@ -15,7 +15,7 @@ choir --as ada put new/a x >/dev/null
 rm=$(choir rm old)
 
 # since
-ends 0 choir since "$then"
+ends 0 choir since "$then" --keys-only
 is 'one line a key, in order' 'new/a old plan' "$(awk '{print $NF}' <<<"$out" | tr '\n' ' ' | sed 's/ $//')"
 like 'with its revision, time, what it was, how many versions and who' \
     "(^|"$'\n'") *$now +20[0-9TZ:.-]+ +put +$was +2 +ada +plan($|"$'\n'")" "$out"
@@ -25,7 +25,7 @@ like 'and how far it is complete' "^complete up to revision [0-9]+$" "$err"
 head=${err##* }
 ends 0 choir since "$head"
 is 'nothing since then' '' "$out"
-ends 0 choir since "$then" new/
+ends 0 choir since "$then" new/ --keys-only
 is 'under a prefix' 1 "$(wc -l <<<"$out")"
 ends 0 choir --json since "$then" plan
 is '--json has the names of proto/' "put $was 2 $now" \
@@ -37,8 +37,31 @@ like 'the future is not yet' '^FUTURE ' "$err"
 ends 2 choir since yesterday
 like 'N is a number' 'N is a whole number' "$err"
 
+# what was written
+choir put doc $'one\ntwo\nthree\n' >/dev/null
+choir put tree '{"steps": ["the first of the steps", "the second of the steps"], "owner": "ada"}' --type application/msgpack >/dev/null
+printf '\377\376' | choir put raw - >/dev/null
+doc=$(choir status --json | field size)
+doc=$((doc - 1))
+choir put doc $'one\n2\nthree\n' >/dev/null
+choir put tree '{"steps": ["the first of the steps", "the last of the steps"], "owner": "ada"}' --type application/msgpack >/dev/null
+choir rm raw >/dev/null
+choir put esc $'\e[31mred' >/dev/null
+ends 0 choir since "$doc"
+like 'maps differ in elements' $'\n +- +"the second of the steps"\n +[+] +"the last of the steps"\n' "$out"
+like 'bytes are only counted' $'\n +-[(]2 bytes[)]' "$out"
+like 'nothing gets at the terminal' '[+]\\x1b\[31mred' "$out"
+ends 0 choir since "$doc" doc
+is 'texts differ in lines' $'@@ -1,3 +1,3 @@\n one\n-two\n+2\n three' "$(tail -n +2 <<<"$out" | cut -c11-)"
+ends 0 choir --json since "$doc" doc
+is '--json has both values' "'one\\n2\\nthree\\n' 'one\\ntwo\\nthree\\n'" \
+    "$(head -n1 <<<"$out" | python3 -c 'import json,sys; o=json.load(sys.stdin); print(repr(o["value"]), repr(o["prev_value"]))')"
+ends 0 choir --json since "$doc" tree
+is 'in the form they have' 'the second of the steps' \
+    "$(head -n1 <<<"$out" | python3 -c 'import json,sys; o=json.load(sys.stdin); print(o["prev_value_json"]["steps"][1])')"
+
 # diff
-ends 0 choir diff "$quiet" "$was"
+ends 0 choir diff "$quiet" "$was" --keys-only
 is 'diff is between two' plan "$(awk '{print $NF}' <<<"$out")"
 ends 0 choir diff "$was" "$head" plan --json
 is 'diff --json' "$was" "$(field prev <<<"$out")"
@@ -49,8 +72,8 @@ like 'no diff with the future' '^FUTURE ' "$err"
 
 # pages, by way of a worker's socket, and over many keys
 for i in {1..600}; do echo "{\"op\":\"put\",\"key\":\"many/$i\",\"value\":\"$i\"}"; done | choir pipe >/dev/null
-is 'page after page' 600 "$(choir since "$head" 2>/dev/null | wc -l)"
+is 'page after page' 600 "$(choir since "$head" many/ --keys-only 2>/dev/null | wc -l)"
 choir submit jobs x >/dev/null
-ends 0 choir work jobs --once --exec "choir since $head many/10 --json | wc -l >$CHOIR_TMP/lines"
+ends 0 choir work jobs --once --exec "choir since $head many/10 --json --keys-only | wc -l >$CHOIR_TMP/lines"
 is 'inside a task, too' 12 "$(cat "$CHOIR_TMP/lines" | tr -d ' ')"
 finish
