@@ -572,6 +572,21 @@ struct choir_field {
 CHOIR_API bool choir_event_field(const struct choir_event *e, size_t i,
                                  struct choir_field *field);
 
+/* --- Receipts ------------------------------------------------------------- */
+
+/* The proof that entry `revision` is in the ledger, as a text to keep and to
+ * show: a C2SP tlog-proof (c2sp.org/tlog-proof) with the author's signed
+ * operation, its path in the ledger's tree and the tree head that the broker
+ * signed. Anyone checks it offline who has the broker's key: `choir verify`.
+ * It was checked before it is returned. Values are not in it.
+ * revision: an operation of one's own, or an entry that one may tap or read.
+ * text: owned, give to choir_free; NUL-terminated.
+ * Returns 0; CHOIR_FUTURE (no such entry yet); CHOIR_NOT_FOUND (not to be
+ * shown to you); CHOIR_BUSY (the broker's proofs are being made anew, after an
+ * upgrade or a crash: ask again in a moment); CHOIR_BROKEN. */
+CHOIR_API CHOIR_MUST_CHECK int choir_receipt(struct choir *c, uint64_t revision,
+                                             char **text);
+
 /* --- Replicas: a prefix kept in this process ------------------------------ */
 
 /* The newest version of every key under a prefix, read without asking the

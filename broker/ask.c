@@ -27,6 +27,8 @@ static const ask_verb verbs[256] = {
     [MSG_BACKUP] = ask_backup,
     [MSG_SINCE] = ask_since,
     [MSG_DIFF] = ask_diff,
+    [MSG_PROVE] = ask_prove,
+    [MSG_CONSISTENCY] = ask_consistency,
 };
 
 struct asks *asks_new(const struct ask_parts *parts)
@@ -38,6 +40,9 @@ struct asks *asks_new(const struct ask_parts *parts)
     a->with = *parts;
     a->state = core_state(parts->core);
     a->ledger = core_ledger(parts->core);
+    a->tap = tap_new(a->state, a->ledger);
+    if (!a->tap)
+        asks_destroy(&a);
     return a;
 }
 

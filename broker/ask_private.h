@@ -6,6 +6,7 @@
 
 #include "ask.h"
 #include "changes.h"
+#include "tap.h"
 
 enum {
     PAGE_DEFAULT = 256,
@@ -26,6 +27,9 @@ struct asks {
     struct ledger *ledger;
     struct buf items, text;
     struct backup backup;
+    struct tap *tap;                    /* evidence */
+    struct ledger_reader *proof_reader; /* NULL until the first proof */
+    struct core_proof proof;
 };
 
 struct ask {
@@ -74,6 +78,8 @@ int ask_status(struct ask *q);
 int ask_agent_list(struct ask *q);
 int ask_ping(struct ask *q);
 int ask_backup(struct ask *q);
+int ask_prove(struct ask *q);
+int ask_consistency(struct ask *q);
 
 /* Elements a page may have. */
 uint64_t ask_page(const struct ask *q);

@@ -207,12 +207,13 @@ static void said_place(struct core *c, const struct hash *bundle)
         struct bytes head = cursor_take(&heads, c->said.ops[i].head_bytes);
         struct bytes effect =
             cursor_take(&effects, c->said.ops[i].effect_bytes);
+        struct hash leaf;
 
         group_add(&c->group, head, none, CHOIR_OK, effect, none);
-        frontier_add(&c->state->tree,
-                     evolve_leaf(c->said.first + i, c->time, &c->broker, 0,
-                                 c->state->broker_seq + i, bundle, i,
-                                 &c->said.leaves[i], CHOIR_OK, effect));
+        leaf = evolve_leaf(c->said.first + i, c->time, &c->broker, 0,
+                           c->state->broker_seq + i, bundle, i,
+                           &c->said.leaves[i], CHOIR_OK, effect);
+        tree_add(c->tree, &c->state->tree, &leaf);
     }
 }
 
@@ -493,6 +494,7 @@ void core_destroy(struct core **self_p)
     if (!c)
         return;
     core_snapshot_end(c);
+    core_tree_close(c);
     ledger_close(&c->ledger);
     state_destroy(&c->state);
     group_free(&c->group);

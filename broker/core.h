@@ -122,10 +122,34 @@ uint64_t core_size(const struct core *c);
 /* Facts for this cycle's answer header: durable size and tree head. */
 void core_answer_facts(const struct core *c, struct answer_facts *facts);
 
+/* --- Proofs -------------------------------------------------------------- */
+
+struct core_proof {
+    struct hash path[65]; /* nearest sibling first */
+    size_t hashes;
+    struct hash root, old_root; /* of the sizes asked for */
+};
+/* That the tree of `old` entries is how the one of `size` began; both up to
+ * core_size, and what leaves must rest on that. 0; CHOIR_FUTURE for sizes that
+ * are not there; CHOIR_BUSY while the tree's files are made anew; negative
+ * errno. */
+int core_prove_growth(struct core *c, uint64_t old, uint64_t size,
+                      struct core_proof *out);
+/* That the leaf is entry `index` of the tree of `size` entries, whose root is
+ * then old_root. Likewise. */
+int core_prove_entry(struct core *c, uint64_t index, struct hash leaf,
+                     uint64_t size, struct core_proof *out);
+/* Sign a tree head, as a note; appended to text. 0 or -ENOMEM. */
+int core_note(struct core *c, uint64_t size, const struct hash *root,
+              struct buf *text);
+/* Is there something to read back for the tree's files? */
+bool core_tree_lags(const struct core *c);
+
 /* Reload of what outcomes depend on; becomes an entry when it differs. */
 int core_rules(struct core *c, const struct config *config);
 
-/* Waits for a snapshot child without blocking; call now and then. */
+/* Waits for a snapshot child without blocking, has the tree's files follow;
+ * call it after each append. */
 void core_tend(struct core *c);
 
 /* Counters for status. */

@@ -344,6 +344,7 @@ static int apply_one(struct application *a, core_told told, void *arg,
         .public_key = facts.public_key,
     };
     struct bytes effect;
+    struct hash leaf;
     int r = decide_one(a, &facts);
 
     if (r < 0)
@@ -355,10 +356,10 @@ static int apply_one(struct application *a, core_told told, void *arg,
         msg_encode(&a->effect, &c->effect);
     effect = buf_bytes(&c->effect);
     group_add(&c->group, op->head, op->payload, r, effect, (struct bytes){0});
-    frontier_add(&c->state->tree,
-                 evolve_leaf(step.index, c->time, &a->b->agent, a->b->session,
-                             a->b->first_seq + a->position, &a->b->hash,
-                             a->position, &op->hash, r, effect));
+    leaf = evolve_leaf(step.index, c->time, &a->b->agent, a->b->session,
+                       a->b->first_seq + a->position, &a->b->hash, a->position,
+                       &op->hash, r, effect);
+    tree_add(c->tree, &c->state->tree, &leaf);
     if (step.outcome < 64)
         c->counters.outcomes[step.outcome]++;
     if (step.outcome == CHOIR_OK && a->op.verb == MSG_SESSION_OPEN)

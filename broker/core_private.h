@@ -8,6 +8,7 @@
 #include "core.h"
 #include "decide.h"
 #include "evolve.h"
+#include "ledger/tree.h"
 
 /* The broker's operations of this cycle that are not signed yet. */
 struct said {
@@ -58,6 +59,13 @@ struct core {
     struct allowance *allowances; /* by agent number */
     size_t allowance_count;
 
+    struct tree *tree;
+    bool tree_is_whole, tree_troubled;
+    bool tree_past_begun;
+    struct frontier tree_past; /* of what is read back, while it is not */
+    struct ledger_reader *tree_reader;
+    uint64_t tree_again; /* steady time; not to be tried before */
+
     pid_t snapshot_child;
     uint64_t snapshot_begun, snapshot_again; /* steady times */
     uint64_t snapshot_size; /* entries in the last one that was begun */
@@ -78,6 +86,13 @@ static inline bool core_due(const struct core *c, uint64_t since)
 {
     return c->state->size - since >= c->config->checkpoint_entries;
 }
+
+/* --- core_tree.c --------------------------------------------------------- */
+
+void core_tree_close(struct core *c);
+/* State and record stand at the same entry: write what came, or read back some
+ * of what is missing. */
+void core_tree_follow(struct core *c);
 
 /* --- core_snapshot.c ----------------------------------------------------- */
 

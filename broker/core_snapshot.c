@@ -81,6 +81,7 @@ void core_tend(struct core *c)
 {
     int status;
 
+    core_tree_follow(c);
     if (!c->snapshot_child || waitpid(c->snapshot_child, &status, WNOHANG) <= 0)
         return;
     c->snapshot_child = 0;

@@ -272,7 +272,8 @@ uint64_t cycle_next(const struct cycle *c)
 
     if (next == 0 && c->draining)
         next = UINT64_MAX;
-    if (cursors_ready(c->cursors) || (c->jobs && c->jobs_ready))
+    if (cursors_ready(c->cursors) || (c->jobs && c->jobs_ready) ||
+        core_tree_lags(c->core))
         return 0;
     if ((cursors_wait(c->cursors) || router_waits(c->router) || c->jobs) &&
         retry < next)

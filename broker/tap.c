@@ -144,15 +144,12 @@ static int tree_build(struct tap *t, const struct entry *e)
     return 0;
 }
 
-int tap_entry(struct tap *t, const struct entry *e, const struct agent *agent,
-              bool values, struct msg *m)
+int tap_evidence(struct tap *t, const struct entry *e, struct msg *m)
 {
     struct hash path[MERKLE_PATH_MAX];
     size_t n;
-    int r = tap_may(t, e, agent, RIGHT_TAP);
+    int r = tree_build(t, e);
 
-    if (!r)
-        r = tree_build(t, e);
     if (r)
         return r;
     n = merkle_path(&t->tree, e->position, path);
@@ -167,8 +164,18 @@ int tap_entry(struct tap *t, const struct entry *e, const struct agent *agent,
     msg_set_u(m, FIELD_POSITION, e->position);
     msg_set_b(m, FIELD_HEAD, e->head);
     msg_set_b(m, FIELD_EFFECT, e->effect);
-    if (!values || e->payload.n == 0)
-        return 0;
+    return 0;
+}
+
+int tap_entry(struct tap *t, const struct entry *e, const struct agent *agent,
+              bool values, struct msg *m)
+{
+    int r = tap_may(t, e, agent, RIGHT_TAP);
+
+    if (!r)
+        r = tap_evidence(t, e, m);
+    if (r || !values || e->payload.n == 0)
+        return r;
     r = tap_may(t, e, agent, RIGHT_READ);
     if (!r)
         msg_set_b(m, FIELD_PAYLOAD, e->payload);

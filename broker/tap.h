@@ -18,6 +18,10 @@ void tap_destroy(struct tap **self_p);
 int tap_entry(struct tap *t, const struct entry *e, const struct agent *agent,
               bool values, struct msg *m);
 
+/* The evidence alone, whoever may see it. Borrows likewise. 0 or negative
+ * errno. */
+int tap_evidence(struct tap *t, const struct entry *e, struct msg *m);
+
 /* May the agent see the entry at all? right: RIGHT_TAP, or RIGHT_READ for its
  * payload. 0, CHOIR_NOT_FOUND, negative errno. */
 int tap_may(struct tap *t, const struct entry *e, const struct agent *agent,

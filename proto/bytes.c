@@ -3,6 +3,9 @@
 
 #include <stdlib.h>
 
+#include "limits.h"
+#include "refusal.h"
+
 /* Of the first n bytes, how many are in whole words of ASCII without NUL? */
 static size_t ascii_words(const uint8_t *p, size_t n)
 {
@@ -108,4 +111,29 @@ void buf_free(struct buf *b)
 {
     free(b->p);
     *b = (struct buf){0};
+}
+
+int cursor_line(struct cursor *c, struct bytes *line)
+{
+    size_t n = cursor_left(c);
+    const uint8_t *end = n ? memchr(c->p, '\n', n) : NULL;
+
+    if (!end)
+        return CHOIR_MALFORMED;
+    *line = cursor_take(c, (size_t)(end - c->p));
+    cursor_take(c, 1);
+    return 0;
+}
+
+int bytes_decimal(struct bytes text, uint64_t *v)
+{
+    *v = 0;
+    if (text.n == 0 || text.n > 16 || (text.p[0] == '0' && text.n > 1))
+        return CHOIR_MALFORMED;
+    for (size_t i = 0; i < text.n; i++) {
+        if (text.p[i] < '0' || text.p[i] > '9')
+            return CHOIR_MALFORMED;
+        *v = 10 * *v + (text.p[i] - '0');
+    }
+    return *v > LIMIT_UINT_MAX_WIRE ? CHOIR_MALFORMED : 0;
 }

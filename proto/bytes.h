@@ -148,4 +148,10 @@ static inline uint64_t cursor_u64(struct cursor *c)
     return c->failed ? 0 : get_u64(b.p);
 }
 
+/* Text that others read too. A line without its end, which there must be: 0 or
+ * CHOIR_MALFORMED. */
+int cursor_line(struct cursor *c, struct bytes *line);
+/* Digits alone, without leading zeros, up to 2^53-1. 0 or CHOIR_MALFORMED. */
+int bytes_decimal(struct bytes text, uint64_t *v);
+
 #endif

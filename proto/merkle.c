@@ -116,13 +116,25 @@ void frontier_init(struct frontier *f)
     f->depth = 0;
 }
 
-void frontier_add(struct frontier *f, struct hash leaf)
+unsigned frontier_add_full(struct frontier *f, struct hash leaf, unsigned bits,
+                           struct hash *full, unsigned most)
 {
+    unsigned height = 0, found = 0;
+
     /* Each trailing one of the size is a full subtree of that height. */
-    for (uint64_t n = f->size; n & 1; n >>= 1)
+    for (uint64_t n = f->size; n & 1; n >>= 1) {
         leaf = tree_node(&f->edge[--f->depth], &leaf);
+        if (++height % bits == 0 && found < most)
+            full[found++] = leaf;
+    }
     f->edge[f->depth++] = leaf;
     f->size++;
+    return found;
+}
+
+void frontier_add(struct frontier *f, struct hash leaf)
+{
+    frontier_add_full(f, leaf, 1, NULL, 0);
 }
 
 struct hash frontier_root(const struct frontier *f)
@@ -135,4 +147,51 @@ struct hash frontier_root(const struct frontier *f)
     for (unsigned i = f->depth - 1; i-- > 0;)
         root = tree_node(&f->edge[i], &root);
     return root;
+}
+
+/* Both roots at once: what lies left of the old tree's last full subtree is in
+ * both, what lies right of it in the new one alone. */
+int merkle_consistent(uint64_t old, const struct hash *old_root, uint64_t size,
+                      const struct hash *root, const uint8_t *path,
+                      size_t path_hashes)
+{
+    uint64_t i = old - 1, last = size - 1;
+    struct hash was, is, next;
+
+    if (old > size)
+        return CHOIR_MALFORMED;
+    if (old == 0 || old == size) {
+        if (path_hashes)
+            return CHOIR_MALFORMED;
+        return old == 0 || hash_equal(old_root, root) ? 0 : CHOIR_BROKEN;
+    }
+    for (; i & 1; i >>= 1) /* up to where that subtree stands */
+        last >>= 1;
+    if (i) {
+        if (path_hashes-- == 0)
+            return CHOIR_MALFORMED;
+        memcpy(was.b, path, HASH_BYTES);
+        path += HASH_BYTES;
+    } else {
+        was = *old_root;
+    }
+    is = was;
+    for (; last; i >>= 1, last >>= 1) {
+        if (!(i & 1) && i == last)
+            continue; /* carried up */
+        if (path_hashes-- == 0)
+            return CHOIR_MALFORMED;
+        memcpy(next.b, path, HASH_BYTES);
+        path += HASH_BYTES;
+        if (i & 1) {
+            was = tree_node(&next, &was);
+            is = tree_node(&next, &is);
+        } else {
+            is = tree_node(&is, &next);
+        }
+    }
+    if (path_hashes)
+        return CHOIR_MALFORMED;
+    return hash_equal(&was, old_root) && hash_equal(&is, root) ? 0
+                                                               : CHOIR_BROKEN;
 }

@@ -47,6 +47,19 @@ struct frontier {
 
 void frontier_init(struct frontier *f);
 void frontier_add(struct frontier *f, struct hash leaf);
+/* The same, and tell the roots of the full subtrees that end with this leaf,
+ * those of 2^bits leaves, 2^(2 bits), ..., at most `most`. Returns how many. */
+unsigned frontier_add_full(struct frontier *f, struct hash leaf, unsigned bits,
+                           struct hash *full, unsigned most);
 struct hash frontier_root(const struct frontier *f);
+
+/* Does the path (RFC 6962, 2.1.2) show that the tree of `old` leaves with that
+ * root is how the one of `size` leaves began? Trees of one size are consistent
+ * by an empty path and equal roots, and so is one of 0 leaves with any. 0;
+ * CHOIR_MALFORMED: the path has another length than the sizes demand;
+ * CHOIR_BROKEN: it does not. */
+int merkle_consistent(uint64_t old, const struct hash *old_root, uint64_t size,
+                      const struct hash *root, const uint8_t *path,
+                      size_t path_hashes);
 
 #endif

@@ -72,52 +72,28 @@ int note_put(struct buf *out, const struct note *n, const struct key_pair *key)
     return out->failed ? -ENOMEM : 0;
 }
 
-static int line_get(struct cursor *c, struct bytes *line)
-{
-    const uint8_t *end = memchr(c->p, '\n', cursor_left(c));
-
-    if (!end)
-        return CHOIR_MALFORMED;
-    *line = cursor_take(c, (size_t)(end - c->p));
-    cursor_take(c, 1);
-    return 0;
-}
-
-static int number_get(struct bytes text, uint64_t *v)
-{
-    if (text.n == 0 || text.n > 16 || (text.p[0] == '0' && text.n > 1))
-        return CHOIR_MALFORMED;
-    *v = 0;
-    for (size_t i = 0; i < text.n; i++) {
-        if (text.p[i] < '0' || text.p[i] > '9')
-            return CHOIR_MALFORMED;
-        *v = 10 * *v + (text.p[i] - '0');
-    }
-    return *v > LIMIT_UINT_MAX_WIRE ? CHOIR_MALFORMED : 0;
-}
-
 static int body_get(struct note *n, struct cursor *c)
 {
     struct bytes line, word = bytes_text("epoch ");
     struct buf root = {0};
     int r;
 
-    if (line_get(c, &line) ||
+    if (cursor_line(c, &line) ||
         !bytes_start_with(line, bytes_text("choir.ledger/")) ||
         hash_parse_hex(&n->ledger, bytes_of(line.p + 13, line.n - 13)))
         return CHOIR_MALFORMED;
-    if (line_get(c, &line) || number_get(line, &n->size))
+    if (cursor_line(c, &line) || bytes_decimal(line, &n->size))
         return CHOIR_MALFORMED;
-    if (line_get(c, &line))
+    if (cursor_line(c, &line))
         return CHOIR_MALFORMED;
     r = base64_get(&root, line, false);
     if (!r && root.n == HASH_BYTES)
         memcpy(n->root.b, root.p, HASH_BYTES);
     r = r || root.n != HASH_BYTES ? CHOIR_MALFORMED : 0;
     buf_free(&root);
-    if (r || line_get(c, &line) || !bytes_start_with(line, word))
+    if (r || cursor_line(c, &line) || !bytes_start_with(line, word))
         return CHOIR_MALFORMED;
-    return number_get(bytes_of(line.p + word.n, line.n - word.n), &n->epoch);
+    return bytes_decimal(bytes_of(line.p + word.n, line.n - word.n), &n->epoch);
 }
 
 /* There is one form of a tree head: the one we would write. */
@@ -148,7 +124,7 @@ int note_get(struct note *n, struct bytes text,
     r = only_form(n, signed_text);
     if (r)
         return r;
-    if (line_get(&c, &line) || line.n != 0 || line_get(&c, &line) ||
+    if (cursor_line(&c, &line) || line.n != 0 || cursor_line(&c, &line) ||
         cursor_left(&c))
         return CHOIR_MALFORMED;
     origin_of(&n->ledger, origin);

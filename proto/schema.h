@@ -235,6 +235,8 @@ enum message_class {
       B(AFTER) | B(COUNT))                                                     \
     X(DIFF, 82, "diff", ASK, B(SPACE) | B(PREFIX) | B(BASE) | B(REVISION),     \
       B(AFTER) | B(COUNT))                                                     \
+    X(PROVE, 88, "prove", ASK, B(REVISION), B(SIZE))                           \
+    X(CONSISTENCY, 95, "consistency", ASK, B(PREV), B(SIZE))                   \
     X(DONE, 128, "done", ITEM, B(SEQ) | B(OUTCOME) | B(REVISION), B(EFFECT))   \
     X(DONE_ALL, 129, "done_all", ITEM, B(FIRST_SEQ) | B(COUNT) | B(REVISION),  \
       0)                                                                       \
@@ -244,7 +246,8 @@ enum message_class {
     X(REPLY, 131, "reply", ITEM, B(ASK) | B(OUTCOME),                          \
       B(REVISION) | B(ITEMS) | B(VALUE) | B(TYPE) | B(AGENT) | B(TIME) |       \
           B(PREV) | B(TASK) | B(SEEN) | B(AFTER) | B(COUNT) | B(TEXT) |        \
-          B(FIELD) | B(LIMIT) | B(SIZE) | B(KEY) | B(LABELS) | B(CREATED))     \
+          B(FIELD) | B(LIMIT) | B(SIZE) | B(KEY) | B(LABELS) | B(CREATED) |    \
+          B(ROOT) | B(PATH))                                                   \
     X(WELCOME, 132, "welcome", ITEM, B(CHALLENGE) | B(FORMAT), B(ITEMS))       \
     X(CHANGE, 133, "change", ITEM,                                             \
       B(WATCH) | B(REVISION) | B(TIME) | B(AGENT) | B(ITEMS), B(TASK))         \
@@ -301,7 +304,11 @@ enum message_class {
     X(INVITATION, 209, "invitation", PART,                                     \
       B(CURVE_KEY) | B(SECRET) | B(LEDGER) | B(URL) | B(BROKER_KEY) |          \
           B(BROKER_CURVE),                                                     \
-      0)
+      0)                                                                       \
+    X(EVIDENCE, 212, "evidence", PART,                                         \
+      B(REVISION) | B(TIME) | B(OUTCOME) | B(HEADER) | B(SIGNATURE) |          \
+          B(POSITION) | B(PATH) | B(HEAD) | B(EFFECT),                         \
+      B(PAYLOAD) | B(PUBLIC_KEY))
 
 enum message {
 #define X(name, verb, text, class, need, may) MSG_##name = (verb),

@@ -5,6 +5,8 @@
 
 #include <uthash.h>
 
+#include "proto/evidence.h"
+
 struct known {
     struct hash agent;
     uint8_t key[KEY_PUBLIC_BYTES];
@@ -87,53 +89,20 @@ static const uint8_t *key_of(struct check *c, const struct msg *header)
 static int signature_check(struct check *c, const struct entry *e,
                            const char **why)
 {
-    struct hash ledger = msg_hash(&e->bundle, FIELD_LEDGER);
     const uint8_t *key;
+    int r;
 
     if (hash_equal(&c->verified, &e->bundle_hash))
         return 0;
-    if (!hash_equal(&ledger, &c->ledger)) {
-        *why = "its bundle is meant for another ledger";
-        return CHOIR_BROKEN;
-    }
     key = key_of(c, &e->bundle);
     if (!key) {
         *why = "nobody knows its author's key";
         return CHOIR_UNKNOWN_AGENT;
     }
-    if (key_verify(key, KEY_FOR_BUNDLE, &ledger, e->header, e->signature)) {
-        *why = "its author's signature does not fit";
-        return CHOIR_BROKEN;
-    }
-    c->verified = e->bundle_hash;
-    return 0;
-}
-
-/* --- The place, the payload ------------------------------------------------ */
-
-static int path_check(const struct entry *e, struct bytes path,
-                      const char **why)
-{
-    struct hash stated = msg_hash(&e->bundle, FIELD_ROOT), root;
-
-    if (path.n % HASH_BYTES == 0 &&
-        !merkle_climb(merkle_blake, op_hash(e->head), e->position, e->count,
-                      path.p, path.n / HASH_BYTES, &root) &&
-        hash_equal(&root, &stated))
-        return 0;
-    *why = "its operation is not under its bundle's root";
-    return CHOIR_BROKEN;
-}
-
-static int payload_check(const struct entry *e, const char **why)
-{
-    struct bytes rows;
-
-    if (!e->payload.n ||
-        (!head_slots(e->head, &rows) && !slots_check(rows, e->payload)))
-        return 0;
-    *why = "its payload has not the hashes its operation states";
-    return CHOIR_BROKEN;
+    r = entry_check_author(e, &c->ledger, key, why);
+    if (!r)
+        c->verified = e->bundle_hash;
+    return r;
 }
 
 /* --- The tree -------------------------------------------------------------- */
@@ -244,9 +213,9 @@ int check_entry(struct check *c, const struct choir_event *event,
     }
     r = signature_check(c, &e, why);
     if (!r)
-        r = path_check(&e, bytes_field(event, "path"), why);
+        r = entry_check_place(&e, bytes_field(event, "path"), why);
     if (!r)
-        r = payload_check(&e, why);
+        r = entry_check_payload(&e, why);
     if (!r)
         r = stated_check(c, &e, why);
     return r ? r : tree_add(c, &e, why);

@@ -22,6 +22,7 @@
     X(task)         \
     X(tap)          \
     X(pipe)         \
+    X(receipt)      \
     X(verify)       \
     X(invite)       \
     X(join)         \

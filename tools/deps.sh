@@ -28,6 +28,8 @@ libbsd-dev          header bsd/sys/tree.h
 scdoc               command scdoc
 nodejs              command node
 python3             command python3
+golang-go           command go
+golang-golang-x-mod-dev  gosource golang.org/x/mod/sumdb/tlog
 git                 command git
 procps              command pgrep'
 [ "${1:-}" = fuzz ] && needs="$needs
@@ -53,6 +55,7 @@ is_there() # kind name [other name]
     command) command -v "$2" ;;
     library) pkg-config --exists "$2" || pkg-config --exists "${3:-$2}" ;;
     header) echo "#include <$2>" | cc -E - ;;
+    gosource) test -d "/usr/share/gocode/src/$2" ;;
     libfuzzer)
         echo 'int LLVMFuzzerTestOneInput(const char *d, unsigned long n)
             { (void)d; (void)n; return 0; }' |

@@ -65,13 +65,17 @@ static int verify_run(struct cli *cli)
         return cli_failed(r, "EIO: libsodium does not start");
     if (stat(dir, &st))
         cli_wrong(cli, "%s: %s", dir, strerror(errno));
-    if (!S_ISDIR(st.st_mode))
-        cli_wrong(cli, "%s: %s", dir, strerror(ENOTDIR));
+    if (!S_ISDIR(st.st_mode) && !verify_is_receipt(dir))
+        cli_wrong(cli, "%s: neither a directory nor a receipt", dir);
     if (given && verify_key_read(given, key))
         cli_wrong(cli,
                   "--key %s: neither 64 hex digits nor a file with a key, an "
                   "identity or an invitation",
                   given);
+    if (!S_ISDIR(st.st_mode) && !given)
+        cli_wrong(cli, "a receipt says nothing without --key: the broker's");
+    if (!S_ISDIR(st.st_mode))
+        return verify_receipt(dir, key, cli->json);
     r = verify_ledger(dir, given ? key : NULL, &report);
     if (cli->json)
         report_json(&report, r);
@@ -86,12 +90,12 @@ static const struct cli_option options[] = {
 };
 const struct command command_verify = {
     .name = "verify",
-    .usage = "DIR",
-    .what = "prove a data directory or a copy of one, offline",
+    .usage = "DIR|RECEIPT",
+    .what = "prove a data directory, a copy of one, or a receipt, offline",
     .more =
         "Every signature, hash, tree and checkpoint; says what was checked\n"
         "or names the first thing that is wrong, and then ends with 4.\n"
-        "Without --key it can only say \"signed by unknown key\".",
+        "Without --key a directory can only be called \"signed by unknown key\".",
     .options = options,
     .least = 1,
     .most = 1,
