@@ -218,7 +218,8 @@ struct choir_options {
     const char *data_dir;      /* where to look for a local broker:
                                   CHOIR_DATA; else its own default */
     const char *const *labels; /* "model=x", ...; NULL ends. Signed, shown as
-                                  reported, never believed. At most 16 */
+                                  reported, never believed. At most 16. NULL:
+                                  CHOIR_LABELS ("model=x,role=y"), or none */
     int timeout_ms;            /* of blocking calls; 0: 10,000; -1: never */
     unsigned flags;            /* enum choir_open_flags */
     size_t in_flight_bytes;    /* requests not yet answered; 0: 64 MiB */

@@ -108,6 +108,27 @@ static int labels_put(const char *const *given, struct choir *c)
     return c->labels.failed ? error_set(-ENOMEM, 0, NULL) : 0;
 }
 
+/* Whoever was given none has those of CHOIR_LABELS, with commas between. */
+static int labels_take(const char *const *given, struct choir *c)
+{
+    const char *list[LIMIT_LABELS + 2] = {NULL};
+    const char *variable = getenv("CHOIR_LABELS");
+    char *copy, *rest, *one;
+    size_t n = 0;
+    int r;
+
+    if (given || !variable || !variable[0])
+        return labels_put(given, c);
+    copy = rest = strdup(variable);
+    if (!copy)
+        return error_set(-ENOMEM, 0, NULL);
+    while (n <= LIMIT_LABELS && (one = strsep(&rest, ",")))
+        list[n++] = one;
+    r = labels_put(list, c);
+    free(copy);
+    return r;
+}
+
 /* --- The handle ----------------------------------------------------------- */
 
 static void lists_free(struct choir *c)
@@ -265,7 +286,7 @@ static int open_found(const struct choir_options *o, struct found *f,
     if (!c)
         return error_set(-ENOMEM, 0, NULL);
     handle_fill(c, f, o);
-    r = labels_put(o->labels, c);
+    r = labels_take(o->labels, c);
     if (!r)
         r = thread_start(c);
     if (r) {

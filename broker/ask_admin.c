@@ -1,4 +1,4 @@
-/* Looking at the broker itself: counters, agents, and a backup of the record
+/* Looking at the broker itself: counters, and a backup of the record
  * while it runs. */
 #include <errno.h>
 #include <fcntl.h>
@@ -96,55 +96,6 @@ int ask_status(struct ask *q)
         a->with.more(a->with.more_arg, &s);
     a->items = s.items;
     msg_set_list(q->reply, FIELD_ITEMS, s.count, buf_bytes(&a->items));
-    return 0;
-}
-
-/* --- Agents -------------------------------------------------------------- */
-
-static void agent_item(struct ask *q, const struct agent *x)
-{
-    struct msg item;
-
-    msg_init(&item, MSG_ITEM);
-    msg_set_hash(&item, FIELD_AGENT, &x->id);
-    msg_set_text(&item, FIELD_NAME, x->name);
-    msg_set_b(&item, FIELD_PUBLIC_KEY, bytes_of(x->public_key, 32));
-    msg_set_u(&item, FIELD_CREATED, x->enrolled);
-    msg_set_u(&item, FIELD_COUNT, x->sessions);
-    if (x->revoked)
-        msg_set_u(&item, FIELD_REVISION, x->revoked);
-    msg_encode(&item, &q->a->items);
-}
-
-/* Names are public among agents: whoever reads must be able to say who wrote.
- * In order of enrolment; pages go on after a name. */
-int ask_agent_list(struct ask *q)
-{
-    const struct agents *agents = q->a->state->agents;
-    const struct agent *x = NULL, *last = NULL;
-    uint64_t n = 0, page = ask_page(q);
-
-    if (msg_has(q->op, FIELD_NAME)) {
-        x = agent_by_name(agents, msg_b(q->op, FIELD_NAME));
-        if (!x)
-            return CHOIR_NOT_FOUND;
-        agent_item(q, x);
-        msg_set_list(q->reply, FIELD_ITEMS, 1, buf_bytes(&q->a->items));
-        return 0;
-    }
-    if (msg_has(q->op, FIELD_AFTER)) {
-        last = agent_by_name(agents, msg_b(q->op, FIELD_AFTER));
-        if (!last)
-            return CHOIR_NOT_FOUND;
-    }
-    while (n < page && (x = agents_next(agents, last))) {
-        agent_item(q, x);
-        last = x;
-        n++;
-    }
-    if (last && agents_next(agents, last))
-        msg_set_text(q->reply, FIELD_AFTER, last->name);
-    msg_set_list(q->reply, FIELD_ITEMS, n, buf_bytes(&q->a->items));
     return 0;
 }
 

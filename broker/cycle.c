@@ -57,14 +57,17 @@ void session_over(struct cycle *c, uint64_t session, const char *reason)
 }
 
 struct presence *session_bind(struct cycle *c, uint64_t id,
-                              const struct hash *agent,
+                              const struct bundle *b,
                               struct connection *connection)
 {
     const struct session *s = session_by_id(cycle_state(c)->sessions, id);
-    struct presence *p =
-        s ? presence_of(c->router, s, agent, env_steady_us(c->env)) : NULL;
+    uint64_t now = env_steady_us(c->env);
+    struct presence *p = s ? presence_of(c->router, s, &b->agent, now)
+                           : presence_find(c->router, id);
 
-    if (!p)
+    if (p)
+        presence_heard(p, b, now);
+    if (!s || !p) /* the bundle may have ended it */
         return NULL;
     if (connection && p->connection != connection) {
         if (p->connection)

@@ -200,7 +200,7 @@ int take_ask(struct cycle *c, struct connection *from, struct opened *o,
     r = ask_check(c, from, o, &session);
     if (r || !session)
         return r;
-    p = session_bind(c, session->id, &o->bundle.agent, from);
+    p = session_bind(c, session->id, &o->bundle, from);
     j = job_new(c, &o->bundle, frame);
     if (!p || !j)
         return -ENOMEM;

@@ -83,10 +83,10 @@ static inline struct sender cycle_sender(const struct connection *from,
 
 /* --- cycle.c ------------------------------------------------------------- */
 
-/* The session's presence, on that connection unless it is NULL. NULL when
- * there is no such session or no memory. */
+/* The session's presence, which has just sent that bundle, on that connection
+ * unless it is NULL. NULL when there is no such session or no memory. */
 struct presence *session_bind(struct cycle *c, uint64_t id,
-                              const struct hash *agent,
+                              const struct bundle *b,
                               struct connection *connection);
 /* The session is no more. reason: told to the peer, unless NULL. */
 void session_over(struct cycle *c, uint64_t session, const char *reason);

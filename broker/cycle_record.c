@@ -248,9 +248,9 @@ int take_record(struct cycle *c, struct connection *from, struct opened *o)
     if (accepted.turnaway)
         r = turn_away(c, b, from, &accepted);
     else if (b->session)
-        session_bind(c, b->session, &b->agent, from);
+        session_bind(c, b->session, b, from);
     if (accepted.session)
-        session_bind(c, accepted.session, &b->agent, from->agent ? from : NULL);
+        session_bind(c, accepted.session, b, from->agent ? from : NULL);
     if (accepted.duplicate && c->telling.count < b->count)
         return repeat_later(c, b, from, accepted.index);
     say_outcomes(c, b, from);

@@ -268,6 +268,17 @@ void leases_destroy(struct leases **self_p)
     *self_p = NULL;
 }
 
+const struct lease *lease_next(const struct presence *p,
+                               const struct lease *after)
+{
+    return after ? after->p_next : p->leases;
+}
+
+uint64_t lease_task(const struct lease *lease)
+{
+    return lease->task;
+}
+
 const struct lease_counters *lease_counters(const struct leases *l)
 {
     return &l->counters;

@@ -58,6 +58,12 @@ void leases_wake(struct leases *l, struct presence *p);
 /* Steady time at which match has something to do; UINT64_MAX: none known. */
 uint64_t leases_next(const struct leases *l);
 
+/* The session's leases, one after another; after: NULL for the first. Borrowed
+ * until one ends. */
+const struct lease *lease_next(const struct presence *p,
+                               const struct lease *after);
+uint64_t lease_task(const struct lease *lease);
+
 const struct lease_counters *lease_counters(const struct leases *l);
 
 #endif

@@ -14,9 +14,10 @@ enum {
     LOOK_US = 50,  /* and one more for so much time: 2 % of it at most */
 };
 
-/* What belongs to one agent, while there is anything. */
+/* What belongs to one agent, while there is anything, or it was heard of. */
 struct belongings {
     uint32_t agent;
+    struct heard heard; /* from sessions that have ended */
     struct presence *presences;
     struct connection *connections;
     UT_hash_handle hh;
@@ -58,6 +59,7 @@ void router_destroy(struct router **self_p)
         return;
     HASH_ITER (hh, r->presences, p, next_p) {
         HASH_DEL(r->presences, p);
+        free(p->heard.labels);
         free(p);
     }
     HASH_ITER (hh, r->connections, c, next_c) {
@@ -66,6 +68,7 @@ void router_destroy(struct router **self_p)
     }
     HASH_ITER (hh, r->agents, b, next_b) {
         HASH_DEL(r->agents, b);
+        free(b->heard.labels);
         free(b);
     }
     free(r);
@@ -98,7 +101,7 @@ static struct belongings *belongings_of(struct router *r, uint32_t agent)
 
 static void belongings_leave(struct router *r, struct belongings *b)
 {
-    if (b->presences || b->connections)
+    if (b->presences || b->connections || b->heard.at)
         return;
     HASH_DEL(r->agents, b);
     free(b);
@@ -225,11 +228,69 @@ void presence_unbind(struct router *r, struct presence *p, uint64_t now)
     away_add(r, p, now);
 }
 
+static bool labels_same(const struct labels *l, struct bytes encoded)
+{
+    return bytes_equal(l ? bytes_of(l->encoded, l->bytes) : (struct bytes){0},
+                       encoded);
+}
+
+static void labels_take(struct heard *h, const struct bundle *b)
+{
+    struct labels *l = malloc(sizeof *l + b->labels.n);
+
+    if (!l)
+        return;
+    l->pairs = b->label_count;
+    l->bytes = (uint32_t)b->labels.n;
+    if (b->labels.n)
+        memcpy(l->encoded, b->labels.p, b->labels.n);
+    free(h->labels);
+    h->labels = l;
+}
+
+void presence_heard(struct presence *p, const struct bundle *b, uint64_t now)
+{
+    struct heard *h = &p->heard;
+
+    h->at = now;
+    if (h->seen < b->seen)
+        h->seen = b->seen;
+    if (!labels_same(h->labels, b->labels))
+        labels_take(h, b);
+}
+
+bool presence_is_here(const struct presence *p, uint64_t now,
+                      uint64_t presence_us)
+{
+    return p->connection && now - p->heard.at < presence_us;
+}
+
+/* Of an agent the latest is kept, when the session goes. */
+static void heard_keep(struct belongings *b, struct heard *h)
+{
+    struct heard old = b->heard;
+
+    if (h->at < old.at) {
+        free(h->labels);
+        return;
+    }
+    b->heard = *h;
+    free(old.labels);
+}
+
+const struct heard *agent_heard(const struct router *r, uint32_t agent)
+{
+    const struct belongings *b = belongings_find(r, agent);
+
+    return b && b->heard.at ? &b->heard : NULL;
+}
+
 void presence_free(struct router *r, struct presence *p)
 {
     struct belongings *b = belongings_find(r, p->agent);
 
     DL_DELETE2(b->presences, p, agent_prev, agent_next);
+    heard_keep(b, &p->heard);
     belongings_leave(r, b);
     if (p->connection)
         DL_DELETE(p->connection->presences, p);

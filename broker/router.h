@@ -11,6 +11,7 @@
 #include <uthash.h>
 
 #include "outbox.h"
+#include "proto/bundle.h"
 #include "state/state.h"
 
 struct connection {
@@ -31,6 +32,18 @@ struct connection {
     UT_hash_handle hh;
 };
 
+/* What agents say of themselves. */
+struct labels {
+    uint32_t pairs, bytes;
+    uint8_t encoded[];
+};
+
+/* What the last bundle of a session, or of an agent, told besides. */
+struct heard {
+    uint64_t at, seen;     /* steady time, 0: never; the highest it has seen */
+    struct labels *labels; /* owned; NULL: none */
+};
+
 /* A session as far as it is not in the record. The lists belong to the
  * modules named; all but leases are emptied when the connection goes. */
 struct presence {
@@ -46,6 +59,7 @@ struct presence {
     uint32_t untold;               /* of those, how many it was not told of */
     uint32_t offer_count;          /* lease */
     struct await *awaits, *awaits_stalled; /* await */
+    struct heard heard;                    /* from its last bundle */
     struct presence *prev, *next;          /* on its connection */
     struct presence *away_prev, *away_next;
     struct presence *agent_prev, *agent_next; /* of its agent */
@@ -89,10 +103,19 @@ struct presence *presence_of(struct router *r, const struct session *s,
 struct presence *presence_find(const struct router *r, uint64_t session);
 void presence_bind(struct router *r, struct presence *p, struct connection *c);
 void presence_unbind(struct router *r, struct presence *p, uint64_t now);
+/* A bundle of the session has come in. Allocates only when its labels are
+ * others than before, and without memory they stay as they were. */
+void presence_heard(struct presence *p, const struct bundle *b, uint64_t now);
+/* Connected, and heard of within so long? */
+bool presence_is_here(const struct presence *p, uint64_t now,
+                      uint64_t presence_us);
 /* The session has ended. The lists must be empty. */
 void presence_free(struct router *r, struct presence *p);
 /* The one that has been away longest, or NULL. */
 struct presence *presence_longest_away(const struct router *r);
+/* What was heard of an agent whose sessions have ended since; NULL: nothing.
+ * Borrowed until the next of them ends. */
+const struct heard *agent_heard(const struct router *r, uint32_t agent);
 /* All of an agent: the first; `agent_next` leads on. NULL: none. */
 struct presence *agent_presences(const struct router *r, uint32_t agent);
 struct connection *agent_connections(const struct router *r, uint32_t agent);

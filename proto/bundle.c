@@ -24,6 +24,8 @@ static void header_facts(struct bundle *b, const struct msg *h)
     b->first_seq = msg_u(h, FIELD_FIRST_SEQ);
     b->answered = msg_u(h, FIELD_ANSWERED);
     b->seen = msg_u(h, FIELD_SEEN);
+    b->labels = msg_b(h, FIELD_LABELS);
+    b->label_count = (uint32_t)msg_u(h, FIELD_LABELS);
     b->epoch = msg_u(h, FIELD_EPOCH);
     b->time = msg_u(h, FIELD_TIME);
     b->count = (uint32_t)msg_u(h, FIELD_COUNT);

@@ -35,6 +35,8 @@ struct bundle {
     struct hash ledger, agent, prev_hash, root;
     uint64_t session, first_seq, answered, seen, epoch, time;
     uint32_t count;
+    struct bytes labels; /* encoded pairs */
+    uint32_t label_count;
     bool has_key; /* only in session 0 */
     uint8_t public_key[KEY_PUBLIC_BYTES];
     struct hash hash;  /* of the header: the bundle's name */

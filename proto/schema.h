@@ -111,13 +111,15 @@
     X(85, REPLY_TO, "reply_to", UINT, LIMIT_UINT_MAX_WIRE,                     \
       "message that this one answers")                                         \
     X(86, RULE, "rule", UINT, 255, "how writes are merged")                    \
-    X(87, BASE, "base", UINT, LIMIT_UINT_MAX_WIRE, "revision it was made from")
+    X(87, BASE, "base", UINT, LIMIT_UINT_MAX_WIRE,                             \
+      "revision it was made from")                                             \
+    X(88, LAG_MS, "lag_ms", UINT, LIMIT_UINT_MAX_WIRE, "how long it is behind")
 
 enum field {
 #define X(number, name, text, kind, max, what) FIELD_##name = (number),
     FIELDS(X)
 #undef X
-        FIELD_END = 88
+        FIELD_END = 89
 };
 
 typedef unsigned __int128 field_mask;
@@ -151,6 +153,18 @@ enum right {
 enum task_state {
 #define X(name, number, text, final) TASK_##name = (number),
     TASK_STATES(X)
+#undef X
+};
+
+/* States of an agent and of a session, as agent_list tells them: heard of within
+ * presence_ms, or not. X(NAME, number, "name") */
+#define PRESENCES(X)   \
+    X(HERE, 1, "here") \
+    X(AWAY, 2, "away")
+
+enum presence_state {
+#define X(name, number, text) PRESENCE_##name = (number),
+    PRESENCES(X)
 #undef X
 };
 
@@ -227,7 +241,8 @@ enum message_class {
       B(QUEUE) | B(STATE) | B(TASK) | B(COUNT))                                \
     X(AWAIT, 75, "await", ASK, B(TASK), 0)                                     \
     X(STATUS, 76, "status", ASK, 0, 0)                                         \
-    X(AGENT_LIST, 77, "agent_list", ASK, 0, B(NAME) | B(AFTER) | B(COUNT))     \
+    X(AGENT_LIST, 77, "agent_list", ASK, 0,                                    \
+      B(NAME) | B(AFTER) | B(COUNT) | B(KIND))                                 \
     X(TAP, 78, "tap", ASK, B(WATCH) | B(REVISION) | B(CREDIT), B(KIND))        \
     X(PING, 79, "ping", ASK, 0, 0)                                             \
     X(BACKUP, 80, "backup", ASK, B(TEXT), 0)                                   \
@@ -290,7 +305,7 @@ enum message_class {
           B(SESSION) | B(SEQ) | B(SIZE) | B(LABELS) | B(COUNT) | B(VALUE) |    \
           B(STATE) | B(ATTEMPT) | B(LIMIT) | B(FIELD) | B(TEXT) |              \
           B(PROGRESS) | B(SLOT) | B(KIND) | B(CREATED) | B(NOT_BEFORE) |       \
-          B(HOLDER) | B(OPERATION) | B(SEEN) | B(DIGEST))                      \
+          B(HOLDER) | B(OPERATION) | B(SEEN) | B(DIGEST) | B(LAG_MS))          \
     X(EFFECT, 207, "effect", PART, 0,                                          \
       B(KEY) | B(TASK) | B(TOKEN) | B(REASON) | B(AGENT) | B(GRANTS) |         \
           B(REVISION) | B(PREV) | B(OUTCOME) | B(SIZE) | B(STATE) |            \

@@ -7,6 +7,8 @@
 /* X(name of the table row, in the order of the help) */
 #define COMMANDS(X) \
     X(status)       \
+    X(agents)       \
+    X(top)          \
     X(doctor)       \
     X(put)          \
     X(get)          \

@@ -27,6 +27,13 @@ static bool tells_versions(const struct choir_event *top)
              strcmp(verb, "diff") == 0));
 }
 
+static json_t *state_to_json(const struct choir_event *top, uint64_t state)
+{
+    if (strcmp(choir_event_verb(top), "agent_list") == 0)
+        return json_string(state == PRESENCE_HERE ? "here" : "away");
+    return json_string(choir_state_name((unsigned)state));
+}
+
 static json_t *number_to_json(const struct choir_event *top,
                               const struct choir_field *f)
 {
@@ -34,7 +41,7 @@ static json_t *number_to_json(const struct choir_event *top,
 
     switch (field_number(bytes_text(f->name))) {
     case FIELD_OUTCOME: return json_string(choir_code_name((int)f->number));
-    case FIELD_STATE: return json_string(choir_state_name((unsigned)f->number));
+    case FIELD_STATE: return state_to_json(top, f->number);
     case FIELD_RIGHTS: return rights_to_json(f->number);
     case FIELD_OPERATION:
         row = message_row((unsigned)f->number);

@@ -1,7 +1,6 @@
 /* choir status: the broker's own counters. */
-#include <string.h>
+#include "status.h"
 
-#include "client.h"
 #include "commands.h"
 #include "json.h"
 
@@ -21,17 +20,26 @@ static json_t *status_flat(const json_t *answer)
     return out;
 }
 
+int status_load(struct client *c, json_t **status)
+{
+    json_t *answer;
+    int r = client_ask(c, json_pack("{s:s}", "op", "status"), &answer);
+
+    *status = r ? NULL : status_flat(answer);
+    json_decref(answer);
+    return r;
+}
+
 static int status_run(struct cli *cli)
 {
-    json_t *answer, *flat, *v;
+    json_t *flat, *v;
     struct client *c;
     const char *name;
     int r = client_open(cli, &c);
 
     if (r)
         return r;
-    r = client_ask(c, json_pack("{s:s}", "op", "status"), &answer);
-    flat = status_flat(answer);
+    r = status_load(c, &flat);
     if (!r && cli->json) {
         json_line(stdout, flat);
     } else if (!r) {
@@ -46,7 +54,6 @@ static int status_run(struct cli *cli)
         }
     }
     json_decref(flat);
-    json_decref(answer);
     client_close(&c);
     return r;
 }

@@ -63,6 +63,8 @@
         "Most open sessions of one agent.")                                    \
     NUMBER(session_idle_s, "seconds", 600, 10, 2592000, RELOAD,                \
         "A session unused for so long is ended.")                              \
+    NUMBER(presence_ms, "ms", 60000, 1000, 86400000, RELOAD,                   \
+        "An agent not heard of for so long is shown as away.")                 \
     NUMBER(watches_per_agent_max, "watches", 1024, 1, 1000000, RELOAD,         \
         "Most open watches of one agent.")                                     \
     NUMBER(awaits_per_agent_max, "tasks", 100000, 1, 100000000, RELOAD,        \

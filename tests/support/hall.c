@@ -265,6 +265,9 @@ uint64_t guest_ask_times(struct guest *g, const struct msg *op, unsigned times)
         .answered = a->answered,
         .epoch = s->epoch,
         .time = env_wall_us(g->hall->rig.env),
+        .seen = a->seen,
+        .labels = a->labels,
+        .label_count = a->label_count,
     };
     struct buf head = {0}, frame = {0};
     struct hash hash;

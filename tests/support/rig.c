@@ -198,6 +198,9 @@ static void sign(struct rig *r, struct actor *a, bool joins)
         .epoch = rig_state(r)->epoch,
         .time = env_wall_us(r->env),
         .public_key = joins ? a->key.public_key : NULL,
+        .seen = a->seen,
+        .labels = a->labels,
+        .label_count = a->label_count,
     };
 
     if (!joins)

@@ -30,6 +30,9 @@ struct actor {
     struct hash prev_hash, challenge;
     struct bundle_writer writer;
     struct buf frame; /* the last bundle, as it went out */
+    uint64_t seen;    /* what its bundles say of these */
+    struct bytes labels;
+    unsigned label_count;
 };
 
 /* Zero-initialised before. Keys, an invitation with these rights in that space ("*": all), enrolment

@@ -369,6 +369,12 @@ TEST(options_that_do_not_fit_are_refused)
     options.labels = long_labels;
     CHECK_REFUSED(choir_open(&options, &c), CHOIR_OVER_LIMIT);
     options.labels = NULL;
+    setenv("CHOIR_LABELS", "model=x,role", 1);
+    CHECK_REFUSED(choir_open(&options, &c), CHOIR_INVALID);
+    setenv("CHOIR_LABELS",
+           "a=,b=,c=,d=,e=,f=,g=,h=,i=,j=,k=,l=,m=,n=,o=,p=,q=", 1);
+    CHECK_REFUSED(choir_open(&options, &c), CHOIR_OVER_LIMIT);
+    unsetenv("CHOIR_LABELS");
     options.name = "a/b";
     CHECK_REFUSED(choir_open(&options, &c), CHOIR_INVALID);
     options.name = "ada";
