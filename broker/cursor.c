@@ -294,11 +294,29 @@ bool cursors_wait(const struct cursors *c)
 
 /* --- Notices ------------------------------------------------------------- */
 
+/* A tap that does not keep up loses them, and is told how many. */
+static void say_skipped(struct cursors *c, struct watch *w, uint64_t time)
+{
+    struct msg m;
+
+    msg_init(&m, MSG_NOTICE);
+    msg_set_u(&m, FIELD_TIME, time);
+    msg_set_text(&m, FIELD_TEXT, "notices were left out");
+    msg_set_u(&m, FIELD_COUNT, w->skipped);
+    msg_set_u(&m, FIELD_WATCH, w->id.number);
+    presence_say(c->router, w->p, &m);
+    w->skipped = 0;
+}
+
 static void notice_to(struct cursors *c, struct watch *w, struct msg *m)
 {
     if (w->stand == PARKED || !w->p->connection ||
-        !connection_has_room(c->router, w->p->connection))
+        !connection_has_room(c->router, w->p->connection)) {
+        w->skipped++;
         return;
+    }
+    if (w->skipped)
+        say_skipped(c, w, msg_u(m, FIELD_TIME));
     msg_set_u(m, FIELD_WATCH, w->id.number);
     presence_say(c->router, w->p, m);
 }

@@ -42,6 +42,7 @@ struct watch {
     struct watch_id id;
     struct presence *p;
     uint64_t next, credit, opened_at;
+    uint64_t skipped; /* notices, of a tap, since the last one it got */
     bool caught_up, tap, values;
     enum stand stand;
     struct spot *spot;             /* while LEVEL, unless a tap */

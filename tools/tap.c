@@ -7,12 +7,14 @@
 #include "client.h"
 #include "commands.h"
 #include "json.h"
+#include "tap_filter.h"
 
 struct tap {
     struct cli *cli;
     struct client *client;
     struct choir *choir;
     struct check *check;
+    struct tap_filters filters;
     uint64_t left;
     bool values, color, told;
 };
@@ -61,12 +63,25 @@ static uint64_t payload_size(const struct choir_event *e)
     return bytes;
 }
 
+/* From its author's clock to the broker's: a claim, like the first of them. */
+static void latency_text(const struct choir_event *e, char out[24])
+{
+    const struct choir_event *header = choir_event_item(e, "header", 0);
+    uint64_t from = choir_event_uint(header, "time");
+    uint64_t to = choir_event_uint(e, "time");
+
+    if (to < from)
+        strcpy(out, "-");
+    else
+        snprintf(out, 24, "%.1fms", (double)(to - from) / 1000);
+}
+
 static void entry_print(struct tap *t, const struct choir_event *e, int result)
 {
     const struct choir_event *head = choir_event_item(e, "head", 0);
     const struct choir_event *header = choir_event_item(e, "header", 0);
     int outcome = (int)choir_event_uint(e, "outcome");
-    char time[32];
+    char time[32], latency[24];
 
     cli_time_text(choir_event_uint(e, "time"), time);
     printf("%s%-3s%s %8llu  %s  ", paint(t, result ? "\033[31m" : "\033[32m"),
@@ -78,9 +93,10 @@ static void entry_print(struct tap *t, const struct choir_event *e, int result)
            head ? choir_event_name(head) : "?", paint(t, "\033[0m"));
     if (head)
         subject_print(t, head);
-    printf("  %llu  %s%s%s\n", (unsigned long long)payload_size(e),
+    latency_text(e, latency);
+    printf("  %llu  %s%s%s  %s\n", (unsigned long long)payload_size(e),
            paint(t, outcome ? "\033[33m" : ""), choir_code_name(outcome),
-           paint(t, "\033[0m"));
+           paint(t, "\033[0m"), latency);
 }
 
 static void values_print(const struct choir_event *e)
@@ -196,19 +212,26 @@ static int head_check(struct tap *t)
     return 0;
 }
 
+static void entry_show(struct tap *t, const struct choir_event *e, int result)
+{
+    if (t->cli->json)
+        entry_json(t, e, result);
+    else
+        entry_print(t, e, result);
+    if (t->values && !t->cli->json)
+        values_print(e);
+    fflush(stdout);
+    t->left--;
+}
+
+/* What is false is shown whatever the filters say. */
 static int entry_take(struct tap *t, const struct choir_event *e)
 {
     const char *why = "";
     int r = check_entry(t->check, e, &why);
 
-    if (t->cli->json)
-        entry_json(t, e, r);
-    else
-        entry_print(t, e, r);
-    if (t->values && !t->cli->json)
-        values_print(e);
-    fflush(stdout);
-    t->left--;
+    if (r || tap_filters_pass(&t->filters, t->client, e))
+        entry_show(t, e, r);
     return r ? broken(why, choir_event_uint(e, "revision")) : head_check(t);
 }
 
@@ -217,6 +240,8 @@ static void notice_take(struct tap *t, const struct choir_event *e)
     char time[32];
     json_t *o;
 
+    if (!tap_filters_pass(&t->filters, t->client, e))
+        return;
     if (t->cli->json) {
         o = event_to_json(e);
         json_line(stdout, o);
@@ -299,6 +324,7 @@ static int tap_run(struct cli *cli)
     int code = crypto_start();
 
     cli_number(cli, "since", 0); /* wrong usage is said before connecting */
+    tap_filters_take(cli, &t.filters);
     if (!code)
         code = client_open(cli, &t.client);
     if (code)
@@ -315,7 +341,8 @@ static int tap_run(struct cli *cli)
 static const struct cli_option options[] = {
     {"since", "N", "from entry N on; 0 is the first; else only new ones"},
     {"values", NULL, "what was written, too"},
-    {"count", "N", "end after N entries"},
+    {"filter", "F=VALUE", "only these; several: those that pass all"},
+    {"count", "N", "end after N entries that are shown"},
     {NULL, NULL, NULL},
 };
 const struct command command_tap = {
@@ -324,11 +351,15 @@ const struct command command_tap = {
     .what = "print what happens, entry by entry, verified",
     .more =
         "Each line: ok, revision, time, author, verb, key or queue, bytes,\n"
-        "outcome. \"ok\": the author's signature, the operation's place under\n"
-        "it and the values shown hold. From entry 0 on the whole tree is\n"
-        "compared with what the broker signs, too. The first that fails is\n"
-        "shown as BAD and ends the tap with exit code 4. Lines with - are\n"
-        "not in the record: strangers refused, agents come and gone.",
+        "outcome, latency (from the author's clock to the broker's). \"ok\": the\n"
+        "author's signature, the operation's place under it and the values\n"
+        "shown hold. From entry 0 on the whole tree is compared with what the\n"
+        "broker signs, too. The first that fails is shown as BAD and ends the\n"
+        "tap with exit code 4. Lines with - are not in the record: strangers\n"
+        "refused, agents come and gone.\n\n"
+        "Filters: " TAP_FILTER_FIELDS ". agent: name, or the\n"
+        "beginning of its id; key: what it begins with; the others: as they\n"
+        "are. What is not shown is verified all the same.",
     .options = options,
     .direct = true,
     .run = tap_run,

@@ -75,5 +75,5 @@ for i in {1..600}; do echo "{\"op\":\"put\",\"key\":\"many/$i\",\"value\":\"$i\"
 is 'page after page' 600 "$(choir since "$head" many/ --keys-only 2>/dev/null | wc -l)"
 choir submit jobs x >/dev/null
 ends 0 choir work jobs --once --exec "choir since $head many/10 --json --keys-only | wc -l >$CHOIR_TMP/lines"
-is 'inside a task, too' 12 "$(cat "$CHOIR_TMP/lines" | tr -d ' ')"
+is 'inside a task, too' 12 "$(tr -d ' ' <"$CHOIR_TMP/lines")"
 finish

@@ -26,7 +26,31 @@ ends 0 choir tap --since "$index" --count 1 --json --values
 is 'tap --json says what it verified' True "$(field verified <<<"$out")"
 is 'and has the values' "[{'value': 'one'}]" "$(field values <<<"$out")"
 ends 0 choir tap --since "$index" --count 1
-like 'without asking there are none' 'put  plan  3  OK$' "$out"
+like 'without asking there are none' 'put  plan  3  OK  [0-9.]+ms$' "$out"
+
+# filters
+task=$(choir submit jobs x)
+choir --as ada put plan/b x >/dev/null
+shown() { ends 0 choir tap --since 0 "$@"; awk '{print $5, $6}' <<<"$out" | tr '\n' ' ' | sed 's/ $//'; }
+is 'by outcome' 'put plan' "$(shown --filter outcome=CONFLICT --count 1)"
+is 'by agent' ada "$(choir tap --since 0 --filter agent=ada --count 2 | awk '{print $4}' | sort -u)"
+is 'by verb' 'txn a' "$(shown --filter verb=txn --count 1)"
+is 'by what the key begins with' 'put plan put plan put plan/b' "$(shown --filter key=plan --count 3)"
+is 'in a transaction, too' 'txn a' "$(shown --filter key=b --count 1)"
+is 'by queue' 'submit jobs' "$(shown --filter queue=jobs --count 1)"
+is 'by task' 'submit jobs' "$(shown --filter "task=$task" --count 1)"
+is 'by space and' 'put plan/b' "$(shown --filter space=main --filter key=plan/ --count 1)"
+ends 0 choir tap --since 0 --filter outcome=CONFLICT --filter agent=choir --count 1 --json
+is 'in JSON, too' CONFLICT "$(field outcome <<<"$out")"
+ends 2 choir tap --filter colour=red
+like 'an unknown field is refused, and the others named' 'no field "colour"; there are agent, verb, key, queue, outcome, space, task' "$err"
+ends 2 choir tap --filter verb=putt
+like 'a verb is one' 'verb takes an operation' "$err"
+ends 2 choir tap --filter outcome=WHATEVER
+like 'an outcome is one' 'outcome takes OK, CONFLICT' "$err"
+ends 2 choir tap --filter task=x
+ends 2 choir tap --filter agent
+like 'it takes a value' '--filter takes FIELD=VALUE, not "agent"' "$err"
 
 # invite and join, from elsewhere
 ends 0 choir invite --role reader

@@ -519,6 +519,41 @@ TEST(opening_a_tap_with_values_is_an_entry)
     hall_close(&hall);
 }
 
+TEST(tap_that_does_not_keep_up_is_told_how_many_notices_it_lost)
+{
+    const struct msg *m;
+    struct msg ask;
+
+    begin();
+    msg_init(&ask, MSG_TAP);
+    msg_set_u(&ask, FIELD_WATCH, 1);
+    msg_set_u(&ask, FIELD_REVISION, size());
+    msg_set_u(&ask, FIELD_CREDIT, 1);
+    CHECK_EQ(msg_u(guest_reply(&bob, &ask), FIELD_OUTCOME), 0);
+    put_all(0, 3); /* no credit any more */
+    guest_disconnect(&ada);
+    guest_connect(&ada);
+    hall_settle(&hall);
+    CHECK_EQ(guest_items(&bob, MSG_NOTICE), 0);
+    msg_init(&ask, MSG_CREDIT);
+    msg_set_u(&ask, FIELD_WATCH, 1);
+    msg_set_u(&ask, FIELD_CREDIT, 100);
+    CHECK_EQ(msg_u(guest_reply(&bob, &ask), FIELD_OUTCOME), 0);
+    guest_disconnect(&ada);
+    hall_settle(&hall);
+    bob.next = 0;
+    m = guest_item(&bob, MSG_NOTICE);
+    assert_non_null(m);
+    CHECK_EQ(msg_u(m, FIELD_COUNT), 2);
+    CHECK(bytes_equal(msg_b(m, FIELD_TEXT), bytes_text("notices were left "
+                                                       "out")));
+    m = guest_item(&bob, MSG_NOTICE);
+    assert_non_null(m);
+    CHECK(bytes_equal(msg_b(m, FIELD_TEXT), bytes_text("left")));
+    CHECK_NULL(guest_item(&bob, MSG_NOTICE));
+    hall_close(&hall);
+}
+
 TEST(tap_needs_the_right)
 {
     struct guest eve;
