@@ -204,6 +204,35 @@ int choir_watch(struct choir *c, const char *prefix, uint64_t from,
     return begin(c, &r, watch);
 }
 
+/* --- Marks ---------------------------------------------------------------- */
+
+int choir_mark(struct choir *c, const char *name, uint64_t revision)
+{
+    struct choir_request *r = request(c, "mark");
+
+    if (r) {
+        choir_request_text(r, "name", name);
+        choir_request_uint(r, "revision", revision);
+    }
+    return call_revision(c, &r, NULL);
+}
+
+int choir_marked(struct choir *c, const char *name, uint64_t *revision)
+{
+    struct choir_request *r = request(c, "mark_list");
+    struct choir_event *e;
+    int code;
+
+    *revision = 0;
+    if (r)
+        choir_request_text(r, "name", name);
+    code = call_reply(c, &r, &e);
+    if (e)
+        *revision = e->revision;
+    choir_event_free(&e);
+    return code == CHOIR_NOT_FOUND ? 0 : code;
+}
+
 /* --- Tasks ---------------------------------------------------------------- */
 
 int choir_submit(struct choir *c, const char *queue, const void *payload,

@@ -588,6 +588,19 @@ CHOIR_API bool choir_event_field(const struct choir_event *e, size_t i,
 CHOIR_API CHOIR_MUST_CHECK int choir_receipt(struct choir *c, uint64_t revision,
                                              char **text);
 
+/* --- Marks: where this agent was last ------------------------------------- */
+
+/* Remember `revision` under a name of one's own: it belongs to the agent, not
+ * to this process, and is kept by the broker. It only moves on: a lower one
+ * changes nothing, so that of two processes the slower takes nothing back. 0
+ * removes it. CHOIR_INVALID: that revision does not exist yet; CHOIR_NOT_FOUND:
+ * nothing to remove; CHOIR_OVER_LIMIT (marks_per_agent_max). */
+CHOIR_API CHOIR_MUST_CHECK int choir_mark(struct choir *c, const char *name,
+                                          uint64_t revision);
+/* What it says. revision: set to 0 when there is none, which is no error. */
+CHOIR_API CHOIR_MUST_CHECK int choir_marked(struct choir *c, const char *name,
+                                            uint64_t *revision);
+
 /* --- Replicas: a prefix kept in this process ------------------------------ */
 
 /* The newest version of every key under a prefix, read without asking the

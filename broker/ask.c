@@ -29,6 +29,7 @@ static const ask_verb verbs[256] = {
     [MSG_DIFF] = ask_diff,
     [MSG_PROVE] = ask_prove,
     [MSG_CONSISTENCY] = ask_consistency,
+    [MSG_MARK_LIST] = ask_mark_list,
 };
 
 struct asks *asks_new(const struct ask_parts *parts)

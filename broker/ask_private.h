@@ -80,6 +80,7 @@ int ask_ping(struct ask *q);
 int ask_backup(struct ask *q);
 int ask_prove(struct ask *q);
 int ask_consistency(struct ask *q);
+int ask_mark_list(struct ask *q);
 
 /* Elements a page may have. */
 uint64_t ask_page(const struct ask *q);

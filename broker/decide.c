@@ -99,6 +99,7 @@ static const decide_verb verbs[256] = {
     [MSG_NAK] = decide_nak,
     [MSG_CANCEL] = decide_cancel,
     [MSG_REQUEUE] = decide_requeue,
+    [MSG_MARK] = decide_mark,
     [MSG_GENESIS] = decide_ok,
     [MSG_ADMIT] = decide_ok,
     [MSG_CLAIM] = decide_claim,

@@ -53,6 +53,10 @@ int decide_expire(struct decision *d);
 int decide_cancel(struct decision *d);
 int decide_requeue(struct decision *d);
 
+/* --- decide_mail.c -------------------------------------------------------- */
+
+int decide_mark(struct decision *d);
+
 /* --- decide_agent.c ------------------------------------------------------- */
 
 int decide_enrol(struct decision *d);

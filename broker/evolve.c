@@ -104,6 +104,7 @@ static const evolve_verb verbs[256] = {
     [MSG_NAK] = evolve_release,
     [MSG_CANCEL] = evolve_cancel,
     [MSG_REQUEUE] = evolve_requeue,
+    [MSG_MARK] = evolve_mark,
     [MSG_GENESIS] = on_genesis,
     [MSG_ADMIT] = evolve_admit,
     [MSG_CLAIM] = evolve_claim,

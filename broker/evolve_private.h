@@ -32,6 +32,10 @@ int evolve_fail(struct state *s, const struct evolve_op *o);
 int evolve_release(struct state *s, const struct evolve_op *o);
 int evolve_cancel(struct state *s, const struct evolve_op *o);
 
+/* --- evolve_mail.c --- */
+
+int evolve_mark(struct state *s, const struct evolve_op *o);
+
 /* --- evolve_agent.c --- */
 
 int evolve_session_open(struct state *s, const struct evolve_op *o);

@@ -208,6 +208,7 @@ enum message_class {
       B(REASON) | B(BACKOFF_MS))                                               \
     X(CANCEL, 15, "cancel", OPERATION, B(TASK), B(REASON))                     \
     X(REQUEUE, 16, "requeue", OPERATION, B(TASK), 0)                           \
+    X(MARK, 26, "mark", OPERATION, B(SPACE) | B(REVISION), B(NAME) | B(TOPIC)) \
     X(GENESIS, 32, "genesis", BROKER,                                          \
       B(CHALLENGE) | B(PUBLIC_KEY) | B(CURVE_KEY) | B(FORMAT), 0)              \
     X(ADMIT, 33, "admit", BROKER,                                              \
@@ -252,6 +253,8 @@ enum message_class {
       B(AFTER) | B(COUNT))                                                     \
     X(PROVE, 88, "prove", ASK, B(REVISION), B(SIZE))                           \
     X(CONSISTENCY, 95, "consistency", ASK, B(PREV), B(SIZE))                   \
+    X(MARK_LIST, 96, "mark_list", ASK, B(SPACE),                               \
+      B(NAME) | B(TOPIC) | B(AFTER) | B(KIND) | B(COUNT))                      \
     X(DONE, 128, "done", ITEM, B(SEQ) | B(OUTCOME) | B(REVISION), B(EFFECT))   \
     X(DONE_ALL, 129, "done_all", ITEM, B(FIRST_SEQ) | B(COUNT) | B(REVISION),  \
       0)                                                                       \

@@ -75,6 +75,8 @@
         "Most open tasks submitted by one agent.")                             \
     NUMBER(leases_per_agent_max, "leases", 1024, 1, 1000000, RELOAD,           \
         "Most tasks one agent may hold at a time.")                            \
+    NUMBER(marks_per_agent_max, "marks", 10000, 1, 100000000, RELOAD,          \
+        "Most marks (where it was last, what it has read) of one agent.")      \
     NUMBER(lease_ms_default, "ms", 30000, 100, 86400000, RELOAD,               \
         "Lease of a task that names none; at most lease_ms_max.")              \
     NUMBER(lease_ms_max, "ms", 86400000, 100, 604800000, RELOAD,               \

@@ -149,6 +149,17 @@ bool agent_may_somewhere(const struct agent *a, enum right right)
     return false;
 }
 
+bool agent_belongs(const struct agent *a, struct bytes space)
+{
+    if (!a || a->revoked)
+        return false;
+    for (size_t i = 0; i < a->grant_count; i++) {
+        if (a->grants[i].rights && grant_in_space(&a->grants[i], space))
+            return true;
+    }
+    return false;
+}
+
 /* --- Changes ------------------------------------------------------------- */
 
 static int agents_room(struct agents *a)

@@ -31,7 +31,7 @@ struct agent {
     uint64_t revoked;  /* 0: not */
     struct grant *grants;
     size_t grant_count;
-    uint32_t sessions, leases, open_tasks; /* charged to it */
+    uint32_t sessions, leases, open_tasks, marks; /* charged to it */
 };
 
 struct invite {
@@ -66,6 +66,8 @@ bool agent_may(const struct agent *a, enum right right, struct bytes space,
                struct bytes key, struct bytes queue);
 /* Some right in some part of the space? */
 bool agent_may_somewhere(const struct agent *a, enum right right);
+/* Any right in any part of this one? */
+bool agent_belongs(const struct agent *a, struct bytes space);
 
 /* --- Changes; all by evolve ---------------------------------------------- */
 

@@ -22,7 +22,8 @@ enum item_kind {
     ITEM_BUNDLE = 6,
     ITEM_KEY = 7,
     ITEM_TASK = 8,
-    ITEM_FACTS = 9,
+    ITEM_FACTS = 9, /* always the last */
+    ITEM_MARK = 11,
 };
 
 /* Every kind has a bound, from proto/limits.h, well below this. */

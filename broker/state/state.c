@@ -67,7 +67,8 @@ struct state *state_new(void)
     s->sessions = sessions_new(&s->digest);
     s->context = context_new(&s->digest);
     s->tasks = tasks_new(&s->digest);
-    if (!s->agents || !s->sessions || !s->context || !s->tasks)
+    s->marks = marks_new(&s->digest);
+    if (!s->agents || !s->sessions || !s->context || !s->tasks || !s->marks)
         state_destroy(&s);
     return s;
 }
@@ -76,6 +77,7 @@ void state_destroy(struct state **self_p)
 {
     if (!self_p || !*self_p)
         return;
+    marks_destroy(&(*self_p)->marks);
     tasks_destroy(&(*self_p)->tasks);
     context_destroy(&(*self_p)->context);
     sessions_destroy(&(*self_p)->sessions);
@@ -121,6 +123,8 @@ int state_save(const struct state *s, snapshot_sink put, void *to)
         r = context_save(s->context, put, to);
     if (!r)
         r = tasks_save(s->tasks, put, to);
+    if (!r)
+        r = marks_save(s->marks, put, to);
     return r ? r : facts_save(s, put, to);
 }
 
@@ -218,6 +222,20 @@ static int facts_load(struct state *s, struct bytes record)
     return charge(s);
 }
 
+static int mark_load(struct state *s, struct bytes record)
+{
+    uint32_t number = AGENT_NONE;
+    int r = marks_load(s->marks, record, &number);
+    struct agent *a = agent_by_number(s->agents, number);
+
+    if (r)
+        return r;
+    if (!a)
+        return CHOIR_MALFORMED;
+    a->marks++;
+    return 0;
+}
+
 int state_load(struct state *s, struct bytes record)
 {
     if (s->size || record.n == 0)
@@ -231,6 +249,7 @@ int state_load(struct state *s, struct bytes record)
     case ITEM_BUNDLE: return sessions_load(s->sessions, record);
     case ITEM_KEY: return context_load(s->context, record);
     case ITEM_TASK: return tasks_load(s->tasks, record);
+    case ITEM_MARK: return mark_load(s, record);
     case ITEM_FACTS: return facts_load(s, record);
     default: return CHOIR_MALFORMED;
     }

@@ -7,6 +7,7 @@
 
 #include "agent.h"
 #include "context.h"
+#include "mark.h"
 #include "proto/merkle.h"
 #include "session.h"
 #include "task.h"
@@ -22,7 +23,8 @@
     X(lease_ms_default, 30000, "ms")           \
     X(lease_ms_max, 86400000, "ms")            \
     X(max_attempts_default, 5, "attempts")     \
-    X(backoff_ms_default, 1000, "ms")
+    X(backoff_ms_default, 1000, "ms")          \
+    X(marks_per_agent_max, 10000, "marks")
 
 struct rules {
 #define X(name, value, unit) uint64_t name;
@@ -46,6 +48,7 @@ struct state {
     struct sessions *sessions;
     struct context *context;
     struct tasks *tasks;
+    struct marks *marks;
 };
 
 /* NULL when out of memory. */

