@@ -113,6 +113,7 @@ enum choir_code {
     CHOIR_EXPIRED = 10,    /* the invitation is used up or too old */
     CHOIR_NAME_TAKEN = 11, /* another agent has that name */
     CHOIR_REPEATED = 12,   /* this operation id was used before */
+    CHOIR_DRAINING = 13,   /* the queue takes no more tasks */
     /* turned away: nothing happened, nothing was recorded */
     CHOIR_READ_ONLY = 64,     /* the broker is short of disk space */
     CHOIR_BUSY = 65,          /* the broker, or this handle, has its fill */
@@ -148,6 +149,7 @@ enum choir_code {
 enum choir_task_state {
     CHOIR_TASK_QUEUED = 1,
     CHOIR_TASK_WORKING = 2,
+    CHOIR_TASK_INPUT_REQUIRED = 3,
     CHOIR_TASK_COMPLETED = 4,
     CHOIR_TASK_FAILED = 5,
     CHOIR_TASK_CANCELLED = 6,

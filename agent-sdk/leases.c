@@ -93,6 +93,23 @@ bool leases_drop(struct leases *l, uint64_t token, struct lease *lease)
     return true;
 }
 
+bool leases_input(struct leases *l, uint64_t token, uint64_t input,
+                  struct lease *lease)
+{
+    struct held *h;
+    bool is_new;
+
+    pthread_mutex_lock(&l->lock);
+    h = find(l, token);
+    is_new = h && input > h->lease.input;
+    if (is_new) {
+        h->lease.input = input;
+        *lease = h->lease;
+    }
+    pthread_mutex_unlock(&l->lock);
+    return is_new;
+}
+
 int64_t leases_interval_ms(struct leases *l)
 {
     uint64_t least = UINT64_MAX;

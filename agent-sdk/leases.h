@@ -11,6 +11,7 @@ struct lease {
     uint64_t token, task;
     uint64_t work; /* the request that brought it */
     uint64_t lease_ms;
+    uint64_t input; /* entry of what was given last; 0: none */
 };
 
 struct leases;
@@ -23,6 +24,10 @@ bool leases_add(struct leases *l, const struct lease *lease);
 bool leases_held(struct leases *l, uint64_t token);
 /* It is over. false: it was not there. lease: if not NULL, what it was. */
 bool leases_drop(struct leases *l, uint64_t token, struct lease *lease);
+/* Something was given under it, by that entry. false: that is known already,
+ * or the lease is not there. lease: what it is. */
+bool leases_input(struct leases *l, uint64_t token, uint64_t input,
+                  struct lease *lease);
 /* When to beat, counted from the last time: a third of the shortest lease;
  * -1: nothing to keep alive. */
 int64_t leases_interval_ms(struct leases *l);

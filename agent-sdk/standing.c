@@ -55,6 +55,8 @@ struct standing *standing_new(struct standings *all, const struct op *op)
     s->next = msg_u(&m, FIELD_REVISION);
     s->task = msg_u(&m, FIELD_TASK);
     s->credit = msg_u(&m, FIELD_CREDIT);
+    s->partials = op->verb == MSG_AWAIT && msg_has(&m, FIELD_COUNT);
+    s->had = s->partials ? msg_u(&m, FIELD_COUNT) : 0;
     s->line = op->verb == MSG_WORK ? work_line(&m) : NULL;
     buf_put(&s->head, op->head.p, op->head.n);
     if (s->head.failed || (op->verb == MSG_WORK && !s->line)) {
@@ -135,6 +137,8 @@ struct op *standing_op(struct standing *s, struct wire *w)
     }
     if (s->verb != MSG_AWAIT)
         msg_set_u(&m, FIELD_CREDIT, s->credit);
+    if (s->partials)
+        msg_set_u(&m, FIELD_COUNT, s->had);
     if (s->verb == MSG_WORK)
         put_held(s, w, &m, &items);
     op = op_new(0, &m);
@@ -252,6 +256,38 @@ static void state_item(struct standings *all, struct wire *w,
     }
 }
 
+/* Each once, in order, to everyone who wants them. */
+static void partial_item(struct standings *all, struct wire *w,
+                         const struct msg *item)
+{
+    uint64_t count = msg_u(item, FIELD_COUNT);
+    struct standing *s, *next;
+
+    HASH_ITER (hh, all->all, s, next) {
+        if (s->verb != MSG_AWAIT || s->task != msg_u(item, FIELD_TASK) ||
+            !s->partials || count <= s->had)
+            continue;
+        s->had = count;
+        told(s, w);
+        wire_event(w, s->id, s->verb, item, 0, false);
+    }
+}
+
+/* What a question was answered with; it comes again after a reconnect. */
+static void input_item(struct standings *all, struct wire *w,
+                       const struct msg *item)
+{
+    struct lease lease;
+    struct standing *s;
+
+    if (!leases_input(w->leases, msg_u(item, FIELD_TOKEN),
+                      msg_u(item, FIELD_REVISION), &lease))
+        return;
+    s = standing_find(all, lease.work);
+    if (s)
+        wire_event(w, s->id, s->verb, item, 0, false);
+}
+
 void standing_lease_lost(struct standings *all, struct wire *w,
                          const struct msg *item)
 {
@@ -271,6 +307,8 @@ void standing_item(struct standings *all, struct wire *w,
     switch (item->verb) {
     case MSG_TASK: task_item(all, w, item); return;
     case MSG_TASK_STATE: state_item(all, w, item); return;
+    case MSG_PARTIAL_TOLD: partial_item(all, w, item); return;
+    case MSG_INPUT_TOLD: input_item(all, w, item); return;
     case MSG_LEASE_LOST: standing_lease_lost(all, w, item); return;
     default: watch_item(all, w, item);
     }

@@ -13,6 +13,8 @@ struct standing {
     struct buf head; /* owned: as the caller wrote it */
     uint64_t next;   /* revision it has not delivered yet */
     uint64_t task;   /* await: which */
+    uint64_t had;    /* await: partial results it has delivered */
+    bool partials;   /* await: it wants them */
     uint64_t credit; /* what the broker may still send */
     uint64_t more;   /* credit the broker has not been told of: watch, tap */
     bool is_due;     /* it is to be told */

@@ -81,6 +81,20 @@ int ask_backup(struct ask *q);
 int ask_prove(struct ask *q);
 int ask_consistency(struct ask *q);
 int ask_mark_list(struct ask *q);
+int ask_queue_list(struct ask *q);
+
+/* Append what hangs on the task as items, each with its kind. 0 or negative
+ * errno. */
+enum task_item {
+    TASK_ITEM_RESULT = 1,
+    TASK_ITEM_PARTIAL = 2,
+    TASK_ITEM_NEED = 3,
+    TASK_ITEM_CHILD = 4,
+    TASK_ITEM_CAPABILITY = 5,
+    TASK_ITEM_QUESTION = 6,
+    TASK_ITEM_INPUT = 7,
+};
+int ask_task_links(struct ask *q, const struct task *t, uint64_t *n);
 
 /* Elements a page may have. */
 uint64_t ask_page(const struct ask *q);

@@ -6,10 +6,10 @@
 
 int ask_work(struct ask *q)
 {
-    int r = lease_offer(q->a->with.leases, q->p, q->op);
+    struct lease_limit over;
+    int r = lease_offer(q->a->with.leases, q->p, q->op, &over);
 
-    return r == CHOIR_OVER_LIMIT ? ask_over(q, "offers_per_session",
-                                            LEASE_OFFERS_MAX, LEASE_OFFERS_MAX)
+    return r == CHOIR_OVER_LIMIT ? ask_over(q, over.name, over.limit, over.size)
                                  : r;
 }
 
@@ -26,8 +26,11 @@ int ask_heartbeat(struct ask *q)
 int ask_await(struct ask *q)
 {
     uint64_t limit = q->a->with.config->awaits_per_agent_max;
-    int r =
-        await_task(q->a->with.awaits, q->p, msg_u(q->op, FIELD_TASK), limit);
+    uint64_t had = msg_has(q->op, FIELD_COUNT) ? msg_u(q->op, FIELD_COUNT)
+                                               : AWAIT_NO_PARTIALS;
+    int r = await_task(
+        q->a->with.awaits, q->p, msg_u(q->op, FIELD_TASK),
+        had < AWAIT_NO_PARTIALS ? (uint32_t)had : AWAIT_NO_PARTIALS, limit);
 
     return r == CHOIR_OVER_LIMIT
                ? ask_over(q, "awaits_per_agent_max", limit, limit)
@@ -59,6 +62,10 @@ static void task_facts(const struct ask *q, const struct task *t,
         msg_set_hash(item, FIELD_AGENT, &submitter->id);
     if (holder)
         msg_set_hash(item, FIELD_HOLDER, &holder->id);
+    if (t->links && t->links->deadline)
+        msg_set_u(item, FIELD_DEADLINE, t->links->deadline);
+    if (t->links && t->links->parent)
+        msg_set_u(item, FIELD_PARENT, t->links->parent);
 }
 
 /* The payload as it was submitted, its type and time. */
@@ -89,8 +96,8 @@ static int task_payload(struct ask *q, const struct task *t, struct msg *item,
     return 0;
 }
 
-/* First the task with its payload and last progress, then, if it has one, the
- * result as a second item with kind 1. */
+/* First the task with its payload and last progress, then, each with its kind,
+ * the result and what hangs on it. */
 int ask_task_get(struct ask *q)
 {
     const struct task *t =
@@ -115,15 +122,17 @@ int ask_task_get(struct ask *q)
             msg_set_b(&item, FIELD_REASON, msg_b(&now, FIELD_REASON));
         msg_encode(&item, &q->a->items);
     }
-    if (!r && msg_has(&now, FIELD_VALUE)) {
+    if (!r && msg_has(&now, FIELD_VALUE) && t->state == TASK_COMPLETED) {
         msg_init(&result, MSG_ITEM);
-        msg_set_u(&result, FIELD_KIND, 1);
+        msg_set_u(&result, FIELD_KIND, TASK_ITEM_RESULT);
         msg_set_b(&result, FIELD_VALUE, msg_b(&now, FIELD_VALUE));
         if (msg_has(&now, FIELD_TYPE))
             msg_set_b(&result, FIELD_TYPE, msg_b(&now, FIELD_TYPE));
         msg_encode(&result, &q->a->items);
         n++;
     }
+    if (!r && t->links)
+        r = ask_task_links(q, t, &n);
     buf_free(&payload);
     msg_set_list(q->reply, FIELD_ITEMS, n, buf_bytes(&q->a->items));
     return r;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <utlist.h>
 
+#include "partial.h"
 #include "proto/refusal.h"
 #include "tally.h"
 
@@ -26,7 +27,9 @@ struct await {
     struct await_id id;
     struct presence *p;
     struct awaited *task;
-    enum await_stand stand;            /* to be told, and when there is room? */
+    uint64_t told;          /* revision of the state it knows */
+    uint32_t had;           /* partial results; AWAIT_NO_PARTIALS: wants none */
+    enum await_stand stand; /* to be told, and when there is room? */
     struct await *due_prev, *due_next; /* of those, in all or of its presence */
     struct await *prev, *next;         /* for the same task */
     struct await *p_prev, *p_next;     /* of its presence */
@@ -40,7 +43,7 @@ struct awaits {
     struct awaited *tasks;
     struct await *all, *due;
     struct tally per_agent; /* awaits */
-    struct buf bytes;
+    struct buf bytes, entries;
 };
 
 struct awaits *awaits_new(const struct state *state, struct ledger *ledger,
@@ -110,20 +113,9 @@ void awaits_destroy(struct awaits **self_p)
     }
     tally_free(&a->per_agent);
     buf_free(&a->bytes);
+    buf_free(&a->entries);
     free(a);
     *self_p = NULL;
-}
-
-bool task_visible(const struct agent *a, const struct task *t)
-{
-    struct bytes space = bytes_text(t->queue->space), none = {0};
-    struct bytes queue = bytes_text(t->queue->name);
-
-    if (a->revoked)
-        return false;
-    return a->number == t->submitter || a->number == t->holder ||
-           agent_may(a, RIGHT_WORK, space, none, queue) ||
-           agent_may(a, RIGHT_ADMIN, space, none, queue);
 }
 
 static struct awaited *awaited_find(const struct awaits *a, uint64_t task)
@@ -192,6 +184,12 @@ static int entry_parts(struct ledger *l, uint64_t index, struct buf *b,
     return 0;
 }
 
+/* The result, or the question. */
+static bool has_value(const struct task *t)
+{
+    return t->state == TASK_COMPLETED || t->state == TASK_INPUT_REQUIRED;
+}
+
 int task_describe(const struct state *s, struct ledger *l, const struct task *t,
                   struct buf *b, struct msg *m)
 {
@@ -216,9 +214,9 @@ int task_describe(const struct state *s, struct ledger *l, const struct task *t,
     msg_set_u(m, FIELD_REVISION, t->changed);
     if (who)
         msg_set_hash(m, FIELD_AGENT, &who->id);
-    if (value.have && t->state == TASK_COMPLETED)
+    if (value.have && has_value(t))
         msg_set_b(m, FIELD_VALUE, part_of(b, value));
-    if (type.have && t->state == TASK_COMPLETED)
+    if (type.have && has_value(t))
         msg_set_b(m, FIELD_TYPE, part_of(b, type));
     if (reason.have)
         msg_set_b(m, FIELD_REASON, part_of(b, reason));
@@ -228,6 +226,19 @@ int task_describe(const struct state *s, struct ledger *l, const struct task *t,
 }
 
 /* --- Telling ------------------------------------------------------------- */
+
+/* Each that is told is newer than the last. */
+static uint64_t state_revision(const struct task *t)
+{
+    return t->progress > t->changed ? t->progress : t->changed;
+}
+
+/* Is there something to say about its state before it changes? */
+static bool state_tells(const struct task *t)
+{
+    return task_state_final(t->state) || t->progress ||
+           t->state == TASK_INPUT_REQUIRED;
+}
 
 static int tell(struct awaits *a, struct presence *p, const struct task *t)
 {
@@ -239,15 +250,43 @@ static int tell(struct awaits *a, struct presence *p, const struct task *t)
     r = task_describe(a->state, a->ledger, t, &a->bytes, &m);
     if (r)
         return r;
-    if (t->progress > t->changed) /* each that is told is newer than the last */
-        msg_set_u(&m, FIELD_REVISION, t->progress);
+    msg_set_u(&m, FIELD_REVISION, state_revision(t));
     presence_say(a->router, p, &m);
     return 0;
 }
 
+/* As many as there is room for. 0 or negative errno. */
+static int tell_partials(struct awaits *a, struct await *w,
+                         const struct task *t)
+{
+    struct msg m;
+    int r;
+
+    buf_clear(&a->entries);
+    r = partials_after(a->ledger, t, w->had, &a->entries);
+    for (size_t at = 0; !r && at < a->entries.n; at += sizeof(uint64_t)) {
+        uint64_t index;
+
+        if (!connection_has_room(a->router, w->p->connection))
+            return 0;
+        memcpy(&index, a->entries.p + at, sizeof index);
+        r = partial_read(a->ledger, index, &m);
+        if (!r) {
+            presence_say(a->router, w->p, &m);
+            w->had++;
+        }
+    }
+    return r;
+}
+
+static bool wants_partials(const struct await *w, const struct task *t)
+{
+    return t->links && w->had < t->links->partials;
+}
+
 /* One more that waits for the task. 0, CHOIR_OVER_LIMIT or -ENOMEM. */
 static int await_add(struct awaits *a, struct presence *p, uint64_t task,
-                     uint64_t limit_max)
+                     uint64_t limit_max, struct await **out)
 {
     const struct await_id id = {p->session, task};
     struct awaited *at;
@@ -255,6 +294,7 @@ static int await_add(struct awaits *a, struct presence *p, uint64_t task,
     int r;
 
     HASH_FIND(hh, a->all, &id, sizeof id, w);
+    *out = w;
     if (w)
         return 0;
     at = awaited_of(a, task);
@@ -271,6 +311,8 @@ static int await_add(struct awaits *a, struct presence *p, uint64_t task,
         return r;
     }
     w->id = id;
+    *out = w;
+    w->had = AWAIT_NO_PARTIALS;
     w->p = p;
     w->task = at;
     HASH_ADD(hh, a->all, id, sizeof w->id, w);
@@ -280,18 +322,26 @@ static int await_add(struct awaits *a, struct presence *p, uint64_t task,
 }
 
 int await_task(struct awaits *a, struct presence *p, uint64_t task,
-               uint64_t limit_max)
+               uint32_t had, uint64_t limit_max)
 {
     const struct agent *agent = agent_by_number(a->state->agents, p->agent);
     const struct task *t = task_by_id(a->state->tasks, task);
+    struct await *w;
     int r;
 
     if (!t || !agent || !task_visible(agent, t))
         return CHOIR_NOT_FOUND;
-    if (task_state_final(t->state))
+    if (task_state_final(t->state) && (!t->links || had >= t->links->partials))
         return tell(a, p, t);
-    r = await_add(a, p, task, limit_max);
-    return !r && t->progress ? tell(a, p, t) : r;
+    r = await_add(a, p, task, limit_max, &w);
+    if (r)
+        return r;
+    if (had < w->had)
+        w->had = had; /* another of the session's may have had more */
+    w->told = state_tells(t) ? 0 : state_revision(t);
+    if (w->stand == AWAIT_QUIET && (w->told == 0 || wants_partials(w, t)))
+        await_stand(a, w, AWAIT_DUE);
+    return 0;
 }
 
 void awaits_drop(struct awaits *a, struct presence *p)
@@ -316,13 +366,19 @@ void await_touch(struct awaits *a, uint64_t task)
 static int tell_one(struct awaits *a, struct await *w)
 {
     const struct task *t = task_by_id(a->state->tasks, w->id.task);
-    int r;
+    int r = t && wants_partials(w, t) ? tell_partials(a, w, t) : 0;
 
-    if (!connection_has_room(a->router, w->p->connection)) {
+    if (r)
+        return r;
+    if ((t && wants_partials(w, t)) ||
+        !connection_has_room(a->router, w->p->connection)) {
         await_stand(a, w, AWAIT_STALLED);
         return 0;
     }
-    r = t ? tell(a, w->p, t) : 0;
+    if (t && state_revision(t) > w->told) {
+        r = tell(a, w->p, t);
+        w->told = state_revision(t);
+    }
     if (r)
         return r;
     await_stand(a, w, AWAIT_QUIET);

@@ -1,10 +1,11 @@
-/* Sessions that want to hear how a task goes on: each progress, and its end
- * with the result.
+/* Sessions that want to hear how a task goes on: each progress and question,
+ * partial results if they ask for them, and its end with the result.
  * Thread: state thread only. */
 #ifndef CHOIR_BROKER_AWAIT_H
 #define CHOIR_BROKER_AWAIT_H
 
 #include "changes.h"
+#include "decide.h"
 #include "router.h"
 
 struct awaits;
@@ -14,14 +15,14 @@ struct awaits *awaits_new(const struct state *state, struct ledger *ledger,
                           struct router *router);
 void awaits_destroy(struct awaits **self_p);
 
-/* Its own task, or one whose queue it works on or administers? */
-bool task_visible(const struct agent *a, const struct task *t);
+enum { AWAIT_NO_PARTIALS = UINT32_MAX };
 
-/* One TASK_STATE follows now if the task is final or has progress, and then at
- * each change. An agent may await limit_max tasks. 0, CHOIR_NOT_FOUND,
- * CHOIR_OVER_LIMIT, -ENOMEM, other negative errno. */
+/* One TASK_STATE follows now if the task is final, has progress or asks for
+ * input, and then at each change. had: partial results it has already; those
+ * after them follow, in order and before the end. An agent may await limit_max
+ * tasks. 0, CHOIR_NOT_FOUND, CHOIR_OVER_LIMIT, -ENOMEM, other negative errno. */
 int await_task(struct awaits *a, struct presence *p, uint64_t task,
-               uint64_t limit_max);
+               uint32_t had, uint64_t limit_max);
 void awaits_drop(struct awaits *a, struct presence *p);
 /* The task has made progress or is final. Cheap when nobody waits for it. */
 void await_touch(struct awaits *a, uint64_t task);

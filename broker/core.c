@@ -287,18 +287,22 @@ static int say_forget(struct core *c, unsigned kind, uint64_t upto)
 }
 
 /* The entry up to which final tasks are to be forgotten, so that `kept` stay;
- * 0: none yet. In batches, so that an entry pays for many. */
+ * 0: none yet. In batches, so that an entry pays for many. One whose end still
+ * has to be passed on stays, and so do those behind it. */
 static uint64_t tasks_to_forget(const struct core *c)
 {
     size_t kept = (size_t)c->config->terminal_tasks_kept;
     size_t n = tasks_final_count(c->state->tasks);
     const struct task *t = tasks_oldest_final(c->state->tasks);
+    uint64_t upto = 0;
 
     if (n <= kept + kept / 8 + 64)
         return 0;
-    for (n -= kept; n > 1 && t->next; n--)
+    for (n -= kept; n && t && task_is_settled(t); n--) {
+        upto = t->changed;
         t = t->next;
-    return t->changed;
+    }
+    return upto;
 }
 
 /* What would grow with history leaves memory, by an entry. */

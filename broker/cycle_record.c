@@ -93,7 +93,11 @@ static int applied(struct cycle *c, const struct bundle *b, uint32_t position,
     case MSG_FAIL:
     case MSG_NAK:
     case MSG_CANCEL:
-    case MSG_REQUEUE: return task_applied(c, head, index);
+    case MSG_REQUEUE:
+    case MSG_PARTIAL:
+    case MSG_ASK_INPUT:
+    case MSG_INPUT:
+    case MSG_QUEUE_SET: return task_applied(c, head, index);
     case MSG_GRANT:
     case MSG_REVOKE:
         if (msg_decode(head, CLASS_OPERATION, &op, &field))
@@ -114,7 +118,9 @@ static bool worth_telling(unsigned verb, int outcome)
     case MSG_DELETE:
     case MSG_TXN:
     case MSG_SUBMIT:
-    case MSG_COMPLETE: return false;
+    case MSG_COMPLETE:
+    case MSG_PARTIAL:
+    case MSG_QUEUE_SET: return false;
     default: return true;
     }
 }

@@ -56,7 +56,7 @@ struct task *held_task(const struct decision *d)
 {
     struct task *t = task_by_id(d->s->tasks, msg_u(d->op, FIELD_TASK));
 
-    if (!t || t->state != TASK_WORKING || t->holder != d->f->agent ||
+    if (!t || !t->token || t->holder != d->f->agent ||
         t->token != msg_u(d->op, FIELD_TOKEN))
         return NULL;
     return t;
@@ -100,6 +100,10 @@ static const decide_verb verbs[256] = {
     [MSG_CANCEL] = decide_cancel,
     [MSG_REQUEUE] = decide_requeue,
     [MSG_MARK] = decide_mark,
+    [MSG_PARTIAL] = decide_partial,
+    [MSG_ASK_INPUT] = decide_ask_input,
+    [MSG_INPUT] = decide_input,
+    [MSG_QUEUE_SET] = decide_queue_set,
     [MSG_GENESIS] = decide_ok,
     [MSG_ADMIT] = decide_ok,
     [MSG_CLAIM] = decide_claim,
@@ -112,6 +116,7 @@ static const decide_verb verbs[256] = {
     [MSG_RULES] = decide_ok,
     [MSG_FORGET] = decide_ok,
     [MSG_EQUIVOCATE] = decide_session_end,
+    [MSG_GIVE_UP] = decide_give_up,
 };
 
 /* Joining stands in session 0; everything else needs a session that lives and

@@ -6,6 +6,9 @@
 #include "proto/bundle.h"
 #include "state/state.h"
 
+/* FIELD_KIND of a give_up: what the task's end is owed to. */
+enum { GIVE_UP_DEADLINE = 1, GIVE_UP_NEED = 2, GIVE_UP_PARENT = 3 };
+
 struct decide_facts {
     uint64_t index; /* the entry it will be */
     uint64_t time;  /* of the group */
@@ -21,6 +24,9 @@ struct decide_facts {
 int decide(const struct state *s, const struct msg *op,
            const struct decide_facts *facts, struct msg *effect,
            struct buf *scratch);
+
+/* Its own task, or one whose queue it works on or administers? */
+bool task_visible(const struct agent *a, const struct task *t);
 
 /* The bundle's operations are about to be decided: have what they look at come
  * closer, for all of them at once. Changes nothing. b: checked. */

@@ -52,6 +52,22 @@ int decide_nak(struct decision *d);
 int decide_expire(struct decision *d);
 int decide_cancel(struct decision *d);
 int decide_requeue(struct decision *d);
+int decide_give_up(struct decision *d);
+/* Its submitter's business, or an administrator's. */
+bool answers_for(const struct decision *d, const struct task *t);
+
+/* --- decide_terms.c ------------------------------------------------------- */
+
+/* What a submission asks besides a payload: needs, capabilities, times and a
+ * parent. */
+int terms_fit(struct decision *d);
+
+/* --- decide_input.c ------------------------------------------------------- */
+
+int decide_partial(struct decision *d);
+int decide_ask_input(struct decision *d);
+int decide_input(struct decision *d);
+int decide_queue_set(struct decision *d);
 
 /* --- decide_mail.c -------------------------------------------------------- */
 

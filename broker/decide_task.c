@@ -4,15 +4,31 @@
 
 static const uint64_t backoff_max_ms = 3600ULL * 1000;
 
+bool task_visible(const struct agent *a, const struct task *t)
+{
+    struct bytes space = bytes_text(t->queue->space), none = {0};
+    struct bytes queue = bytes_text(t->queue->name);
+
+    if (a->revoked)
+        return false;
+    return a->number == t->submitter || a->number == t->holder ||
+           agent_may(a, RIGHT_WORK, space, none, queue) ||
+           agent_may(a, RIGHT_ADMIN, space, none, queue);
+}
+
 static int queue_has_room(struct decision *d, struct bytes space,
                           struct bytes name)
 {
     const struct rules *rules = &d->s->rules;
     const struct queue *q = queue_find(d->s->tasks, space, name);
+    uint64_t limit = rules->queue_tasks_max;
 
-    if (q && q->open >= rules->queue_tasks_max)
-        return over_limit(d, "queue_tasks_max", rules->queue_tasks_max,
-                          q->open);
+    if (q && q->limit && q->limit < limit)
+        limit = q->limit;
+    if (q && q->kind == QUEUE_DRAINING)
+        return CHOIR_DRAINING;
+    if (q && q->open >= limit)
+        return over_limit(d, "queue_tasks_max", limit, q->open);
     if (d->author->open_tasks >= rules->tasks_per_agent_max)
         return over_limit(d, "tasks_per_agent_max", rules->tasks_per_agent_max,
                           d->author->open_tasks);
@@ -40,7 +56,9 @@ int decide_submit(struct decision *d)
     if (msg_u(op, FIELD_LEASE_MS) > rules->lease_ms_max)
         return over_limit(d, "lease_ms_max", rules->lease_ms_max,
                           msg_u(op, FIELD_LEASE_MS));
-    r = queue_has_room(d, space, queue);
+    r = terms_fit(d);
+    if (!r)
+        r = queue_has_room(d, space, queue);
     if (r)
         return r;
     if (!msg_has(op, FIELD_MAX_ATTEMPTS))
@@ -123,11 +141,18 @@ static int retry(struct decision *d, const struct task *t)
     return CHOIR_OK;
 }
 
+/* While it waits for input, nothing was tried in vain: it waits on, without a
+ * holder. */
 int decide_nak(struct decision *d)
 {
     struct task *t = held_task(d);
 
-    return t ? retry(d, t) : CHOIR_FENCED;
+    if (!t)
+        return CHOIR_FENCED;
+    if (t->state != TASK_INPUT_REQUIRED)
+        return retry(d, t);
+    msg_set_u(d->effect, FIELD_STATE, TASK_INPUT_REQUIRED);
+    return CHOIR_OK;
 }
 
 int decide_expire(struct decision *d)
@@ -139,8 +164,7 @@ int decide_expire(struct decision *d)
     return retry(d, t);
 }
 
-/* Its submitter's business, or an administrator's. */
-static bool answers_for(const struct decision *d, const struct task *t)
+bool answers_for(const struct decision *d, const struct task *t)
 {
     return d->f->agent == t->submitter ||
            author_may(d, RIGHT_ADMIN, bytes_text(t->queue->space),
@@ -170,4 +194,41 @@ int decide_requeue(struct decision *d)
     if (!task_state_final(t->state) || t->state == TASK_COMPLETED)
         return CHOIR_INVALID;
     return queue_has_room(d, space, queue);
+}
+
+static bool need_failed(const struct task_links *l)
+{
+    for (uint32_t i = 0; i < l->need_count; i++) {
+        const struct task_links *on = l->needs[i].on;
+
+        if (on && task_state_final(on->task->state) &&
+            on->task->state != TASK_COMPLETED)
+            return true;
+    }
+    return false;
+}
+
+static bool may_give_up(const struct decision *d, const struct task_links *l)
+{
+    switch (msg_u(d->op, FIELD_KIND)) {
+    case GIVE_UP_DEADLINE: return l->deadline && l->deadline <= d->f->time;
+    case GIVE_UP_NEED: return need_failed(l);
+    case GIVE_UP_PARENT: return l->of && l->of->task->state == TASK_CANCELLED;
+    default: return false;
+    }
+}
+
+int decide_give_up(struct decision *d)
+{
+    struct task *t = task_by_id(d->s->tasks, msg_u(d->op, FIELD_TASK));
+    bool cancelled = msg_u(d->op, FIELD_KIND) == GIVE_UP_PARENT;
+
+    if (!t)
+        return CHOIR_NOT_FOUND;
+    if (task_state_final(t->state))
+        return CHOIR_TERMINAL;
+    if (!t->links || !may_give_up(d, t->links))
+        return CHOIR_INVALID;
+    msg_set_u(d->effect, FIELD_STATE, cancelled ? TASK_CANCELLED : TASK_DEAD);
+    return CHOIR_OK;
 }

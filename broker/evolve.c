@@ -105,6 +105,10 @@ static const evolve_verb verbs[256] = {
     [MSG_CANCEL] = evolve_cancel,
     [MSG_REQUEUE] = evolve_requeue,
     [MSG_MARK] = evolve_mark,
+    [MSG_PARTIAL] = evolve_partial,
+    [MSG_ASK_INPUT] = evolve_ask_input,
+    [MSG_INPUT] = evolve_input,
+    [MSG_QUEUE_SET] = evolve_queue_set,
     [MSG_GENESIS] = on_genesis,
     [MSG_ADMIT] = evolve_admit,
     [MSG_CLAIM] = evolve_claim,
@@ -117,6 +121,7 @@ static const evolve_verb verbs[256] = {
     [MSG_RULES] = on_rules,
     [MSG_FORGET] = on_forget,
     [MSG_EQUIVOCATE] = evolve_session_end,
+    [MSG_GIVE_UP] = evolve_give_up,
 };
 
 /* The first outcome under an id stays. It may be there already although this

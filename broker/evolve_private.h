@@ -31,6 +31,18 @@ int evolve_complete(struct state *s, const struct evolve_op *o);
 int evolve_fail(struct state *s, const struct evolve_op *o);
 int evolve_release(struct state *s, const struct evolve_op *o);
 int evolve_cancel(struct state *s, const struct evolve_op *o);
+int evolve_give_up(struct state *s, const struct evolve_op *o);
+
+/* --- evolve_links.c --- */
+
+/* What the submission says of its task besides. */
+int evolve_terms(struct state *s, const struct evolve_op *o, struct task *t);
+/* What a task that is queued again takes over from the old one. */
+int evolve_terms_again(struct state *s, const struct task *old, struct task *t);
+int evolve_partial(struct state *s, const struct evolve_op *o);
+int evolve_ask_input(struct state *s, const struct evolve_op *o);
+int evolve_input(struct state *s, const struct evolve_op *o);
+int evolve_queue_set(struct state *s, const struct evolve_op *o);
 
 /* --- evolve_mail.c --- */
 

@@ -14,20 +14,24 @@ int evolve_submit(struct state *s, const struct evolve_op *o)
         .max_attempts = (uint32_t)evolve_chosen(o, FIELD_MAX_ATTEMPTS),
         .submitter = o->agent,
         .priority = (uint8_t)msg_u(o->op, FIELD_PRIORITY),
+        .not_before = msg_u(o->op, FIELD_NOT_BEFORE),
         .state = TASK_QUEUED,
     };
+    int r;
 
     if (!evolve_author(s, o))
         return -EUCLEAN;
     evolve_author(s, o)->open_tasks++;
-    return evolve_must(task_add(s->tasks, msg_b(o->op, FIELD_SPACE),
-                                msg_b(o->op, FIELD_QUEUE), &t));
+    r = evolve_must(task_add(s->tasks, msg_b(o->op, FIELD_SPACE),
+                             msg_b(o->op, FIELD_QUEUE), &t));
+    return r ? r : evolve_terms(s, o, task_by_id(s->tasks, t.id));
 }
 
 int evolve_requeue(struct state *s, const struct evolve_op *o)
 {
     struct task *old = task_by_id(s->tasks, msg_u(o->op, FIELD_TASK));
     struct task t;
+    int r;
 
     if (!old || !evolve_author(s, o))
         return -EUCLEAN;
@@ -43,8 +47,9 @@ int evolve_requeue(struct state *s, const struct evolve_op *o)
         .state = TASK_QUEUED,
     };
     evolve_author(s, o)->open_tasks++;
-    return evolve_must(task_add(s->tasks, bytes_text(old->queue->space),
-                                bytes_text(old->queue->name), &t));
+    r = evolve_must(task_add(s->tasks, bytes_text(old->queue->space),
+                             bytes_text(old->queue->name), &t));
+    return r ? r : evolve_terms_again(s, old, task_by_id(s->tasks, t.id));
 }
 
 int evolve_claim(struct state *s, const struct evolve_op *o)
@@ -61,12 +66,12 @@ int evolve_claim(struct state *s, const struct evolve_op *o)
     return 0;
 }
 
-/* The lease of a working task ends, whatever comes then. */
+/* The lease of a task ends, whatever comes then. */
 static int end_lease(struct state *s, struct task *t)
 {
     struct agent *holder;
 
-    if (!t || t->state != TASK_WORKING)
+    if (!t || !t->token)
         return -EUCLEAN;
     holder = agent_by_number(s->agents, t->holder);
     if (!holder)
@@ -123,8 +128,11 @@ int evolve_release(struct state *s, const struct evolve_op *o)
 
     if (r)
         return r;
-    if (msg_u(o->effect, FIELD_STATE) == TASK_DEAD)
-        return finish(s, o, t, TASK_DEAD);
+    switch (msg_u(o->effect, FIELD_STATE)) {
+    case TASK_DEAD: return finish(s, o, t, TASK_DEAD);
+    case TASK_INPUT_REQUIRED: task_rest_alone(s->tasks, t); return 0;
+    default: break;
+    }
     task_release(s->tasks, t, o->index, msg_u(o->effect, FIELD_NOT_BEFORE));
     return 0;
 }
@@ -135,7 +143,19 @@ int evolve_cancel(struct state *s, const struct evolve_op *o)
 
     if (!t || task_state_final(t->state))
         return -EUCLEAN;
-    if (t->state == TASK_WORKING && end_lease(s, t))
+    if (t->token && end_lease(s, t))
         return -EUCLEAN;
     return finish(s, o, t, TASK_CANCELLED);
+}
+
+int evolve_give_up(struct state *s, const struct evolve_op *o)
+{
+    struct task *t = task_by_id(s->tasks, msg_u(o->op, FIELD_TASK));
+    uint64_t state = msg_u(o->effect, FIELD_STATE);
+
+    if (!t || task_state_final(t->state) || !task_state_final((unsigned)state))
+        return -EUCLEAN;
+    if (t->token && end_lease(s, t))
+        return -EUCLEAN;
+    return finish(s, o, t, (enum task_state)state);
 }

@@ -19,6 +19,8 @@ struct lease *lease_find(const struct leases *l, uint64_t task)
 
 static int lease_extend(struct leases *l, struct lease *lease)
 {
+    if (lease->rests)
+        return 0;
     return timer_set(&l->ends, &lease->end,
                      env_steady_us(l->env) + lease->lease_ms * 1000);
 }
@@ -26,7 +28,10 @@ static int lease_extend(struct leases *l, struct lease *lease)
 static void lease_give(struct leases *l, struct lease *lease,
                        struct presence *p)
 {
+    if (lease->p == p)
+        return;
     delivery_unstall(l, lease);
+    lease->input_told = 0;
     if (lease->p) {
         DL_DELETE2(lease->p->leases, lease, p_prev, p_next);
         if (lease->undelivered)
@@ -50,6 +55,9 @@ struct lease *lease_new(struct leases *l, const struct task *t)
     lease->queue = t->queue;
     lease->agent = t->holder;
     lease->lease_ms = t->lease_ms;
+    lease->rests = t->state == TASK_INPUT_REQUIRED;
+    if (t->links && t->links->input > t->token)
+        lease->input = t->links->input;
     if (lease_extend(l, lease)) {
         free(lease);
         return NULL;
@@ -84,6 +92,19 @@ static void say_lost(struct leases *l, const struct lease *lease,
     presence_say(l->router, lease->p, &m);
 }
 
+/* Its holder's agent may have been at its limit of leases. */
+static void lease_over(struct leases *l, struct lease *lease)
+{
+    offers_wake_full(l, lease->agent);
+    lease_free(l, lease);
+}
+
+void lease_take(struct leases *l, struct lease *lease, const char *reason)
+{
+    say_lost(l, lease, reason);
+    lease_over(l, lease);
+}
+
 void leases_orphan(struct leases *l, struct presence *p)
 {
     leases_drop(l, p);
@@ -101,6 +122,7 @@ static const char *lost_reason(const struct state *s, uint64_t task)
     case TASK_CANCELLED: return "cancelled";
     case TASK_QUEUED: return "the lease expired";
     case TASK_WORKING: return "another attempt has it";
+    case TASK_INPUT_REQUIRED: return "given back while it waits for input";
     case TASK_DEAD: return "the lease expired and no attempt is left";
     default: return "the task is final";
     }
@@ -121,6 +143,8 @@ void lease_heartbeat(struct leases *l, struct presence *p,
 
         if (lease && lease->token == token && lease->agent == p->agent) {
             lease_give(l, lease, p); /* it may have come back as another */
+            if (lease->input != lease->input_told)
+                delivery_due_input(l, lease);
             if (lease_extend(l, lease) == 0)
                 continue;
         }
@@ -144,11 +168,33 @@ static void touch_queue_of(struct leases *l, uint64_t task)
         queue_touch(l, t->queue);
 }
 
-/* Its holder's agent may have been at its limit of leases. */
-static void lease_over(struct leases *l, struct lease *lease)
+/* An administrator may have opened it again. */
+static void touch_queue_named(struct leases *l, const struct msg *op)
 {
-    offers_wake_full(l, lease->agent);
-    lease_free(l, lease);
+    const struct queue *q = queue_find(
+        leases_state(l)->tasks, msg_b(op, FIELD_SPACE), msg_b(op, FIELD_QUEUE));
+
+    if (q)
+        queue_touch(l, q);
+}
+
+/* A question stops the clock of its lease, whoever takes however long to
+ * answer it; the answer starts it anew. lease: NULL if nobody has the task. */
+static int waits_for_input(struct leases *l, struct lease *lease,
+                           const struct msg *op, uint64_t index)
+{
+    if (!lease) {
+        touch_queue_of(l, msg_u(op, FIELD_TASK));
+        return 0;
+    }
+    lease->rests = op->verb == MSG_ASK_INPUT;
+    if (lease->rests) {
+        timer_clear(&l->ends, &lease->end);
+        return 0;
+    }
+    lease->input = index;
+    delivery_due_input(l, lease);
+    return lease_extend(l, lease);
 }
 
 int lease_applied(struct leases *l, const struct msg *op, uint64_t index)
@@ -162,10 +208,15 @@ int lease_applied(struct leases *l, const struct msg *op, uint64_t index)
     case MSG_CANCEL:
     case MSG_COMPLETE:
     case MSG_FAIL:
-    case MSG_NAK: break;
+    case MSG_NAK:
+    case MSG_ASK_INPUT:
+    case MSG_INPUT: break;
+    case MSG_QUEUE_SET: touch_queue_named(l, op); return 0;
     default: return 0;
     }
     lease = lease_find(l, task);
+    if (op->verb == MSG_ASK_INPUT || op->verb == MSG_INPUT)
+        return waits_for_input(l, lease, op, index);
     if (!lease)
         return 0;
     if (op->verb == MSG_CANCEL)
@@ -212,6 +263,8 @@ int leases_match(struct leases *l, bool draining)
     for (unsigned n = LEASE_ENDS_MAX;
          !r && n && (t = timers_take(&l->ends, now)); n--)
         r = expire(l, TIMER_OWNER(t, struct lease, end));
+    if (!r)
+        r = leases_settle(l);
     lines_wake(l, now);
     return r || draining ? r : lines_match(l);
 }
@@ -222,7 +275,9 @@ uint64_t leases_next(const struct leases *l)
 
     if (l->touched || l->undelivered)
         return 0;
-    return ends < wakes ? ends : wakes;
+    if (wakes < ends)
+        ends = wakes;
+    return l->settle_at < ends ? l->settle_at : ends;
 }
 
 /* --- Beginning and end --------------------------------------------------- */
@@ -239,9 +294,13 @@ struct leases *leases_new(struct core *core, struct env *env,
     l->env = env;
     l->router = router;
     l->awaits = awaits;
+    l->settle_at = tasks_unsettled(core_state(core)->tasks) ||
+                           tasks_first_deadline(core_state(core)->tasks)
+                       ? 0
+                       : UINT64_MAX;
     for (t = tasks_next(core_state(core)->tasks, 0); t;
          t = tasks_next(core_state(core)->tasks, t->id)) {
-        if (t->state != TASK_WORKING || lease_new(l, t))
+        if (!t->token || lease_new(l, t))
             continue;
         leases_destroy(&l);
         return NULL;
@@ -262,6 +321,7 @@ void leases_destroy(struct leases **self_p)
     buf_free(&l->payload);
     buf_free(&l->type);
     buf_free(&l->progress);
+    buf_free(&l->input);
     timers_free(&l->ends);
     timers_free(&l->wakes);
     free(l);

@@ -15,10 +15,13 @@
 
 struct leases;
 
-enum { LEASE_OFFERS_MAX = 256 }; /* queues one session may ask for work from */
+enum {
+    LEASE_OFFERS_MAX = 256, /* queues one session may ask for work from */
+    LEASE_CROWDS_MAX = 64,  /* sets of capabilities of a queue's workers */
+};
 
 struct lease_counters {
-    uint64_t live, offers, claims, expired, delivered;
+    uint64_t live, offers, claims, expired, delivered, given_up;
 };
 
 /* Picks up the working tasks of the state; the router must know its sessions
@@ -29,10 +32,16 @@ struct leases *leases_new(struct core *core, struct env *env,
 /* Presences must have been dropped, or be gone. */
 void leases_destroy(struct leases **self_p);
 
-/* Ask `work`: credit tasks of that queue are wanted, no more; what the session
- * holds of it and does not list in FIELD_ITEMS is delivered again. 0,
- * CHOIR_DENIED, CHOIR_INVALID, CHOIR_OVER_LIMIT (LEASE_OFFERS_MAX), -ENOMEM. */
-int lease_offer(struct leases *l, struct presence *p, const struct msg *work);
+/* Ask `work`: credit tasks of that queue are wanted, no more, and only such as
+ * take none but FIELD_CAPABILITIES; what the session holds of it and does not
+ * list in FIELD_ITEMS is delivered again. over: set with CHOIR_OVER_LIMIT.
+ * 0, CHOIR_DENIED, CHOIR_INVALID, CHOIR_OVER_LIMIT, -ENOMEM. */
+struct lease_limit {
+    const char *name;
+    uint64_t limit, size;
+};
+int lease_offer(struct leases *l, struct presence *p, const struct msg *work,
+                struct lease_limit *over);
 /* Ask `heartbeat`: extends, appends an item for each lease that is lost to
  * `lost` and counts them. */
 void lease_heartbeat(struct leases *l, struct presence *p,

@@ -73,6 +73,36 @@ static struct queue *line_queue(const struct leases *l, const struct line *line)
                       bytes_text(line->key + line->space_bytes + 1));
 }
 
+static struct crowd *crowd_find(const struct line *line,
+                                struct bytes capability)
+{
+    struct crowd *crowd;
+
+    DL_FOREACH (line->crowds, crowd) {
+        if (bytes_equal(bytes_of(crowd->capability, crowd->capability_bytes),
+                        capability))
+            return crowd;
+    }
+    return NULL;
+}
+
+static struct crowd *crowd_of(struct line *line, struct bytes capability)
+{
+    struct crowd *crowd = crowd_find(line, capability);
+
+    if (crowd)
+        return crowd;
+    crowd = calloc(1, sizeof *crowd + capability.n);
+    if (!crowd)
+        return NULL;
+    crowd->line = line;
+    crowd->capability_bytes = capability.n;
+    memcpy(crowd->capability, capability.p, capability.n);
+    DL_APPEND(line->crowds, crowd);
+    line->crowd_count++;
+    return crowd;
+}
+
 static void line_free(struct leases *l, struct line *line)
 {
     line_rest(l, line);
@@ -96,8 +126,8 @@ void queue_touch(struct leases *l, const struct queue *q)
 static struct offer **offer_place(struct leases *l, const struct offer *o)
 {
     switch (o->stand) {
-    case OFFER_READY: return &o->line->ready;
-    case OFFER_STALLED: return &o->line->stalled;
+    case OFFER_READY: return &o->crowd->ready;
+    case OFFER_STALLED: return &o->crowd->stalled;
     default: return &l->full[o->p->agent];
     }
 }
@@ -113,7 +143,7 @@ static void offer_move(struct leases *l, struct offer *o,
     to = offer_place(l, o);
     DL_APPEND(*to, o);
     if (came)
-        line_touch(l, o->line);
+        line_touch(l, o->crowd->line);
 }
 
 /* 0 or -ENOMEM. */
@@ -163,42 +193,70 @@ static void limit_follow(struct leases *l)
         offers_wake_full(l, (uint32_t)i);
 }
 
+static void crowd_leave(struct crowd *crowd)
+{
+    if (--crowd->offers)
+        return;
+    DL_DELETE(crowd->line->crowds, crowd);
+    crowd->line->crowd_count--;
+    free(crowd);
+}
+
 /* Returns whether its line is gone with it. */
 static bool offer_free(struct leases *l, struct offer *o)
 {
     struct offer **place = offer_place(l, o);
-    struct line *line = o->line;
+    struct line *line = o->crowd->line;
 
     DL_DELETE(*place, o);
     DL_DELETE2(o->p->offers, o, p_prev, p_next);
     o->p->offer_count--;
     l->counters.offers--;
+    crowd_leave(o->crowd);
     free(o);
-    if (--line->offers)
+    if (line->crowds)
         return false;
     line_free(l, line);
     return true;
 }
 
+/* It has other capabilities now. */
+static void offer_join(struct leases *l, struct offer *o, struct crowd *crowd)
+{
+    struct offer **place = offer_place(l, o);
+    struct crowd *old = o->crowd;
+
+    if (old == crowd)
+        return;
+    DL_DELETE(*place, o);
+    o->crowd = crowd;
+    crowd->offers++;
+    place = offer_place(l, o);
+    DL_APPEND(*place, o);
+    crowd_leave(old);
+}
+
 static struct offer *offer_of(struct leases *l, struct presence *p,
-                              struct line *line)
+                              struct crowd *crowd)
 {
     struct offer *o;
 
     DL_FOREACH2(p->offers, o, p_next)
     {
-        if (o->line == line)
-            return o;
+        if (o->crowd->line != crowd->line)
+            continue;
+        offer_join(l, o, crowd);
+        return o;
     }
     o = calloc(1, sizeof *o);
     if (!o)
         return NULL;
     o->p = p;
-    o->line = line;
+    o->crowd = crowd;
     o->stand = OFFER_READY;
-    DL_APPEND(line->ready, o);
+    DL_APPEND(crowd->ready, o);
     DL_APPEND2(p->offers, o, p_prev, p_next);
-    line->offers++;
+    crowd->offers++;
     p->offer_count++;
     l->counters.offers++;
     return o;
@@ -226,7 +284,7 @@ static void mark_listed(struct leases *l, const struct presence *p,
 static void deliver_unlisted(struct leases *l, struct offer *o,
                              const struct msg *work)
 {
-    const struct queue *q = line_queue(l, o->line);
+    const struct queue *q = line_queue(l, o->crowd->line);
     struct lease *lease;
 
     mark_listed(l, o->p, work);
@@ -235,7 +293,11 @@ static void deliver_unlisted(struct leases *l, struct offer *o,
         bool listed = lease->listed;
 
         lease->listed = false;
-        if (listed || lease->queue != q)
+        if (lease->queue != q)
+            continue;
+        if (listed && lease->input != lease->input_told)
+            delivery_due_input(l, lease);
+        if (listed)
             continue;
         delivery_due(l, lease);
         if (o->credit)
@@ -243,32 +305,74 @@ static void deliver_unlisted(struct leases *l, struct offer *o,
     }
 }
 
-int lease_offer(struct leases *l, struct presence *p, const struct msg *work)
+/* Is there room for it? Who is there already only changes what it wants. */
+static int offer_fits(const struct leases *l, const struct presence *p,
+                      struct bytes space, struct bytes queue,
+                      struct bytes capability, struct lease_limit *over)
+{
+    const struct line *line = line_find(l, space, queue);
+
+    if (p->offer_count >= LEASE_OFFERS_MAX && !line) {
+        *over = (struct lease_limit){"offers_per_session", LEASE_OFFERS_MAX,
+                                     p->offer_count};
+        return CHOIR_OVER_LIMIT;
+    }
+    if (line && line->crowd_count >= LEASE_CROWDS_MAX &&
+        !crowd_find(line, capability)) {
+        *over = (struct lease_limit){"worker_capability_sets", LEASE_CROWDS_MAX,
+                                     line->crowd_count};
+        return CHOIR_OVER_LIMIT;
+    }
+    return 0;
+}
+
+static struct offer *offer_make(struct leases *l, struct presence *p,
+                                struct bytes space, struct bytes queue,
+                                struct bytes capability)
+{
+    struct line *line = line_of(l, space, queue);
+    struct crowd *crowd = line ? crowd_of(line, capability) : NULL;
+    struct offer *o = crowd ? offer_of(l, p, crowd) : NULL;
+
+    if (crowd && !crowd->offers) {
+        crowd->offers = 1;
+        crowd_leave(crowd);
+    }
+    if (line && !line->crowds)
+        line_free(l, line);
+    return o;
+}
+
+int lease_offer(struct leases *l, struct presence *p, const struct msg *work,
+                struct lease_limit *over)
 {
     struct bytes space = msg_b(work, FIELD_SPACE);
     struct bytes queue = msg_b(work, FIELD_QUEUE);
     const struct agent *a = agent_by_number(leases_state(l)->agents, p->agent);
-    struct line *line;
+    struct capabilities set;
     struct offer *o;
+    int r;
 
     if (!space.n || !queue.n)
         return CHOIR_INVALID;
     if (!a || !agent_may(a, RIGHT_WORK, space, (struct bytes){0}, queue))
         return CHOIR_DENIED;
-    if (p->offer_count >= LEASE_OFFERS_MAX && !line_find(l, space, queue))
-        return CHOIR_OVER_LIMIT;
-    line = line_of(l, space, queue);
-    o = line ? offer_of(l, p, line) : NULL;
-    if (!o) {
-        if (line && !line->offers)
-            line_free(l, line);
+    r = capabilities_read(work, &set);
+    if (r == CHOIR_OVER_LIMIT)
+        *over = (struct lease_limit){"capabilities", LIMIT_CAPABILITIES,
+                                     msg_list(work, FIELD_CAPABILITIES).left};
+    if (!r)
+        r = offer_fits(l, p, space, queue, capabilities_bytes(&set), over);
+    if (r)
+        return r;
+    o = offer_make(l, p, space, queue, capabilities_bytes(&set));
+    if (!o)
         return -ENOMEM;
-    }
     o->credit = msg_u(work, FIELD_CREDIT);
     if (p->leases)
         deliver_unlisted(l, o, work);
     if (o->credit)
-        line_touch(l, line);
+        line_touch(l, o->crowd->line);
     else
         offer_free(l, o);
     return 0;
@@ -276,6 +380,12 @@ int lease_offer(struct leases *l, struct presence *p, const struct msg *work)
 
 void leases_drop(struct leases *l, struct presence *p)
 {
+    struct lease *lease;
+
+    DL_FOREACH2(p->leases, lease, p_next)
+    {
+        lease->input_told = 0; /* it may not have arrived */
+    }
     while (p->stalled)
         delivery_unstall(l, p->stalled);
     while (p->offers)
@@ -310,11 +420,11 @@ static int claim(struct leases *l, struct offer *o, const struct task *t)
 }
 
 /* The first in the ring that can take one; it goes to the end. */
-static struct offer *next_offer(struct leases *l, struct line *line)
+static struct offer *next_offer(struct leases *l, struct crowd *crowd)
 {
     struct offer *o;
 
-    while ((o = line->ready) != NULL) {
+    while ((o = crowd->ready) != NULL) {
         bool takes = o->p->untold < LEASE_UNTOLD_MAX &&
                      connection_has_room(l->router, o->p->connection);
 
@@ -349,21 +459,61 @@ static int claimed(struct leases *l, struct offer *o, int outcome, bool *gone)
     return 0;
 }
 
+struct match {
+    struct task *task;
+    struct crowd *crowd;
+};
+
+/* The first task that somebody who is ready can take, and the crowd whose turn
+ * it is. */
+static struct match match_find(struct queue *q, const struct line *line,
+                               uint64_t now, uint64_t *wake)
+{
+    struct match best = {0};
+    struct crowd *crowd;
+
+    DL_FOREACH (line->crowds, crowd) {
+        struct bytes has = bytes_of(crowd->capability, crowd->capability_bytes);
+        uint64_t at = 0;
+        struct task *t =
+            crowd->ready ? queue_first_for(q, has, now, &at) : NULL;
+
+        if (at && (!*wake || at < *wake))
+            *wake = at;
+        if (t &&
+            (!best.task || t->priority > best.task->priority ||
+             (t->priority == best.task->priority && t->id < best.task->id)))
+            best = (struct match){t, crowd};
+    }
+    return best;
+}
+
+static void crowd_rotate(struct line *line, struct crowd *crowd)
+{
+    if (line->crowd_count < 2)
+        return;
+    DL_DELETE(line->crowds, crowd);
+    DL_APPEND(line->crowds, crowd);
+}
+
 static int line_match(struct leases *l, struct line *line)
 {
     struct queue *q = line_queue(l, line);
-    uint64_t wake = 0;
     bool gone = false;
     int r = 0;
 
-    while (q && !r && !gone && line->ready && l->claims_left) {
-        const struct task *t = queue_first(q, core_time(l->core), &wake);
-        struct offer *o = t ? next_offer(l, line) : NULL;
+    if (q && q->kind == QUEUE_PAUSED)
+        return 0; /* who opens it again touches the line */
+    while (q && !r && !gone && l->claims_left) {
+        uint64_t wake = 0;
+        struct match m = match_find(q, line, core_time(l->core), &wake);
+        struct offer *o = m.task ? next_offer(l, m.crowd) : NULL;
 
-        if (!t)
+        if (!m.task)
             return wake ? line_sleep(l, line, wake) : 0;
+        crowd_rotate(line, m.crowd);
         if (o)
-            r = claimed(l, o, claim(l, o, t), &gone);
+            r = claimed(l, o, claim(l, o, m.task), &gone);
     }
     if (!gone && !l->claims_left)
         line_touch(l, line); /* behind the others, in the next turn */

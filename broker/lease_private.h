@@ -13,13 +13,25 @@ enum {
      * does not wait for ten thousand of either. */
     LEASE_CLAIMS_MAX = 1024,
     LEASE_ENDS_MAX = 256,
+    /* Likewise of what follows from tasks that have ended, and of deadlines. */
+    LEASE_SETTLED_MAX = 1024,
 };
 
-struct line {              /* a queue with at least one offer */
-    struct offer *ready;   /* the next in turn first */
-    struct offer *stalled; /* their peers take nothing more just now */
-    size_t offers;         /* in all */
-    struct timer wake;     /* for tasks whose time has not come */
+/* Workers of a queue that have the same capabilities. */
+struct crowd {
+    struct line *line;
+    struct offer *ready;       /* the next in turn first */
+    struct offer *stalled;     /* their peers take nothing more just now */
+    size_t offers;             /* in all */
+    struct crowd *prev, *next; /* the next in turn first */
+    size_t capability_bytes;
+    char capability[]; /* packed */
+};
+
+struct line { /* a queue with at least one offer */
+    struct crowd *crowds;
+    size_t crowd_count;
+    struct timer wake; /* for tasks whose time has not come */
     bool touched;
     struct line *prev, *next; /* touched ones */
     UT_hash_handle hh;
@@ -31,7 +43,7 @@ enum offer_stand { OFFER_READY, OFFER_STALLED, OFFER_FULL };
 
 struct offer {
     struct presence *p;
-    struct line *line;
+    struct crowd *crowd;
     uint64_t credit;
     enum offer_stand stand;
     struct offer *prev, *next;     /* where it stands */
@@ -44,7 +56,11 @@ struct lease {
     struct presence *p; /* whose session has it; NULL: that session ended */
     uint32_t agent;
     bool undelivered, stalled; /* stalled: until its connection has room */
+    bool task_due, input_due;  /* what it is to be told */
     bool listed;               /* while a work ask is looked at */
+    bool rests;                /* until there is input: its clock stands */
+    uint64_t input;            /* entry of what was given under it; 0: none */
+    uint64_t input_told;       /* of that, to this connection */
     struct timer end;
     struct lease *prev, *next;     /* undelivered, in all or of its presence */
     struct lease *p_prev, *p_next; /* of its presence */
@@ -62,8 +78,9 @@ struct leases {
     size_t full_count;    /* room there */
     unsigned claims_left; /* in this turn */
     uint64_t limit_seen;  /* of leases an agent may have */
+    uint64_t settle_at;   /* steady time; UINT64_MAX: nothing to settle */
     struct timers ends, wakes;
-    struct buf payload, type, progress; /* of the task being told */
+    struct buf payload, type, progress, input; /* of the task being told */
     struct lease_counters counters;
 };
 
@@ -75,6 +92,8 @@ static inline const struct state *leases_state(const struct leases *l)
 /* --- lease.c: what is held ----------------------------------------------- */
 
 struct lease *lease_find(const struct leases *l, uint64_t task);
+/* The holder hears why; the lease is gone. */
+void lease_take(struct leases *l, struct lease *lease, const char *reason);
 /* Of a task that was just claimed, or is from the state. NULL: no memory. */
 struct lease *lease_new(struct leases *l, const struct task *t);
 
@@ -91,9 +110,17 @@ void lines_wake(struct leases *l, uint64_t now);
 /* Hand out to the touched lines. 0 or negative errno. */
 int lines_match(struct leases *l);
 
+/* --- lease_settle.c: ends that are the broker's to say --------------------- */
+
+/* Deadlines that have passed, and what follows from tasks that have ended. 0
+ * or negative errno. */
+int leases_settle(struct leases *l);
+
 /* --- lease_tell.c: telling the holder ------------------------------------ */
 
 void delivery_due(struct leases *l, struct lease *lease);
+/* It has the task, but not what was given since. */
+void delivery_due_input(struct leases *l, struct lease *lease);
 void delivery_clear(struct leases *l, struct lease *lease);
 /* One less that the session was not told of. */
 void untold_less(struct leases *l, struct presence *p);

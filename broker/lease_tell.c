@@ -6,7 +6,7 @@
 #include "lease_private.h"
 #include "proto/refusal.h"
 
-void delivery_due(struct leases *l, struct lease *lease)
+static void delivery_queue(struct leases *l, struct lease *lease)
 {
     if (lease->undelivered)
         return;
@@ -14,6 +14,18 @@ void delivery_due(struct leases *l, struct lease *lease)
     if (lease->p)
         lease->p->untold++;
     lease->undelivered = true;
+}
+
+void delivery_due(struct leases *l, struct lease *lease)
+{
+    lease->task_due = true;
+    delivery_queue(l, lease);
+}
+
+void delivery_due_input(struct leases *l, struct lease *lease)
+{
+    lease->input_due = true;
+    delivery_queue(l, lease);
 }
 
 void delivery_unstall(struct leases *l, struct lease *lease)
@@ -37,7 +49,7 @@ void delivery_clear(struct leases *l, struct lease *lease)
         return;
     delivery_unstall(l, lease);
     DL_DELETE(l->undelivered, lease);
-    lease->undelivered = false;
+    lease->undelivered = lease->task_due = lease->input_due = false;
     if (lease->p)
         untold_less(l, lease->p);
 }
@@ -72,9 +84,12 @@ static int say_task(struct leases *l, struct presence *p, const struct task *t)
     buf_clear(&l->payload);
     buf_clear(&l->type);
     buf_clear(&l->progress);
+    buf_clear(&l->input);
     r = slot_read(l, t->payload, &l->payload, &l->type);
     if (!r && t->progress)
         r = slot_read(l, t->progress, &l->progress, NULL);
+    if (!r && t->links && t->links->input)
+        r = slot_read(l, t->links->input, &l->input, NULL);
     if (r < 0)
         return r;
     msg_init(&m, MSG_TASK);
@@ -92,15 +107,42 @@ static int say_task(struct leases *l, struct presence *p, const struct task *t)
         msg_set_b(&m, FIELD_TYPE, buf_bytes(&l->type));
     if (t->progress)
         msg_set_b(&m, FIELD_PROGRESS, buf_bytes(&l->progress));
+    if (t->links && t->links->input)
+        msg_set_b(&m, FIELD_INPUT, buf_bytes(&l->input));
     presence_say(l->router, p, &m);
     l->counters.delivered++;
+    return 0;
+}
+
+/* What was given, to the holder who has the task. */
+static int say_input(struct leases *l, struct presence *p,
+                     const struct lease *lease)
+{
+    struct msg m;
+    int r;
+
+    buf_clear(&l->input);
+    buf_clear(&l->type);
+    r = slot_read(l, lease->input, &l->input, &l->type);
+    if (r < 0)
+        return r;
+    msg_init(&m, MSG_INPUT_TOLD);
+    msg_set_u(&m, FIELD_TASK, lease->task);
+    msg_set_u(&m, FIELD_TOKEN, lease->token);
+    msg_set_u(&m, FIELD_REVISION, lease->input);
+    msg_set_b(&m, FIELD_VALUE, buf_bytes(&l->input));
+    if (l->type.n)
+        msg_set_b(&m, FIELD_TYPE, buf_bytes(&l->type));
+    presence_say(l->router, p, &m);
     return 0;
 }
 
 static int deliver(struct leases *l, struct lease *lease)
 {
     const struct task *t = task_by_id(leases_state(l)->tasks, lease->task);
+    bool task_due = lease->task_due;
     struct presence *p = lease->p;
+    int r;
 
     if (t && p && p->connection &&
         !connection_has_room(l->router, p->connection)) {
@@ -112,7 +154,9 @@ static int deliver(struct leases *l, struct lease *lease)
     delivery_clear(l, lease);
     if (!t || !p || !p->connection)
         return 0; /* it asks again when it comes back, or the lease ends */
-    return say_task(l, p, t);
+    lease->input_told = lease->input;
+    r = task_due ? say_task(l, p, t) : 0;
+    return !r && lease->input ? say_input(l, p, lease) : r;
 }
 
 int leases_deliver(struct leases *l)

@@ -24,6 +24,8 @@
     X(TXN_COMPARES, 64, "compares", "compares of one transaction")          \
     X(TXN_WRITES, 64, "writes", "writes of one transaction")                \
     X(GRANTS, 64, "grants", "grants of one invitation")                     \
+    X(NEEDS, 64, "tasks", "tasks that one task needs")                      \
+    X(CAPABILITIES, 16, "names", "capabilities of a task or a worker")      \
     X(PRIORITY_MAX, 9, "", "highest priority of a task")                    \
     X(SESSION_WINDOW, 1024, "bundles", "unanswered bundles of one session") \
     X(ANSWER_BYTES, 33554432, "bytes", "one message to one agent")          \

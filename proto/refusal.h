@@ -24,6 +24,7 @@
     X(EXPIRED, 10, OUTCOME, "the invitation is used up or too old")            \
     X(NAME_TAKEN, 11, OUTCOME, "another agent has that name")                  \
     X(REPEATED, 12, OUTCOME, "this operation id was used before")              \
+    X(DRAINING, 13, OUTCOME, "the queue takes no more tasks")                  \
     X(READ_ONLY, 64, TURNAWAY, "the broker is short of disk space")            \
     X(BUSY, 65, TURNAWAY, "the broker is draining or has too much in hand")    \
     X(RATE, 66, TURNAWAY, "you write faster than you may")                     \

@@ -113,13 +113,15 @@
     X(86, RULE, "rule", UINT, 255, "how writes are merged")                    \
     X(87, BASE, "base", UINT, LIMIT_UINT_MAX_WIRE,                             \
       "revision it was made from")                                             \
-    X(88, LAG_MS, "lag_ms", UINT, LIMIT_UINT_MAX_WIRE, "how long it is behind")
+    X(88, LAG_MS, "lag_ms", UINT, LIMIT_UINT_MAX_WIRE,                         \
+      "how long it is behind")                                                 \
+    X(89, INPUT, "input", BYTES, LIMIT_BUNDLE_BYTES, "what was given last")
 
 enum field {
 #define X(number, name, text, kind, max, what) FIELD_##name = (number),
     FIELDS(X)
 #undef X
-        FIELD_END = 89
+        FIELD_END = 90
 };
 
 typedef unsigned __int128 field_mask;
@@ -142,12 +144,13 @@ enum right {
 };
 
 /* States of a task. X(NAME, number, "name", final) */
-#define TASK_STATES(X)              \
-    X(QUEUED, 1, "queued", 0)       \
-    X(WORKING, 2, "working", 0)     \
-    X(COMPLETED, 4, "completed", 1) \
-    X(FAILED, 5, "failed", 1)       \
-    X(CANCELLED, 6, "cancelled", 1) \
+#define TASK_STATES(X)                        \
+    X(QUEUED, 1, "queued", 0)                 \
+    X(WORKING, 2, "working", 0)               \
+    X(INPUT_REQUIRED, 3, "input_required", 0) \
+    X(COMPLETED, 4, "completed", 1)           \
+    X(FAILED, 5, "failed", 1)                 \
+    X(CANCELLED, 6, "cancelled", 1)           \
     X(DEAD, 7, "dead", 1)
 
 enum task_state {
@@ -198,16 +201,25 @@ enum message_class {
       B(COMPARES) | B(SLOTS) | B(ID) | B(TASK) | B(TOKEN))                     \
     X(SUBMIT, 10, "submit", OPERATION, B(SPACE) | B(QUEUE) | B(SLOTS),         \
       B(TYPE) | B(PRIORITY) | B(MAX_ATTEMPTS) | B(LEASE_MS) | B(BACKOFF_MS) |  \
-          B(ID))                                                               \
+          B(ID) | B(NEEDS) | B(CAPABILITIES) | B(NOT_BEFORE) | B(DEADLINE) |   \
+          B(PARENT) | B(TOKEN))                                                \
     X(PROGRESS, 11, "progress", OPERATION, B(TASK) | B(TOKEN) | B(SLOTS),      \
-      B(TYPE))                                                                 \
+      B(TYPE) | B(ID))                                                         \
     X(COMPLETE, 12, "complete", OPERATION, B(TASK) | B(TOKEN) | B(SLOTS),      \
-      B(TYPE) | B(COMPARES) | B(WRITES))                                       \
-    X(FAIL, 13, "fail", OPERATION, B(TASK) | B(TOKEN) | B(REASON), 0)          \
+      B(TYPE) | B(COMPARES) | B(WRITES) | B(ID))                               \
+    X(FAIL, 13, "fail", OPERATION, B(TASK) | B(TOKEN) | B(REASON), B(ID))      \
     X(NAK, 14, "nak", OPERATION, B(TASK) | B(TOKEN),                           \
-      B(REASON) | B(BACKOFF_MS))                                               \
-    X(CANCEL, 15, "cancel", OPERATION, B(TASK), B(REASON))                     \
-    X(REQUEUE, 16, "requeue", OPERATION, B(TASK), 0)                           \
+      B(REASON) | B(BACKOFF_MS) | B(ID))                                       \
+    X(CANCEL, 15, "cancel", OPERATION, B(TASK), B(REASON) | B(ID))             \
+    X(REQUEUE, 16, "requeue", OPERATION, B(TASK), B(ID))                       \
+    X(PARTIAL, 21, "partial", OPERATION, B(TASK) | B(TOKEN) | B(SLOTS),        \
+      B(TYPE) | B(ID))                                                         \
+    X(ASK_INPUT, 22, "ask_input", OPERATION, B(TASK) | B(TOKEN) | B(SLOTS),    \
+      B(TYPE) | B(ID))                                                         \
+    X(INPUT, 23, "input", OPERATION, B(TASK) | B(SLOTS),                       \
+      B(TYPE) | B(REVISION) | B(ID))                                           \
+    X(QUEUE_SET, 24, "queue_set", OPERATION, B(SPACE) | B(QUEUE) | B(KIND),    \
+      B(LIMIT))                                                                \
     X(MARK, 26, "mark", OPERATION, B(SPACE) | B(REVISION), B(NAME) | B(TOPIC)) \
     X(GENESIS, 32, "genesis", BROKER,                                          \
       B(CHALLENGE) | B(PUBLIC_KEY) | B(CURVE_KEY) | B(FORMAT), 0)              \
@@ -227,6 +239,7 @@ enum message_class {
     X(EQUIVOCATE, 42, "equivocate", BROKER,                                    \
       B(SESSION) | B(HEADER) | B(SIGNATURE), 0)                                \
     X(TAPPED, 43, "tapped", BROKER, B(AGENT) | B(SESSION) | B(REVISION), 0)    \
+    X(GIVE_UP, 44, "give_up", BROKER, B(TASK) | B(KIND), B(REASON))            \
     X(GET, 65, "get", ASK, B(SPACE) | B(KEY), B(REVISION))                     \
     X(LIST, 66, "list", ASK, B(SPACE) | B(PREFIX),                             \
       B(AFTER) | B(COUNT) | B(REVISION))                                       \
@@ -235,12 +248,13 @@ enum message_class {
       B(WATCH) | B(SPACE) | B(PREFIX) | B(REVISION) | B(CREDIT), 0)            \
     X(CREDIT, 69, "credit", ASK, B(WATCH) | B(CREDIT), 0)                      \
     X(UNWATCH, 70, "unwatch", ASK, B(WATCH), 0)                                \
-    X(WORK, 71, "work", ASK, B(SPACE) | B(QUEUE) | B(CREDIT), B(ITEMS))        \
+    X(WORK, 71, "work", ASK, B(SPACE) | B(QUEUE) | B(CREDIT),                  \
+      B(ITEMS) | B(CAPABILITIES))                                              \
     X(HEARTBEAT, 72, "heartbeat", ASK, B(ITEMS), 0)                            \
     X(TASK_GET, 73, "task_get", ASK, B(TASK), 0)                               \
     X(TASK_LIST, 74, "task_list", ASK, B(SPACE),                               \
       B(QUEUE) | B(STATE) | B(TASK) | B(COUNT))                                \
-    X(AWAIT, 75, "await", ASK, B(TASK), 0)                                     \
+    X(AWAIT, 75, "await", ASK, B(TASK), B(COUNT))                              \
     X(STATUS, 76, "status", ASK, 0, 0)                                         \
     X(AGENT_LIST, 77, "agent_list", ASK, 0,                                    \
       B(NAME) | B(AFTER) | B(COUNT) | B(KIND))                                 \
@@ -255,6 +269,7 @@ enum message_class {
     X(CONSISTENCY, 95, "consistency", ASK, B(PREV), B(SIZE))                   \
     X(MARK_LIST, 96, "mark_list", ASK, B(SPACE),                               \
       B(NAME) | B(TOPIC) | B(AFTER) | B(KIND) | B(COUNT))                      \
+    X(QUEUE_LIST, 87, "queue_list", ASK, B(SPACE), B(AFTER) | B(COUNT))        \
     X(DONE, 128, "done", ITEM, B(SEQ) | B(OUTCOME) | B(REVISION), B(EFFECT))   \
     X(DONE_ALL, 129, "done_all", ITEM, B(FIRST_SEQ) | B(COUNT) | B(REVISION),  \
       0)                                                                       \
@@ -273,7 +288,7 @@ enum message_class {
     X(TASK, 135, "task", ITEM,                                                 \
       B(TASK) | B(TOKEN) | B(ATTEMPT) | B(SPACE) | B(QUEUE) | B(LEASE_MS) |    \
           B(VALUE) | B(AGENT) | B(REVISION),                                   \
-      B(TYPE) | B(PROGRESS))                                                   \
+      B(TYPE) | B(PROGRESS) | B(INPUT))                                        \
     X(TASK_STATE, 136, "task_state", ITEM,                                     \
       B(TASK) | B(STATE) | B(REVISION) | B(ATTEMPT),                           \
       B(VALUE) | B(TYPE) | B(REASON) | B(AGENT) | B(PROGRESS))                 \
@@ -286,6 +301,10 @@ enum message_class {
       B(AGENT) | B(COUNT) | B(OUTCOME))                                        \
     X(WATCH_OVER, 140, "watch_over", ITEM, B(WATCH) | B(OUTCOME), B(REVISION)) \
     X(SESSION_OVER, 141, "session_over", ITEM, B(SESSION), B(REASON))          \
+    X(PARTIAL_TOLD, 144, "partial_told", ITEM,                                 \
+      B(TASK) | B(TOKEN) | B(COUNT) | B(REVISION), B(VALUE) | B(TYPE))         \
+    X(INPUT_TOLD, 145, "input_told", ITEM,                                     \
+      B(TASK) | B(TOKEN) | B(REVISION) | B(VALUE), B(TYPE) | B(AGENT))         \
     X(HELLO, 200, "hello", PART, B(FORMAT), 0)                                 \
     X(BUNDLE_HEADER, 201, "bundle_header", PART,                               \
       B(AGENT) | B(TIME) | B(SESSION) | B(ROOT) | B(EPOCH) | B(FORMAT) |       \
@@ -308,13 +327,14 @@ enum message_class {
           B(SESSION) | B(SEQ) | B(SIZE) | B(LABELS) | B(COUNT) | B(VALUE) |    \
           B(STATE) | B(ATTEMPT) | B(LIMIT) | B(FIELD) | B(TEXT) |              \
           B(PROGRESS) | B(SLOT) | B(KIND) | B(CREATED) | B(NOT_BEFORE) |       \
-          B(HOLDER) | B(OPERATION) | B(SEEN) | B(DIGEST) | B(LAG_MS))          \
+          B(HOLDER) | B(OPERATION) | B(SEEN) | B(DIGEST) | B(LAG_MS) |         \
+          B(DEADLINE) | B(PARENT))                                             \
     X(EFFECT, 207, "effect", PART, 0,                                          \
       B(KEY) | B(TASK) | B(TOKEN) | B(REASON) | B(AGENT) | B(GRANTS) |         \
           B(REVISION) | B(PREV) | B(OUTCOME) | B(SIZE) | B(STATE) |            \
           B(ATTEMPT) | B(LIMIT) | B(ITEMS) | B(FIELD) | B(NOT_BEFORE) |        \
           B(MAX_ATTEMPTS) | B(LEASE_MS) | B(BACKOFF_MS) | B(EXPIRES) |         \
-          B(SLOTS))                                                            \
+          B(SLOTS) | B(COUNT))                                                 \
     X(IDENTITY, 208, "identity", PART,                                         \
       B(NAME) | B(SECRET) | B(CURVE_KEY) | B(LEDGER) | B(BROKER_KEY) |         \
           B(BROKER_CURVE),                                                     \

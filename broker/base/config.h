@@ -73,6 +73,10 @@
         "Most open tasks in one queue.")                                       \
     NUMBER(tasks_per_agent_max, "tasks", 100000, 1, 100000000, RELOAD,         \
         "Most open tasks submitted by one agent.")                             \
+    NUMBER(queue_capability_sets_max, "sets", 64, 1, 1024, RELOAD,             \
+        "Most different sets of capabilities that tasks of one queue take.")   \
+    NUMBER(partials_per_task_max, "partials", 1000, 0, 100000, RELOAD,         \
+        "Most partial results of one task.")                                   \
     NUMBER(leases_per_agent_max, "leases", 1024, 1, 1000000, RELOAD,           \
         "Most tasks one agent may hold at a time.")                            \
     NUMBER(marks_per_agent_max, "marks", 10000, 1, 100000000, RELOAD,          \

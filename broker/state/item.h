@@ -24,10 +24,12 @@ enum item_kind {
     ITEM_TASK = 8,
     ITEM_FACTS = 9, /* always the last */
     ITEM_MARK = 11,
+    ITEM_QUEUE = 14,
+    ITEM_TASK_LINKS = 15,
 };
 
 /* Every kind has a bound, from proto/limits.h, well below this. */
-enum { ITEM_MAX = 1024 };
+enum { ITEM_MAX = 2048 };
 
 struct item {
     size_t n;

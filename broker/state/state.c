@@ -186,7 +186,7 @@ static int charge(struct state *s)
             return CHOIR_MALFORMED;
         if (!task_state_final(t->state))
             submitter->open_tasks++;
-        if (t->state == TASK_WORKING)
+        if (t->token)
             holder->leases++;
     }
     return 0;
@@ -248,8 +248,10 @@ int state_load(struct state *s, struct bytes record)
     case ITEM_SESSION:
     case ITEM_BUNDLE: return sessions_load(s->sessions, record);
     case ITEM_KEY: return context_load(s->context, record);
-    case ITEM_TASK: return tasks_load(s->tasks, record);
     case ITEM_MARK: return mark_load(s, record);
+    case ITEM_TASK:
+    case ITEM_TASK_LINKS:
+    case ITEM_QUEUE: return tasks_load(s->tasks, record);
     case ITEM_FACTS: return facts_load(s, record);
     default: return CHOIR_MALFORMED;
     }

@@ -11,6 +11,7 @@
 #include "proto/merkle.h"
 #include "session.h"
 #include "task.h"
+#include "task_links.h"
 
 /* Configuration that decides outcomes; a change of it is an entry.
  * X(name, default, unit) with the names of the configuration. */
@@ -24,7 +25,9 @@
     X(lease_ms_max, 86400000, "ms")            \
     X(max_attempts_default, 5, "attempts")     \
     X(backoff_ms_default, 1000, "ms")          \
-    X(marks_per_agent_max, 10000, "marks")
+    X(marks_per_agent_max, 10000, "marks")     \
+    X(partials_per_task_max, 1000, "partials") \
+    X(queue_capability_sets_max, 64, "sets")
 
 struct rules {
 #define X(name, value, unit) uint64_t name;

@@ -1,197 +1,19 @@
-/* Tasks by id, and for each queue two heaps: what can be handed out, and what
- * has to wait. Heaps are given their memory when a task is submitted, so that
- * nothing that happens to it later can fail. */
+/* Tasks by id, and their steps from state to state. Heaps of their queues are
+ * given their memory when a task is submitted, so that nothing that happens to
+ * it later can fail. */
 #include "task.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-#include "handle.h"
 #include "item.h"
 #include "proto/refusal.h"
-
-/* Rows are ordered by a number alone, so that a comparison reads no task. */
-struct heap_row {
-    uint64_t key;
-    struct task *task;
-};
+#include "task_private.h"
 
 struct task_node {
     struct task task;
     struct index_key id; /* a number_key */
 };
-
-struct queue_node {
-    struct queue queue;
-    size_t tasks; /* final ones included; it goes with the last */
-    struct index_key name;
-};
-
-struct tasks {
-    struct digest *digest; /* borrowed */
-    struct index *by_id, *queues;
-    struct task *final_first, *final_last;
-    size_t final_count;
-};
-
-/* --- Heaps --------------------------------------------------------------- */
-
-static void heap_set(struct heap *h, uint32_t at, struct heap_row row)
-{
-    h->rows[at] = row;
-    row.task->at = at;
-}
-
-static void heap_up(struct heap *h, uint32_t at, struct heap_row row)
-{
-    while (at && row.key < h->rows[(at - 1) / 2].key) {
-        heap_set(h, at, h->rows[(at - 1) / 2]);
-        at = (at - 1) / 2;
-    }
-    heap_set(h, at, row);
-}
-
-static void heap_down(struct heap *h, uint32_t at, struct heap_row row)
-{
-    for (;;) {
-        uint32_t child = 2 * at + 1;
-
-        if (child + 1 < h->count && h->rows[child + 1].key < h->rows[child].key)
-            child++;
-        if (child >= h->count || row.key <= h->rows[child].key)
-            break;
-        heap_set(h, at, h->rows[child]);
-        at = child;
-    }
-    heap_set(h, at, row);
-}
-
-static int heap_room(struct heap *h, uint32_t count)
-{
-    uint32_t cap = h->cap ? h->cap * 2 : 4;
-    struct heap_row *rows;
-
-    if (count <= h->cap)
-        return 0;
-    rows = reallocarray(h->rows, cap, sizeof(*rows));
-    if (!rows)
-        return -ENOMEM;
-    h->rows = rows;
-    h->cap = cap;
-    return 0;
-}
-
-static void heap_push(struct heap *h, uint64_t key, struct task *t)
-{
-    heap_up(h, h->count++, (struct heap_row){key, t});
-}
-
-static void heap_remove(struct heap *h, uint32_t at)
-{
-    struct heap_row last = h->rows[--h->count];
-
-    if (at == h->count)
-        return;
-    if (at && last.key < h->rows[(at - 1) / 2].key)
-        heap_up(h, at, last);
-    else
-        heap_down(h, at, last);
-}
-
-/* --- Queues -------------------------------------------------------------- */
-
-/* Highest priority first, then the oldest: ids have 53 bits. */
-static uint64_t ready_key(const struct task *t)
-{
-    return (uint64_t)(LIMIT_PRIORITY_MAX - t->priority) << 56 | t->id;
-}
-
-static struct queue_node *queue_node(struct queue *q)
-{
-    return (struct queue_node *)(void *)q; /* its first member */
-}
-
-/* Space and name, divided by the one byte that neither can hold. */
-enum { QUEUE_KEY_MAX = 2 * LIMIT_NAME_BYTES + 1 };
-
-static size_t queue_key(uint8_t out[QUEUE_KEY_MAX], struct bytes space,
-                        struct bytes name)
-{
-    if (space.n < 1 || space.n > LIMIT_NAME_BYTES || name.n < 1 ||
-        name.n > LIMIT_NAME_BYTES)
-        return 0;
-    memcpy(out, space.p, space.n);
-    out[space.n] = 0;
-    memcpy(out + space.n + 1, name.p, name.n);
-    return space.n + 1 + name.n;
-}
-
-static void queue_free(struct queue_node *n)
-{
-    free(n->queue.ready.rows);
-    free(n->queue.waiting.rows);
-    free(n);
-}
-
-static int queue_make(struct tasks *t, struct bytes space, struct bytes name,
-                      struct queue **out)
-{
-    struct queue_node *n;
-    uint8_t key[QUEUE_KEY_MAX];
-    size_t len = queue_key(key, space, name);
-    int r;
-
-    *out = queue_find(t, space, name);
-    if (*out)
-        return 0;
-    if (!len)
-        return -EINVAL;
-    n = calloc(1, sizeof(*n) + len);
-    if (!n)
-        return -ENOMEM;
-    memcpy(n->queue.space, space.p, space.n);
-    memcpy(n->queue.name, name.p, name.n);
-    n->name.len = (uint32_t)len;
-    memcpy(n->name.bytes, key, len);
-    r = index_insert(t->queues, &n->name);
-    if (r)
-        queue_free(n);
-    else
-        *out = &n->queue;
-    return r;
-}
-
-static void queue_drop_if_empty(struct tasks *t, struct queue *q)
-{
-    struct queue_node *n = queue_node(q);
-
-    if (n->tasks)
-        return;
-    index_remove(t->queues, n->name.bytes, n->name.len);
-    queue_free(n);
-}
-
-static void queue_enter(struct task *t)
-{
-    struct queue *q = t->queue;
-
-    q->queued++;
-    t->waits = t->not_before != 0;
-    if (t->waits)
-        heap_push(&q->waiting, t->not_before, t);
-    else
-        heap_push(&q->ready, ready_key(t), t);
-}
-
-static void queue_leave(struct task *t)
-{
-    struct queue *q = t->queue;
-
-    q->queued--;
-    heap_remove(t->waits ? &q->waiting : &q->ready, t->at);
-}
-
-/* --- Tasks --------------------------------------------------------------- */
 
 static void task_item(struct item *it, const struct task *t)
 {
@@ -238,14 +60,6 @@ static void final_append(struct tasks *t, struct task *task)
     t->final_count++;
 }
 
-/* Room in both heaps for one more open task. */
-static int queue_room(struct queue *q)
-{
-    int r = heap_room(&q->ready, q->open + 1);
-
-    return r ? r : heap_room(&q->waiting, q->open + 1);
-}
-
 static int task_make(struct tasks *t, const struct task *as, struct queue *q,
                      struct task **out)
 {
@@ -258,6 +72,7 @@ static int task_make(struct tasks *t, const struct task *as, struct queue *q,
     n->task = *as;
     n->task.queue = q;
     n->task.next = NULL;
+    n->task.links = NULL;
     n->id.len = sizeof(id);
     memcpy(n->id.bytes, &id, sizeof(id));
     r = index_insert(t->by_id, &n->id);
@@ -292,14 +107,17 @@ void tasks_destroy(struct tasks **self_p)
         return;
     if (t->by_id && t->queues) {
         index_seek(t->by_id, &at, NULL, 0);
-        while ((k = index_next(&at)))
+        while ((k = index_next(&at))) {
+            links_free(index_item(k, struct task_node, id)->task.links);
             free(index_item(k, struct task_node, id));
+        }
         index_seek(t->queues, &at, NULL, 0);
         while ((k = index_next(&at)))
             queue_free(index_item(k, struct queue_node, name));
     }
     index_destroy(&t->by_id);
     index_destroy(&t->queues);
+    free(t->deadlines.rows);
     free(t);
     *self_p = NULL;
 }
@@ -310,16 +128,6 @@ struct task *task_by_id(const struct tasks *t, uint64_t id)
     struct index_key *k = index_find(t->by_id, &key, sizeof(key));
 
     return k ? &index_item(k, struct task_node, id)->task : NULL;
-}
-
-struct queue *queue_find(const struct tasks *t, struct bytes space,
-                         struct bytes name)
-{
-    uint8_t key[QUEUE_KEY_MAX];
-    size_t len = queue_key(key, space, name);
-    struct index_key *k = len ? index_find(t->queues, key, len) : NULL;
-
-    return k ? &index_item(k, struct queue_node, name)->queue : NULL;
 }
 
 size_t tasks_count(const struct tasks *t)
@@ -337,20 +145,6 @@ const struct task *tasks_oldest_final(const struct tasks *t)
     return t->final_first;
 }
 
-struct task *queue_first(struct queue *q, uint64_t now, uint64_t *wake)
-{
-    while (q->waiting.count && q->waiting.rows[0].key <= now) {
-        struct task *t = q->waiting.rows[0].task;
-
-        heap_remove(&q->waiting, 0);
-        t->waits = false;
-        heap_push(&q->ready, ready_key(t), t);
-    }
-    if (q->waiting.count)
-        *wake = q->waiting.rows[0].key;
-    return q->ready.count ? q->ready.rows[0].task : NULL;
-}
-
 struct task *tasks_next(const struct tasks *t, uint64_t after)
 {
     struct number_key id = number_key(after + 1);
@@ -362,19 +156,6 @@ struct task *tasks_next(const struct tasks *t, uint64_t after)
     index_seek(t->by_id, &at, &id, sizeof(id));
     k = index_next(&at);
     return k ? &index_item(k, struct task_node, id)->task : NULL;
-}
-
-struct queue *queues_next(const struct tasks *t, const struct queue *after)
-{
-    const struct queue_node *n = (const void *)after; /* its first member */
-    struct index_cursor at;
-    struct index_key *k;
-
-    index_seek(t->queues, &at, n ? n->name.bytes : NULL, n ? n->name.len : 0);
-    k = index_next(&at);
-    if (n && k == &n->name)
-        k = index_next(&at);
-    return k ? &index_item(k, struct queue_node, name)->queue : NULL;
 }
 
 int task_add(struct tasks *t, struct bytes space, struct bytes queue,
@@ -392,7 +173,7 @@ int task_add(struct tasks *t, struct bytes space, struct bytes queue,
     r = queue_make(t, space, queue, &q);
     if (r)
         return r;
-    r = final ? 0 : queue_room(q);
+    r = final ? 0 : lane_room(&q->any);
     if (!r)
         r = task_make(t, as, q, &task);
     if (r) {
@@ -401,6 +182,8 @@ int task_add(struct tasks *t, struct bytes space, struct bytes queue,
     }
     queue_node(q)->tasks++;
     q->open += !final;
+    q->any.open += !final;
+    q->any.tasks++;
     if (final)
         final_append(t, task);
     else if (task->state == TASK_QUEUED)
@@ -452,6 +235,33 @@ void task_release(struct tasks *t, struct task *task, uint64_t index,
     task_enter(t, task);
 }
 
+void task_rest(struct tasks *t, struct task *task, uint64_t index)
+{
+    task_leave(t, task);
+    task->state = TASK_INPUT_REQUIRED;
+    task->changed = index;
+    task_enter(t, task);
+}
+
+/* The question stays what brought the present state. */
+void task_rest_alone(struct tasks *t, struct task *task)
+{
+    task_leave(t, task);
+    task->token = 0;
+    task->session = 0;
+    task_enter(t, task);
+}
+
+void task_resume(struct tasks *t, struct task *task, uint64_t index)
+{
+    task_leave(t, task);
+    task->state = task->token ? TASK_WORKING : TASK_QUEUED;
+    task->changed = index;
+    if (!task->token)
+        queue_enter(task);
+    task_enter(t, task);
+}
+
 void task_finish(struct tasks *t, struct task *task, uint64_t index,
                  enum task_state state)
 {
@@ -461,8 +271,11 @@ void task_finish(struct tasks *t, struct task *task, uint64_t index,
     task->not_before = 0;
     task->changed = index;
     task->queue->open--;
+    lane_of(task)->open--;
     final_append(t, task);
     task_enter(t, task);
+    if (task->links)
+        links_finish(t, task);
 }
 
 void tasks_forget(struct tasks *t, uint64_t index)
@@ -472,8 +285,14 @@ void tasks_forget(struct tasks *t, uint64_t index)
     while ((task = t->final_first) && task->changed <= index) {
         struct number_key id = number_key(task->id);
 
+        struct lane *lane = lane_of(task);
+
         task_leave(t, task);
+        if (task->links)
+            links_forget(t, task);
         index_remove(t->by_id, &id, sizeof(id));
+        lane->tasks--;
+        lane_drop_if_empty(task->queue, lane);
         queue_node(task->queue)->tasks--;
         queue_drop_if_empty(t, task->queue);
         t->final_first = task->next;
@@ -484,49 +303,66 @@ void tasks_forget(struct tasks *t, uint64_t index)
         t->final_last = NULL;
 }
 
-int tasks_save(const struct tasks *t, task_sink put, void *to)
+typedef int (*task_save)(const struct task *task, task_sink put, void *to);
+
+/* Open tasks by id, then final ones by `changed`. */
+static int save_each(const struct tasks *t, task_save save, task_sink put,
+                     void *to)
 {
     const struct task *task;
     struct index_cursor at;
     struct index_key *k;
-    struct item it;
     int r = 0;
 
     index_seek(t->by_id, &at, NULL, 0);
     while (!r && (k = index_next(&at))) {
         task = &index_item(k, struct task_node, id)->task;
-        if (task_state_final(task->state))
-            continue;
-        task_item(&it, task);
-        r = put(to, item_record(&it));
+        if (!task_state_final(task->state))
+            r = save(task, put, to);
     }
-    for (task = t->final_first; !r && task; task = task->next) {
-        task_item(&it, task);
-        r = put(to, item_record(&it));
-    }
+    for (task = t->final_first; !r && task; task = task->next)
+        r = save(task, put, to);
     return r;
+}
+
+static int save_task(const struct task *task, task_sink put, void *to)
+{
+    struct item it;
+
+    task_item(&it, task);
+    return put(to, item_record(&it));
+}
+
+int tasks_save(const struct tasks *t, task_sink put, void *to)
+{
+    int r = save_each(t, save_task, put, to);
+
+    if (!r)
+        r = save_each(t, links_save, put, to);
+    return r ? r : queues_save(t, put, to);
 }
 
 static bool task_sound(const struct task *t)
 {
-    bool working = t->state == TASK_WORKING;
+    bool held = t->token != 0;
 
-    if (t->state != TASK_QUEUED && !working && !task_state_final(t->state))
+    if (t->state == TASK_WORKING ? !held
+                                 : held && t->state != TASK_INPUT_REQUIRED)
         return false;
-    return t->submitter && (t->token != 0) == working &&
-           (working || t->session == 0) && (!working || t->holder) &&
+    if (!task_state_name(t->state))
+        return false;
+    return t->submitter && (held || t->session == 0) && (!held || t->holder) &&
            (t->state == TASK_QUEUED || t->not_before == 0);
 }
 
-int tasks_load(struct tasks *t, struct bytes record)
+static int task_load(struct tasks *t, struct bytes record)
 {
     struct cursor at = cursor_of(record);
     struct bytes space, queue;
     struct task said = {0};
     int r;
 
-    if (cursor_u8(&at) != ITEM_TASK)
-        return CHOIR_MALFORMED;
+    cursor_u8(&at);
     said.id = cursor_u64(&at);
     said.payload = cursor_u64(&at);
     said.token = cursor_u64(&at);
@@ -548,4 +384,14 @@ int tasks_load(struct tasks *t, struct bytes record)
         return CHOIR_MALFORMED;
     r = task_add(t, space, queue, &said);
     return r == -EINVAL || r == -EEXIST ? CHOIR_MALFORMED : r;
+}
+
+int tasks_load(struct tasks *t, struct bytes record)
+{
+    switch (record.n ? record.p[0] : 0) {
+    case ITEM_TASK: return task_load(t, record);
+    case ITEM_TASK_LINKS: return links_load(t, record);
+    case ITEM_QUEUE: return queue_load(t, record);
+    default: return CHOIR_MALFORMED;
+    }
 }

@@ -7,8 +7,11 @@
 
 #include "digest.h"
 #include "proto/schema.h"
+#include "task_capability.h"
+#include "task_heap.h"
 
 struct queue;
+struct task_links;
 
 struct task {
     uint64_t id;
@@ -22,28 +25,36 @@ struct task {
     uint32_t submitter, holder; /* agent numbers; holder: also the last one */
     uint32_t attempt, max_attempts;
     uint8_t priority, state; /* enum task_state */
-    bool waits;              /* which heap; below: the module's own */
+    uint8_t place;           /* which heap; below: the module's own */
     struct hash item;        /* its part of the digest */
     uint32_t at;             /* its row there */
     struct queue *queue;
-    struct task *next; /* final tasks, by `changed` */
+    struct task *next;        /* final tasks, by `changed` */
+    struct task_links *links; /* task_links.h; NULL for most */
 };
 
-struct heap_row;
-
-/* The least on top; finding it costs nothing, a change O(log n). */
-struct heap {
-    struct heap_row *rows; /* owned */
-    uint32_t count, cap;
+/* The tasks of a queue that take the same capabilities. */
+struct lane {
+    struct heap ready;       /* highest priority, then oldest */
+    struct heap waiting;     /* until their not_before */
+    uint32_t open, tasks;    /* not final; all that are in memory */
+    struct lane *next;       /* of the queue */
+    struct bytes capability; /* packed; behind the lane */
 };
+
+/* What an administrator made of a queue. */
+enum queue_kind { QUEUE_OPEN = 1, QUEUE_PAUSED = 2, QUEUE_DRAINING = 3 };
 
 struct queue {
     char space[LIMIT_NAME_BYTES + 1];
     char name[LIMIT_NAME_BYTES + 1];
-    uint32_t open;       /* tasks that are not final */
-    uint32_t queued;     /* of those, not working */
-    struct heap ready;   /* highest priority, then oldest */
-    struct heap waiting; /* until their not_before */
+    uint32_t open;    /* tasks that are not final */
+    uint32_t queued;  /* of those, the ones that wait for a worker */
+    uint8_t kind;     /* enum queue_kind */
+    uint64_t limit;   /* of open tasks, its own; 0: none */
+    uint32_t lanes;   /* capability sets besides the empty one */
+    struct lane any;  /* tasks that take no capability; then the others */
+    struct hash item; /* its part of the digest, if it was ever set */
 };
 
 struct tasks;
@@ -61,15 +72,26 @@ size_t tasks_count(const struct tasks *t);
 size_t tasks_final_count(const struct tasks *t);
 /* The final task that has been so longest, or NULL. */
 const struct task *tasks_oldest_final(const struct tasks *t);
-/* The one to hand out next at `now`: highest priority, then oldest; NULL if
- * there is none. *wake: when the earliest waiting one becomes ready, or
- * untouched. What became ready by `now` stays so; that is volatile, and no
- * part of the digest. */
-struct task *queue_first(struct queue *q, uint64_t now, uint64_t *wake);
+/* The one to hand out next at `now` to a worker that has these capabilities
+ * (packed): highest priority, then oldest; NULL if there is none. *wake: when
+ * the earliest waiting one becomes ready, or untouched. What became ready by
+ * `now` stays so; that is volatile, and no part of the digest. */
+struct task *queue_first_for(struct queue *q, struct bytes capability,
+                             uint64_t now, uint64_t *wake);
+static inline struct task *queue_first(struct queue *q, uint64_t now,
+                                       uint64_t *wake)
+{
+    return queue_first_for(q, (struct bytes){0}, now, wake);
+}
+/* Is there a lane for tasks that take these? */
+bool queue_has_lane(const struct queue *q, struct bytes capability);
 /* In order of id, after the given one. */
 struct task *tasks_next(const struct tasks *t, uint64_t after);
 /* Every queue; NULL starts and ends. */
 struct queue *queues_next(const struct tasks *t, const struct queue *after);
+/* The first one of the space behind that name, which need not exist. */
+struct queue *queue_after(const struct tasks *t, struct bytes space,
+                          struct bytes name);
 
 /* --- Changes; by evolve alone -------------------------------------------- */
 
@@ -88,10 +110,21 @@ void task_release(struct tasks *t, struct task *task, uint64_t index,
  * task. */
 void task_finish(struct tasks *t, struct task *task, uint64_t index,
                  enum task_state state);
+/* A working task waits for what only its submitter can say. It keeps its
+ * lease. */
+void task_rest(struct tasks *t, struct task *task, uint64_t index);
+/* Its lease ends meanwhile: nobody has it, and it waits on. */
+void task_rest_alone(struct tasks *t, struct task *task);
+/* It was said: back to the holder, or to its place in the queue. */
+void task_resume(struct tasks *t, struct task *task, uint64_t index);
 /* Final tasks whose `changed` is up to index leave memory. */
 void tasks_forget(struct tasks *t, uint64_t index);
+/* 0; -ENOMEM; -EINVAL for names. */
+int queue_set(struct tasks *t, struct bytes space, struct bytes name,
+              enum queue_kind kind, uint64_t limit);
 
-/* Open tasks by id, then final ones by `changed`; and back: 0, -ENOMEM, or
+/* Open tasks by id, then final ones by `changed`, what hangs on them in the
+ * same order, then the queues that were set; and back: 0, -ENOMEM, or
  * CHOIR_MALFORMED for a record that save cannot have written after those
  * before it. put returns 0 or a negative errno, which save passes on. */
 typedef int (*task_sink)(void *to, struct bytes record);

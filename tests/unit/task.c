@@ -490,7 +490,7 @@ TEST(load_refuses_what_save_cannot_have_written)
     CHECK_REFUSED(load_of(t, "q"), CHOIR_MALFORMED);
     t = good, t.state = TASK_QUEUED; /* with a token */
     CHECK_REFUSED(load_of(t, "q"), CHOIR_MALFORMED);
-    t = good, t.state = 3;
+    t = good, t.state = 8;
     CHECK_REFUSED(load_of(t, "q"), CHOIR_MALFORMED);
     t = good, t.state = 0;
     CHECK_REFUSED(load_of(t, "q"), CHOIR_MALFORMED);
