@@ -357,7 +357,9 @@ CHOIR_API CHOIR_MUST_CHECK int choir_result(struct choir *c, uint64_t task,
                                             int timeout_ms,
                                             struct choir_event **e);
 
-/* Claim the next task of a queue: highest priority first, oldest first. From
+/* Claim the next task of a queue: highest priority first, oldest first. A task
+ * that is ahead of a replica of this handle is handed out when the replica has
+ * come as far, its lease being kept alive; so with choir_next, too. From
  * then on the library keeps its lease alive, however long the work takes,
  * until one of the calls below, or until it is lost (an event "lease_lost";
  * choir_task_held).

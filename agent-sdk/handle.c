@@ -8,6 +8,7 @@
 #include <utlist.h>
 
 #include "error.h"
+#include "late.h"
 #include "process.h"
 #include "proto/refusal.h"
 
@@ -161,6 +162,8 @@ static void entry_free(struct choir *c, struct entry *e)
     struct choir_event *event, *next;
 
     outcome_note(c, e);
+    if (c->late)
+        late_drop(c, e->id);
     HASH_DEL(c->entries, e);
     c->in_flight -= e->bytes;
     DL_FOREACH_SAFE (e->events, event, next) {
@@ -172,7 +175,7 @@ static void entry_free(struct choir *c, struct entry *e)
     handle_changed(c);
 }
 
-static void event_publish(struct choir *c, struct choir_event *event)
+void handle_deliver(struct choir *c, struct choir_event *event)
 {
     struct entry *e = handle_entry(c, event->request);
     bool last = event->last;
@@ -205,7 +208,8 @@ bool handle_publish(struct choir *c, struct choir_event **events)
         return false;
     DL_FOREACH_SAFE (*events, e, next) {
         DL_DELETE(*events, e);
-        event_publish(c, e);
+        if (!c->replicas || !late_take(c, e))
+            handle_deliver(c, e);
     }
     intake_told(&c->intake, c->queued - told);
     return true;

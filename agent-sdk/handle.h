@@ -77,13 +77,15 @@ struct choir {
     bool wants_fd;             /* ready_fd is kept true to it */
     size_t in_flight, unanswered;
     struct worker *workers;
-    bool is_driven;         /* a caller is the engine for a while, */
-    bool is_poked;          /* and is to look what it waits for */
-    unsigned waiting;       /* callers, for `changed`: may be interrupted */
-    unsigned dozing;        /* the library's own threads, likewise: not */
-    uint64_t interruptions; /* counted; a waiter compares */
-    bool interrupt_next;    /* nobody waited: the next one */
-    int ended;              /* the code that ended everything, or 0 */
+    struct choir_replica *replicas;
+    struct choir_event *late; /* tasks ahead of them; see late.h */
+    bool is_driven;           /* a caller is the engine for a while, */
+    bool is_poked;            /* and is to look what it waits for */
+    unsigned waiting;         /* callers, for `changed`: may be interrupted */
+    unsigned dozing;          /* the library's own threads, likewise: not */
+    uint64_t interruptions;   /* counted; a waiter compares */
+    bool interrupt_next;      /* nobody waited: the next one */
+    int ended;                /* the code that ended everything, or 0 */
     char *ended_line;
     int trouble; /* why nothing happens just now, or 0 */
     bool is_connected;
@@ -118,6 +120,8 @@ void handle_changed(struct choir *c);
 struct entry *handle_entry(struct choir *c, uint64_t id);
 /* Take its first event, which there must be; may free the entry. */
 struct choir_event *handle_take(struct choir *c, struct entry *e);
+/* Put it where callers take it. */
+void handle_deliver(struct choir *c, struct choir_event *event);
 /* Nobody will fetch this event: if it is a task, it goes back by nak. */
 void handle_give_back(struct choir *c, const struct choir_event *event);
 /* The code that ended everything, with its line. */

@@ -146,6 +146,8 @@ static void lists_free(struct choir *c)
         HASH_DEL(c->entries, e);
         free(e);
     }
+    DL_FOREACH_SAFE (c->late, event, later)
+        choir_event_free(&event);
     LL_FOREACH_SAFE (c->entries_spare, e, after)
         free(e);
     LL_FOREACH_SAFE (c->ops_spare, op, next)
@@ -342,6 +344,8 @@ static void give_back(struct choir *c)
     for (struct entry *e = c->entries; e; e = e->hh.next)
         DL_FOREACH (e->events, event)
             handle_give_back(c, event);
+    DL_FOREACH (c->late, event)
+        handle_give_back(c, event);
     intake_wake(&c->intake);
 }
 

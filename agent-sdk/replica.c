@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <utlist.h>
 
 #include "error.h"
 #include "proto/refusal.h"
@@ -164,6 +165,9 @@ int choir_replica_open(struct choir *c, const char *prefix,
         replica_free(r);
         return code;
     }
+    pthread_mutex_lock(&c->lock);
+    DL_APPEND(c->replicas, r);
+    pthread_mutex_unlock(&c->lock);
     *out = r;
     return 0;
 }
@@ -179,6 +183,7 @@ void choir_replica_close(struct choir_replica **self_p)
         return; /* its thread is not here, its locks may be held */
     pthread_mutex_lock(&r->c->lock);
     r->stop = true;
+    DL_DELETE(r->c->replicas, r); /* its thread, ending, looks who waits */
     handle_changed(r->c);
     pthread_mutex_unlock(&r->c->lock);
     pthread_join(r->thread, NULL);
@@ -338,6 +343,24 @@ static int not_so_far(const struct choir_replica *r, uint64_t revision, int why)
 static bool is_complete(const struct choir_replica *r, uint64_t revision)
 {
     return r->is_loaded && r->complete >= revision;
+}
+
+bool replicas_complete(struct choir *c, uint64_t revision)
+{
+    struct choir_replica *r;
+    bool all = true;
+
+    DL_FOREACH (c->replicas, r) {
+        if (r->ended || is_complete(r, revision))
+            continue;
+        all = false;
+        if (revision <= r->wanted)
+            continue;
+        r->wanted = revision;
+        if (r->is_loaded)
+            replica_ask_mark(r);
+    }
+    return all;
 }
 
 int choir_replica_wait(struct choir_replica *r, uint64_t revision,

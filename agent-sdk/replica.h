@@ -7,6 +7,7 @@
 #include "replica_map.h"
 
 struct choir_replica {
+    struct choir_replica *prev, *next; /* of the handle, under its lock */
     /* fixed once open */
     struct choir *c;
     char *prefix, *space; /* owned */
@@ -38,6 +39,9 @@ struct choir_replica {
     uint64_t loads;
 };
 
+/* Under the handle's lock: are all its replicas complete up to there, or over?
+ * Those that are not are asked for it. */
+bool replicas_complete(struct choir *c, uint64_t revision);
 /* The request of its watch, sent; its first reply is still to come. */
 int replica_watch(struct choir_replica *r, int timeout_ms, uint64_t *watch);
 /* Under the handle's lock: ask how far it is complete. */

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "error.h"
+#include "late.h"
 #include "proto/refusal.h"
 #include "replica.h"
 
@@ -277,6 +278,8 @@ static void complete_set(struct choir_replica *r, uint64_t revision)
         r->heard_ms = r->asked_ms;
         r->asked_size = 0;
     }
+    if (r->c->late)
+        late_look(r->c);
     if (r->waiting)
         handle_changed(r->c);
 }
@@ -576,7 +579,7 @@ static int64_t mark_due(struct feed *f)
     int64_t due;
 
     pthread_mutex_lock(&f->c->lock);
-    if (r->waiting && r->wanted > r->complete) {
+    if ((r->waiting || f->c->late) && r->wanted > r->complete) {
         due = r->mark_ms_last + f->soon_ms;
     } else {
         f->soon_ms = MARK_SOON_MS;
@@ -652,6 +655,7 @@ static void end(struct feed *f, int code)
     pthread_mutex_lock(&f->c->lock);
     r->ended = code;
     r->line = strdup(choir_error_text());
+    late_look(f->c);
     handle_changed(f->c);
     pthread_mutex_unlock(&f->c->lock);
     pthread_mutex_unlock(&r->writing);

@@ -80,7 +80,7 @@ struct standin {
     unsigned watch_count;
     struct {
         char queue[64];
-        uint64_t task;
+        uint64_t task, token;
         uint64_t session; /* 0: nobody has it */
         bool lost;
     } tasks[64];
@@ -88,6 +88,7 @@ struct standin {
     enum standin_trick trick;
     int away_code, away_left, asks_code, asks_left, swallow;
     bool mute, repeat, refuse, hold_lists;
+    uint64_t marks;
     struct standin_counts counts;
     struct standin_counts told; /* a copy for the test's thread */
     uint64_t told_task;
@@ -518,6 +519,11 @@ static void reply_list(const struct standin *s, const struct msg *ask,
     msg_set_list(m, FIELD_ITEMS, n, buf_bytes(items));
 }
 
+static uint64_t mark_of(const struct standin *s)
+{
+    return s->marks ? s->marks : s->size - 1;
+}
+
 static struct watch *watch_of(struct standin *s, const struct session *session,
                               const struct msg *ask)
 {
@@ -562,7 +568,7 @@ static void watch_open(struct standin *s, const struct session *session,
         return;
     msg_init(&m, MSG_CAUGHT_UP);
     msg_set_u(&m, FIELD_WATCH, w->number);
-    msg_set_u(&m, FIELD_REVISION, s->size - 1);
+    msg_set_u(&m, FIELD_REVISION, mark_of(s));
     body_item(s, &m);
 }
 
@@ -582,7 +588,8 @@ static void tasks_hand_out(struct standin *s)
             s->tasks[i].session = to->id;
             msg_init(&m, MSG_TASK);
             msg_set_u(&m, FIELD_TASK, s->tasks[i].task);
-            msg_set_u(&m, FIELD_TOKEN, s->tasks[i].task + 1000000);
+            s->tasks[i].token = s->size++;
+            msg_set_u(&m, FIELD_TOKEN, s->tasks[i].token);
             msg_set_u(&m, FIELD_ATTEMPT, 1);
             msg_set_text(&m, FIELD_SPACE, "main");
             msg_set_text(&m, FIELD_QUEUE, s->tasks[i].queue);
@@ -644,7 +651,7 @@ static void ask_hear(struct standin *s, struct session *session,
             reply_list(s, &ask, &m, &items);
         if (ask.verb == MSG_CREDIT) {
             watch_of(s, session, &ask)->credit += msg_u(&ask, FIELD_CREDIT);
-            msg_set_u(&m, FIELD_REVISION, s->size - 1);
+            msg_set_u(&m, FIELD_REVISION, mark_of(s));
         }
         if (ask.verb != MSG_LIST || !s->hold_lists)
             body_item(s, &m);
@@ -1095,6 +1102,17 @@ uint64_t standin_task(struct standin *s, const char *queue)
 {
     tell(s, do_task, 0, queue);
     return s->told_task;
+}
+
+static void do_hold_marks(struct standin *s, long a, const char *b)
+{
+    (void)b;
+    s->marks = (uint64_t)a;
+}
+
+void standin_hold_marks(struct standin *s, uint64_t revision)
+{
+    tell(s, do_hold_marks, (long)revision, NULL);
 }
 
 static void do_counts(struct standin *s, long a, const char *b)

@@ -55,6 +55,10 @@ uint64_t standin_task(struct standin *s, const char *queue);
 /* Tell heartbeats that this lease is gone. */
 void standin_lose_lease(struct standin *s, uint64_t task);
 
+/* Replies to credit say that watches are told up to there, and caught_up
+ * likewise; 0: up to the end. */
+void standin_hold_marks(struct standin *s, uint64_t revision);
+
 /* What has been counted so far. */
 struct standin_counts {
     unsigned hellos, sessions, enrolments;
