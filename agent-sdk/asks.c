@@ -213,6 +213,7 @@ void asks_again(struct asks *a, struct wire *w)
 
     unask(a);
     drop_own(a);
+    enqueue(a, growth_ask(&w->growth, &w->verifier, w->now_ms));
     for (s = a->standing.all; s; s = s->hh.next) {
         enqueue(a, standing_op(s, w));
         s->is_due = false;
@@ -275,13 +276,23 @@ static void beat_reply(struct asks *a, struct wire *w, const struct msg *item)
     }
 }
 
-static void reply(struct asks *a, struct wire *w, const struct msg *item)
+static int grown(struct asks *a, struct wire *w, int code,
+                 const struct msg *item)
+{
+    int r = growth_reply(&w->growth, &w->verifier, code, item, w->now_ms);
+
+    if (!r && w->growth.wants_other)
+        enqueue(a, growth_ask(&w->growth, &w->verifier, w->now_ms));
+    return r;
+}
+
+static int reply(struct asks *a, struct wire *w, const struct msg *item)
 {
     struct op *op = answered_op(a, msg_u(item, FIELD_ASK));
-    int code = (int)msg_u(item, FIELD_OUTCOME);
+    int code = (int)msg_u(item, FIELD_OUTCOME), r = 0;
 
     if (!op)
-        return;
+        return 0;
     a->backoff_ms = 0;
     if (op->standing)
         opened(a, w, op->standing, code, item);
@@ -289,8 +300,11 @@ static void reply(struct asks *a, struct wire *w, const struct msg *item)
         beat_reply(a, w, item);
     else if (op->id == 0 && op->verb == MSG_CREDIT && !code)
         standing_mark(&a->standing, w, op, item);
+    else if (op->id == 0 && op->verb == MSG_CONSISTENCY)
+        r = grown(a, w, code, item);
     wire_outcome(w, op, MSG_REPLY, code, msg_u(item, FIELD_REVISION), item,
                  NULL);
+    return r;
 }
 
 static struct batch *batch_at(struct asks *a, uint64_t first)
@@ -353,7 +367,7 @@ static int turned_away(struct asks *a, struct wire *w, const struct msg *item)
 int asks_item(struct asks *a, struct wire *w, const struct msg *item)
 {
     switch (item->verb) {
-    case MSG_REPLY: reply(a, w, item); return 0;
+    case MSG_REPLY: return reply(a, w, item);
     case MSG_TURNED_AWAY: return turned_away(a, w, item);
     default: standing_item(&a->standing, w, item); return 0;
     }
@@ -460,6 +474,8 @@ int asks_pump(struct asks *a, struct wire *w, uint64_t session,
     if (w->now_ms < a->later_ms)
         return 0;
     beat(a, w);
+    if (w->growth.again_ms && w->now_ms >= w->growth.again_ms)
+        enqueue(a, growth_ask(&w->growth, &w->verifier, w->now_ms));
     credit_tell(a, w);
     while (!e && worth_sending(a))
         e = send_batch(a, w, session, answered);
@@ -472,6 +488,8 @@ int64_t asks_deadline_ms(const struct asks *a, const struct wire *w)
 
     if (a->later_ms > w->now_ms)
         return a->later_ms;
+    if (w->growth.again_ms && w->growth.again_ms < due)
+        due = w->growth.again_ms;
     if (a->batches && a->batches->sent_ms + SILENCE_MS < due)
         due = a->batches->sent_ms + SILENCE_MS;
     return due;

@@ -577,6 +577,34 @@ struct choir_field {
 CHOIR_API bool choir_event_field(const struct choir_event *e, size_t i,
                                  struct choir_field *field);
 
+/* --- Tree heads ----------------------------------------------------------- */
+
+/* After every reconnect, and in the next run of the program, the broker has to
+ * show that its ledger begins with what this identity has seen of it. If it
+ * cannot, calls end with CHOIR_BROKEN (what=fork), and two tree heads that the
+ * broker signed and that cannot both be true are left beside the identity as
+ * FILE.fork: evidence for anyone, `choir verify` reads it.
+ *
+ * Two agents who can talk find out the same without anybody's help: one sends
+ * the other what choir_head gives, by whatever way. */
+
+/* The newest tree head that was proven to this handle, signed by the broker, as
+ * a note (c2sp.org/tlog-checkpoint). text: owned, give to choir_free.
+ * Returns 0; CHOIR_BUSY as for choir_receipt; CHOIR_BROKEN. */
+CHOIR_API CHOIR_MUST_CHECK int choir_head(struct choir *c, char **text);
+
+/* Is the ledger that this handle is shown the one that this head was signed
+ * for? evidence: if not NULL, owned, set with CHOIR_BROKEN alone, to the two
+ * heads that prove the fork.
+ * Returns 0; CHOIR_FUTURE (it is of a larger ledger than ours is by now: ask
+ * again later); CHOIR_MALFORMED; CHOIR_BAD_SIGNATURE (not of our broker);
+ * CHOIR_WRONG_LEDGER; CHOIR_EPOCH_CHANGED (signed before or after a restore:
+ * nothing follows from that); CHOIR_BUSY; CHOIR_BROKEN: the broker shows two
+ * ledgers. */
+CHOIR_API CHOIR_MUST_CHECK int choir_head_check(struct choir *c,
+                                                const char *text,
+                                                char **evidence);
+
 /* --- Receipts ------------------------------------------------------------- */
 
 /* The proof that entry `revision` is in the ledger, as a text to keep and to

@@ -25,6 +25,8 @@ static void end(struct engine *e, int code)
         return;
     e->ended = code;
     e->line = strdup(choir_error_text());
+    if (growth_holds(&e->wire.growth)) /* it is not believed any more */
+        wire_disown_events(&e->wire, code, e->line);
     records_fail(e->records, &e->wire, code, e->line);
     asks_fail(e->asks, &e->wire, code, e->line);
 }
@@ -38,6 +40,7 @@ static void lost(struct engine *e)
     e->hello_sent = e->is_welcome = false;
     e->asked_session = 0;
     records_lost(e->records);
+    growth_begin(&e->wire.growth, &e->wire.verifier);
     e->backoff_ms = e->backoff_ms ? 2 * e->backoff_ms : RECONNECT_FIRST_MS;
     if (e->backoff_ms > RECONNECT_MAX_MS)
         e->backoff_ms = RECONNECT_MAX_MS;
@@ -333,7 +336,9 @@ void engine_tell(struct engine *e)
     bool is_connected = session != 0 && !e->ended, news;
 
     pthread_mutex_lock(&c->lock);
-    news = handle_publish(c, &e->wire.events);
+    news = !growth_holds(&e->wire.growth) || e->ended
+               ? handle_publish(c, &e->wire.events)
+               : false;
     handle_spare(c, &e->wire.spare);
     tell_end(e, c);
     if (e->limits_new) {
@@ -366,9 +371,9 @@ void engine_seen_store(struct engine *e, bool now)
     if (!now && e->wire.now_ms - e->saved_ms < SEEN_SAVE_MS)
         return;
     e->saved_ms = e->wire.now_ms;
-    if (seen->size && e->was_up)
-        seen_save(seen, e->c->path, &e->c->id.broker.ledger,
-                  e->c->flags & CHOIR_ACCEPT_EPOCH);
+    if (seen->size && e->was_up && e->wire.growth.before.size == 0)
+        seen_save(seen, buf_bytes(&e->wire.verifier.trusted), e->c->path,
+                  &e->c->id.broker.ledger, e->c->flags & CHOIR_ACCEPT_EPOCH);
 }
 
 static int64_t sooner(int64_t a, int64_t b)

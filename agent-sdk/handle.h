@@ -57,6 +57,7 @@ struct choir {
     int ready_fd;
     struct leases *leases;
     struct checkpoint first_seen;
+    struct buf first_proof; /* of it, as it was stored */
 
     int interrupted; /* atomic: set by choir_interrupt */
 

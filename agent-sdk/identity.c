@@ -280,46 +280,65 @@ void identity_wipe(struct identity *id)
     secret_wipe(id, sizeof *id);
 }
 
-static int seen_path(char out[PATH_BYTES], const char *identity_path)
+static int beside_path(char out[PATH_BYTES], const char *identity_path,
+                       const char *ending)
 {
-    return snprintf(out, PATH_BYTES, "%s.seen", identity_path) < PATH_BYTES
+    return snprintf(out, PATH_BYTES, "%s%s", identity_path, ending) < PATH_BYTES
                ? 0
                : -ENAMETOOLONG;
 }
 
-void seen_load(struct checkpoint *seen, const char *identity_path,
-               const struct hash *ledger)
+void seen_load(struct checkpoint *seen, struct buf *proof,
+               const char *identity_path, const struct hash *ledger)
 {
-    char path[PATH_BYTES], id[HASH_HEX], root[HASH_HEX];
+    char path[PATH_BYTES], id[HASH_HEX], root[HASH_HEX], signed_text[1025] = "";
     struct checkpoint got;
     struct hash of;
     FILE *f;
+    int n;
 
     *seen = (struct checkpoint){0};
-    if (seen_path(path, identity_path) || !(f = fopen(path, "re")))
+    if (beside_path(path, identity_path, ".seen") || !(f = fopen(path, "re")))
         return;
-    if (fscanf(f, "choir-seen-1 %64s %" SCNu64 " %" SCNu64 " %64s", id,
-               &got.epoch, &got.size, root) == 4 &&
-        !hash_parse_hex(&of, bytes_text(id)) && hash_equal(&of, ledger) &&
-        !hash_parse_hex(&got.root, bytes_text(root)))
-        *seen = got;
+    n = fscanf(f, "choir-seen-1 %64s %" SCNu64 " %" SCNu64 " %64s %1024s", id,
+               &got.epoch, &got.size, root, signed_text);
     fclose(f);
+    if (n < 4 || hash_parse_hex(&of, bytes_text(id)) ||
+        !hash_equal(&of, ledger) || hash_parse_hex(&got.root, bytes_text(root)))
+        return;
+    *seen = got;
+    if (proof && n == 5)
+        (void)base64_get(proof, bytes_text(signed_text), false);
 }
 
-void seen_save(const struct checkpoint *seen, const char *identity_path,
-               const struct hash *ledger, bool force)
+void seen_save(const struct checkpoint *seen, struct bytes proof,
+               const char *identity_path, const struct hash *ledger, bool force)
 {
     char path[PATH_BYTES], id[HASH_HEX], root[HASH_HEX], line[256];
     struct checkpoint there;
+    struct buf text = {0};
 
-    seen_load(&there, identity_path, ledger);
+    seen_load(&there, NULL, identity_path, ledger);
     if (!force && (there.epoch > seen->epoch ||
                    (there.epoch == seen->epoch && there.size >= seen->size)))
         return;
     hash_hex(ledger, id);
     hash_hex(&seen->root, root);
-    snprintf(line, sizeof line, "choir-seen-1 %s %" PRIu64 " %" PRIu64 " %s\n",
+    snprintf(line, sizeof line, "choir-seen-1 %s %" PRIu64 " %" PRIu64 " %s ",
              id, seen->epoch, seen->size, root);
-    if (!seen_path(path, identity_path))
-        file_replace(path, bytes_text(line), false);
+    buf_put(&text, line, strlen(line));
+    if (!base64_put(&text, proof, false) &&
+        !beside_path(path, identity_path, ".seen")) {
+        buf_put(&text, "\n", 1);
+        file_replace(path, buf_bytes(&text), false);
+    }
+    buf_free(&text);
+}
+
+void evidence_save(const char *identity_path, struct bytes text,
+                   char path[PATH_BYTES])
+{
+    if (beside_path(path, identity_path, ".fork") ||
+        file_replace(path, text, true))
+        path[0] = '\0';
 }

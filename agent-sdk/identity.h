@@ -46,12 +46,19 @@ int identity_load(struct identity *id, const char *path);
 int identity_save(const struct identity *id, const char *path);
 void identity_wipe(struct identity *id);
 
-/* What was seen of this ledger; zeros if nothing. */
-void seen_load(struct checkpoint *seen, const char *identity_path,
-               const struct hash *ledger);
-/* Unless something newer stands there already; force: even then. Failure only
- * weakens a later check, so it is silent. */
-void seen_save(const struct checkpoint *seen, const char *identity_path,
-               const struct hash *ledger, bool force);
+/* What was seen of this ledger; zeros if nothing. proof: if not NULL, what it
+ * was saved with is appended. */
+void seen_load(struct checkpoint *seen, struct buf *proof,
+               const char *identity_path, const struct hash *ledger);
+/* Unless something newer stands there already; force: even then. proof: the
+ * signed answer header that states it. Failure only weakens a later check, so
+ * it is silent. */
+void seen_save(const struct checkpoint *seen, struct bytes proof,
+               const char *identity_path, const struct hash *ledger,
+               bool force);
+/* Keep evidence against the broker beside the identity. path: where it is, ""
+ * where it could not be written. */
+void evidence_save(const char *identity_path, struct bytes text,
+                   char path[PATH_BYTES]);
 
 #endif

@@ -170,6 +170,7 @@ static void handle_free(struct choir *c)
     buf_free(&c->labels);
     free(c->ended_line);
     identity_wipe(&c->id);
+    buf_free(&c->first_proof);
     free(c);
 }
 
@@ -212,7 +213,7 @@ static void handle_fill(struct choir *c, const struct found *f,
     c->timeout_ms = timeout_of(o);
     c->in_flight_max =
         o->in_flight_bytes ? o->in_flight_bytes : IN_FLIGHT_BYTES;
-    seen_load(&c->first_seen, c->path, &c->id.broker.ledger);
+    seen_load(&c->first_seen, &c->first_proof, c->path, &c->id.broker.ledger);
     c->seen = c->first_seen;
 }
 

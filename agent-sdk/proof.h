@@ -11,4 +11,16 @@
 int proof_receipt(const struct choir_event *e, uint64_t revision,
                   const struct pinned *broker, struct buf *text);
 
+/* A head that came from elsewhere. 0; CHOIR_MALFORMED, CHOIR_BAD_SIGNATURE,
+ * CHOIR_WRONG_LEDGER, with the error line set. */
+int proof_head(const char *text, const struct pinned *broker,
+               struct checkpoint *head);
+/* Does the answer to `consistency` show that the ledger of that head goes on
+ * as ours? The note in it is of `now`. 0; CHOIR_BROKEN without an error line. */
+int proof_growth(const struct choir_event *e, const struct checkpoint *head,
+                 const struct pinned *broker, struct checkpoint *now);
+/* Evidence from two notes, if they are one; else NULL. Owned. */
+char *proof_fork(const char *note, const char *other,
+                 const struct pinned *broker);
+
 #endif

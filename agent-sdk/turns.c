@@ -54,6 +54,9 @@ static int start(struct engine *e, struct choir *c)
     e->wire.verifier.agent = c->id.agent;
     e->wire.verifier.seen = c->first_seen;
     e->wire.verifier.accept_epoch = c->flags & CHOIR_ACCEPT_EPOCH;
+    e->wire.growth.path = c->path;
+    growth_begin(&e->wire.growth, &e->wire.verifier);
+    buf_put(&e->wire.growth.before_proof, c->first_proof.p, c->first_proof.n);
     memcpy(e->wire.verifier.broker_key, c->id.broker.broker_key,
            KEY_PUBLIC_BYTES);
     return r ? r : e->records && e->asks ? sleep_open(e) : -ENOMEM;

@@ -7,6 +7,23 @@
 
 #include "proto/refusal.h"
 
+void wire_disown_events(struct wire *w, int code, const char *line)
+{
+    struct choir_event *e, *next;
+
+    DL_FOREACH_SAFE (w->events, e, next) {
+        if (!e->last) {
+            DL_DELETE(w->events, e);
+            choir_event_free(&e);
+            continue;
+        }
+        e->code = code;
+        e->revision = 0;
+        buf_clear(&e->raw);
+        event_line(e, line);
+    }
+}
+
 void wire_free(struct wire *w)
 {
     struct choir_event *e, *next;
@@ -14,6 +31,7 @@ void wire_free(struct wire *w)
 
     DL_FOREACH_SAFE (w->events, e, next)
         choir_event_free(&e);
+    growth_free(&w->growth);
     DL_FOREACH_SAFE (w->records, op, more)
         op_free(op);
     LL_FOREACH_SAFE (w->spare, op, more)

@@ -5,6 +5,7 @@
 
 #include "connection.h"
 #include "event.h"
+#include "growth.h"
 #include "identity.h"
 #include "leases.h"
 #include "proto/bundle.h"
@@ -25,6 +26,7 @@ struct wire {
     const struct identity *id;
     struct connection *connection; /* shared with the engine */
     struct verifier verifier;
+    struct growth growth;  /* what it must show before it is believed */
     struct leases *leases; /* shared with the handle */
     struct hash challenge; /* of the present connection */
     struct buf labels;     /* encoded pairs */
@@ -41,6 +43,8 @@ struct wire {
 };
 
 void wire_free(struct wire *w);
+/* Of what was to be published only that the requests have ended, with this. */
+void wire_disown_events(struct wire *w, int code, const char *line);
 
 /* Is it? ops: of them under way, without an outcome. */
 static inline bool wire_worth(size_t queued, size_t queued_bytes, size_t ops)

@@ -25,6 +25,8 @@
     X(tap)          \
     X(pipe)         \
     X(receipt)      \
+    X(head)         \
+    X(witness)      \
     X(verify)       \
     X(invite)       \
     X(join)         \

@@ -2,17 +2,21 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "check.h"
 #include "client.h"
 #include "commands.h"
 #include "json.h"
 #include "tap_filter.h"
+#include "witness.h"
 
 struct tap {
     struct cli *cli;
     struct client *client;
     struct choir *choir;
+    struct witness *witness; /* NULL: it is none */
+    time_t witnessed;
     struct check *check;
     struct tap_filters filters;
     uint64_t left;
@@ -291,6 +295,21 @@ static int event_take(struct tap *t, const struct choir_event *e)
     return strcmp(name, "caught_up") == 0 ? head_check(t) : 0;
 }
 
+/* At most once a second: a proof costs the broker something. */
+static int witness_turn(struct tap *t)
+{
+    struct timespec now;
+    uint64_t size;
+
+    if (!t->witness)
+        return 0;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (now.tv_sec == t->witnessed)
+        return 0;
+    t->witnessed = now.tv_sec;
+    return witness_look(t->witness, &size);
+}
+
 static int tap_loop(struct tap *t)
 {
     uint64_t request;
@@ -300,11 +319,17 @@ static int tap_loop(struct tap *t)
         struct choir_event *e;
         bool last;
 
-        code = choir_wait(t->choir, request, -1, &e);
+        code = choir_wait(t->choir, request, t->witness ? 1000 : -1, &e);
+        if (code == CHOIR_TIMEOUT && t->witness) {
+            code = witness_turn(t);
+            continue;
+        }
         if (code)
             return cli_failed(code, NULL);
         last = choir_event_last(e) && strcmp(choir_event_name(e), "reply") != 0;
         code = event_take(t, e);
+        if (!code)
+            code = witness_turn(t);
         choir_event_free(&e);
         if (last)
             break;
@@ -332,13 +357,20 @@ static int tap_run(struct cli *cli)
     t.choir = client_handle(t.client);
     hash_parse_hex(&ledger, bytes_text(choir_ledger_id(t.choir)));
     t.check = check_new(&ledger, key_ask, &t);
-    code = t.check ? tap_loop(&t) : cli_failed(-ENOMEM, "ENOMEM");
+    code = t.check ? 0 : cli_failed(-ENOMEM, "ENOMEM");
+    if (!code && cli_option(cli, "witness"))
+        code = witness_open(&t.witness, cli_option(cli, "witness"), t.choir,
+                            cli->accepts_epoch);
+    if (!code)
+        code = tap_loop(&t);
+    witness_close(&t.witness);
     check_destroy(&t.check);
     client_close(&t.client);
     return code;
 }
 
 static const struct cli_option options[] = {
+    {"witness", "DIR", "be a witness besides: see choir help witness"},
     {"since", "N", "from entry N on; 0 is the first; else only new ones"},
     {"values", NULL, "what was written, too"},
     {"filter", "F=VALUE", "only these; several: those that pass all"},

@@ -65,17 +65,18 @@ static int verify_run(struct cli *cli)
         return cli_failed(r, "EIO: libsodium does not start");
     if (stat(dir, &st))
         cli_wrong(cli, "%s: %s", dir, strerror(errno));
-    if (!S_ISDIR(st.st_mode) && !verify_is_receipt(dir))
-        cli_wrong(cli, "%s: neither a directory nor a receipt", dir);
+    if (!S_ISDIR(st.st_mode) && !verify_is_paper(dir))
+        cli_wrong(cli, "%s: neither a directory nor a receipt nor evidence",
+                  dir);
     if (given && verify_key_read(given, key))
         cli_wrong(cli,
                   "--key %s: neither 64 hex digits nor a file with a key, an "
                   "identity or an invitation",
                   given);
     if (!S_ISDIR(st.st_mode) && !given)
-        cli_wrong(cli, "a receipt says nothing without --key: the broker's");
+        cli_wrong(cli, "a file says nothing without --key: the broker's");
     if (!S_ISDIR(st.st_mode))
-        return verify_receipt(dir, key, cli->json);
+        return verify_paper(dir, key, cli->json);
     r = verify_ledger(dir, given ? key : NULL, &report);
     if (cli->json)
         report_json(&report, r);
@@ -90,8 +91,8 @@ static const struct cli_option options[] = {
 };
 const struct command command_verify = {
     .name = "verify",
-    .usage = "DIR|RECEIPT",
-    .what = "prove a data directory, a copy of one, or a receipt, offline",
+    .usage = "DIR|FILE",
+    .what = "prove a data directory, a receipt or a fork, offline",
     .more =
         "Every signature, hash, tree and checkpoint; says what was checked\n"
         "or names the first thing that is wrong, and then ends with 4.\n"

@@ -44,13 +44,13 @@ int verify_ledger(const char *dir, const uint8_t *key,
 /* What was checked, or what is wrong, for a person. */
 void verify_print(const struct verify_report *report, int result, FILE *out);
 
-/* --- verify_receipt.c ---------------------------------------------------- */
+/* --- verify_paper.c ------------------------------------------------------ */
 
-/* Does the file begin like one? */
-bool verify_is_receipt(const char *path);
+/* Is the file a receipt, or evidence of a fork? */
+bool verify_is_paper(const char *path);
 /* Check it and print what it proves, or what is wrong. key: the broker's. The
  * exit code. */
-int verify_receipt(const char *path, const uint8_t *key, bool json);
+int verify_paper(const char *path, const uint8_t *key, bool json);
 
 /* 64 hex digits, or a file that holds them or an identity's or invitation's
  * armour. 0 or -EINVAL, -errno. */

@@ -12,6 +12,7 @@
 #include "proto/answer.h"
 #include "proto/armour.h"
 #include "proto/bundle.h"
+#include "proto/note.h"
 #include "proto/refusal.h"
 
 enum {
@@ -70,6 +71,9 @@ struct standin {
     struct curve_pair curve;
     struct hash ledger, challenge;
     uint64_t size, epoch, epoch_began;
+    struct frontier tree;
+    uint64_t branched, branches;
+    int busy_proofs;
     struct session sessions[SESSIONS];
     unsigned session_count;
     struct version keys[KEYS];
@@ -115,12 +119,92 @@ static void body_item(struct standin *s, const struct msg *item)
     answer_add(&s->body, item);
 }
 
-static struct hash root_of(const struct standin *s, uint64_t size)
+/* Its tree is a real one, over leaves that stand for nothing. */
+static struct hash leaf_of(const struct standin *s, uint64_t i)
 {
-    uint8_t b[8];
+    uint8_t b[16] = {0};
 
-    put_u64(b, size + 1000 * s->epoch);
+    put_u64(b, i);
+    if (i >= s->branched)
+        put_u64(b + 8, s->branches);
     return tree_leaf(bytes_of(b, sizeof b));
+}
+
+static struct hash range_root(const struct standin *s, uint64_t from,
+                              uint64_t to)
+{
+    struct frontier f;
+
+    frontier_init(&f);
+    for (; from < to; from++)
+        frontier_add(&f, leaf_of(s, from));
+    return frontier_root(&f);
+}
+
+static struct hash root_of(struct standin *s, uint64_t size)
+{
+    if (s->tree.size > size)
+        return range_root(s, 0, size);
+    while (s->tree.size < size)
+        frontier_add(&s->tree, leaf_of(s, s->tree.size));
+    return frontier_root(&s->tree);
+}
+
+/* From here on it tells another story than before. */
+static void branch(struct standin *s, uint64_t at)
+{
+    s->branched = at;
+    s->branches++;
+    frontier_init(&s->tree);
+}
+
+/* RFC 6962, 2.1.2, word for word. */
+static void subproof(const struct standin *s, uint64_t old, uint64_t from,
+                     uint64_t to, bool whole, struct buf *path)
+{
+    uint64_t n = to - from, k = 1;
+    struct hash root;
+
+    if (old == n && !whole) {
+        root = range_root(s, from, to);
+        buf_put(path, root.b, sizeof root.b);
+    }
+    if (old == n)
+        return;
+    while (2 * k < n)
+        k *= 2;
+    if (old <= k) {
+        subproof(s, old, from, from + k, whole, path);
+        root = range_root(s, from + k, to);
+    } else {
+        subproof(s, old - k, from + k, to, false, path);
+        root = range_root(s, from, from + k);
+    }
+    buf_put(path, root.b, sizeof root.b);
+}
+
+static void reply_growth(struct standin *s, const struct msg *ask,
+                         struct msg *m, struct buf *path, struct buf *text)
+{
+    uint64_t size = msg_has(ask, FIELD_SIZE) ? msg_u(ask, FIELD_SIZE) : s->size;
+    struct note note = {.ledger = s->ledger,
+                        .root = range_root(s, 0, size),
+                        .size = size,
+                        .epoch = s->epoch};
+
+    if (s->busy_proofs) {
+        s->busy_proofs--;
+        msg_set_u(m, FIELD_OUTCOME, CHOIR_BUSY);
+        return;
+    }
+    subproof(s, msg_u(ask, FIELD_PREV), 0, size, true, path);
+    note_put(text, &note, &s->key);
+    buf_put(text, note.root.b, sizeof note.root.b);
+    text->n -= sizeof note.root.b;
+    msg_set_u(m, FIELD_SIZE, size);
+    msg_set_b(m, FIELD_ROOT, bytes_of(text->p + text->n, HASH_BYTES));
+    msg_set_b(m, FIELD_PATH, buf_bytes(path));
+    msg_set_b(m, FIELD_TEXT, buf_bytes(text));
 }
 
 static void play(struct standin *s, struct answer_facts *facts,
@@ -632,7 +716,7 @@ static void ask_hear(struct standin *s, struct session *session,
     }
     body_begin(s, b->session, &b->agent);
     for (uint32_t i = 0; i < b->count; i++) {
-        struct buf items = {0};
+        struct buf items = {0}, text = {0};
         struct msg ask, m;
         unsigned field;
 
@@ -649,6 +733,8 @@ static void ask_hear(struct standin *s, struct session *session,
             watch_open(s, session, &ask);
         if (ask.verb == MSG_LIST)
             reply_list(s, &ask, &m, &items);
+        if (ask.verb == MSG_CONSISTENCY)
+            reply_growth(s, &ask, &m, &items, &text);
         if (ask.verb == MSG_CREDIT) {
             watch_of(s, session, &ask)->credit += msg_u(&ask, FIELD_CREDIT);
             msg_set_u(&m, FIELD_REVISION, mark_of(s));
@@ -656,6 +742,7 @@ static void ask_hear(struct standin *s, struct session *session,
         if (ask.verb != MSG_LIST || !s->hold_lists)
             body_item(s, &m);
         buf_free(&items);
+        buf_free(&text);
     }
     body_send(s, s->route, s->route_bytes);
     tasks_hand_out(s);
@@ -864,6 +951,7 @@ struct standin *standin_start(const char *dir)
     curve_pair_new(&s->curve);
     random_bytes(&s->ledger, sizeof s->ledger);
     random_bytes(&s->challenge, sizeof s->challenge);
+    s->branched = UINT64_MAX;
     s->size = 100; /* a ledger that has seen something */
     s->epoch = 1;
     invite_write(s, dir);
@@ -1040,6 +1128,7 @@ static void do_restore(struct standin *s, long a, const char *b)
     (void)b;
     s->epoch++;
     s->size = s->epoch_began = (uint64_t)a;
+    branch(s, s->size);
     for (unsigned i = 0; i < SESSIONS; i++)
         s->sessions[i].ended = true;
 }
@@ -1047,6 +1136,28 @@ static void do_restore(struct standin *s, long a, const char *b)
 void standin_restore(struct standin *s, uint64_t size)
 {
     tell(s, do_restore, (long)size, NULL);
+}
+
+static void do_branch(struct standin *s, long a, const char *b)
+{
+    (void)b;
+    branch(s, (uint64_t)a);
+}
+
+void standin_branch(struct standin *s, uint64_t at)
+{
+    tell(s, do_branch, (long)at, NULL);
+}
+
+static void do_busy_proofs(struct standin *s, long a, const char *b)
+{
+    (void)b;
+    s->busy_proofs = (int)a;
+}
+
+void standin_busy_proofs(struct standin *s, int n)
+{
+    tell(s, do_busy_proofs, n, NULL);
 }
 
 static void do_lose_lease(struct standin *s, long a, const char *b)

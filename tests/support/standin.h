@@ -50,6 +50,10 @@ void standin_end_watches(struct standin *s, int code);
 void standin_refuse_keys(struct standin *s, bool refuse);
 /* A restore: new epoch, `size` entries kept. */
 void standin_restore(struct standin *s, uint64_t size);
+/* From entry `at` on its ledger is another one than it was. */
+void standin_branch(struct standin *s, uint64_t at);
+/* Too busy for the next n proofs of growth. */
+void standin_busy_proofs(struct standin *s, int n);
 /* Hand out a task in that queue to whoever has credit. Its number. */
 uint64_t standin_task(struct standin *s, const char *queue);
 /* Tell heartbeats that this lease is gone. */

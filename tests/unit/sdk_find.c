@@ -327,22 +327,22 @@ TEST(what_was_seen_is_kept_only_if_it_is_newer)
 
     begin();
     snprintf(path, sizeof path, "%s/id", dir);
-    seen_load(&seen, path, &ledger);
+    seen_load(&seen, NULL, path, &ledger);
     CHECK_EQ(seen.size, 0);
-    seen_save(&new, path, &ledger, false);
-    seen_save(&old, path, &ledger, false);
-    seen_load(&seen, path, &ledger);
+    seen_save(&new, bytes_text("proof"), path, &ledger, false);
+    seen_save(&old, bytes_text("proof"), path, &ledger, false);
+    seen_load(&seen, NULL, path, &ledger);
     CHECK_EQ(seen.size, 20);
-    seen_load(&seen, path, &other);
+    seen_load(&seen, NULL, path, &other);
     CHECK_EQ(seen.size, 0);
-    seen_save(&old, path, &ledger, true);
-    seen_load(&seen, path, &ledger);
+    seen_save(&old, bytes_text("proof"), path, &ledger, true);
+    seen_load(&seen, NULL, path, &ledger);
     CHECK_EQ(seen.size, 10);
     snprintf(file, sizeof file, "%s.seen", path);
     f = fopen(file, "w");
     fputs("choir-seen-1 nonsense", f);
     fclose(f);
-    seen_load(&seen, path, &ledger);
+    seen_load(&seen, NULL, path, &ledger);
     CHECK_EQ(seen.size, 0);
     end();
 }

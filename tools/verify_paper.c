@@ -1,25 +1,26 @@
-/* A receipt, offline: from its author's signature to the broker's. */
+/* What the broker has given away, offline: a receipt, from its author's
+ * signature to the broker's, or evidence that it showed two ledgers. */
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "cli.h"
 #include "proto/evidence.h"
+#include "proto/fork.h"
 #include "proto/refusal.h"
 #include "verify.h"
 
-static const char lead[] = "c2sp.org/tlog-proof@";
-
-bool verify_is_receipt(const char *path)
+bool verify_is_paper(const char *path)
 {
-    char first[sizeof lead - 1];
+    static const char lead[] = "c2sp.org/tlog-proof@";
+    char first[32];
     FILE *f = fopen(path, "re");
-    bool is = f && fread(first, 1, sizeof first, f) == sizeof first &&
-              memcmp(first, lead, sizeof first) == 0;
+    size_t n = f ? fread(first, 1, sizeof first, f) : 0;
+    struct bytes text = bytes_of(first, n);
 
     if (f)
         fclose(f);
-    return is;
+    return fork_is(text) || bytes_start_with(text, bytes_text(lead));
 }
 
 static const char *verb_of(const struct entry *e)
@@ -67,30 +68,68 @@ static void receipt_show(const struct evidence *v, const struct note *note)
            note->size);
 }
 
-int verify_receipt(const char *path, const uint8_t *key, bool json)
+static int receipt_verify(struct bytes text, const uint8_t *key, bool json,
+                          const char **why)
 {
     struct evidence evidence;
     struct receipt receipt;
     struct note note;
-    struct buf text = {0};
+    int r = receipt_get(&receipt, text);
+
+    if (!r)
+        r = receipt_check(&receipt, key, NULL, &evidence, &note, why);
+    if (!r && json)
+        receipt_json(&evidence, &note);
+    else if (!r)
+        receipt_show(&evidence, &note);
+    receipt_free(&receipt);
+    return r;
+}
+
+static int fork_verify(struct bytes text, const uint8_t *key, bool json,
+                       const char **why)
+{
+    char ledger[HASH_HEX], root[HASH_HEX], other[HASH_HEX];
+    struct fork_facts what;
+    int r = fork_check(text, key, &what);
+
+    if (r) {
+        *why = r == CHOIR_BAD_SIGNATURE ? "not signed by that broker"
+               : r == CHOIR_INVALID     ? "its two heads may both be true"
+                                    : "it does not follow the specification";
+        return r;
+    }
+    hash_hex(&what.ledger, ledger);
+    hash_hex(&what.roots[0], root);
+    hash_hex(&what.roots[1], other);
+    if (json)
+        printf("{\"ok\":true,\"fork\":true,\"ledger\":\"%s\",\"epoch\":%" PRIu64
+               ",\"size\":%" PRIu64 ",\"roots\":[\"%s\",\"%s\"]}\n",
+               ledger, what.epoch, what.size, root, other);
+    else
+        printf("proven: the broker of ledger %s signed two of them\n"
+               "  of %" PRIu64 " entries, in epoch %" PRIu64 ":\n"
+               "  %s\n  %s\n",
+               ledger, what.size, what.epoch, root, other);
+    return 0;
+}
+
+int verify_paper(const char *path, const uint8_t *key, bool json)
+{
     const char *why = "it does not follow the specification";
+    struct buf text = {0};
     int r = cli_read_file(path, &text);
 
     if (r) {
         fprintf(stderr, "choir: %s: %s\n", path, strerror(-r));
         return EXIT_REFUSED;
     }
-    r = receipt_get(&receipt, buf_bytes(&text));
-    if (!r)
-        r = receipt_check(&receipt, key, NULL, &evidence, &note, &why);
+    r = fork_is(buf_bytes(&text))
+            ? fork_verify(buf_bytes(&text), key, json, &why)
+            : receipt_verify(buf_bytes(&text), key, json, &why);
     if (r)
         fprintf(stderr, "choir: BROKEN %s: %s\n", path,
                 r < 0 ? strerror(-r) : why);
-    else if (json)
-        receipt_json(&evidence, &note);
-    else
-        receipt_show(&evidence, &note);
-    receipt_free(&receipt);
     buf_free(&text);
     return r ? EXIT_PROOF : EXIT_DONE;
 }
