@@ -766,6 +766,75 @@ CHOIR_API void choir_cut_free(struct choir_cut **cut);
  * becomes NULL. NULL is allowed. */
 CHOIR_API void choir_replica_close(struct choir_replica **r);
 
+/* --- Coming back: what changed since this agent was last here -------------- */
+
+/* For whoever goes on with an agent's work, in another process, on another
+ * machine, with another model: what changed under the prefix since the agent
+ * was last here, by whom, key by key, and as a text of limited length for a
+ * prompt. Where it was is a mark that the broker keeps for the agent (see
+ * choir_mark): it moves when choir_resume_done says that the news were read,
+ * and only then.
+ *
+ *     struct choir_news *news;
+ *
+ *     if (choir_resume(c, "", NULL, &news) == 0) {
+ *         prompt_add(choir_news_text(news));
+ *         choir_resume_done(news);
+ *         choir_news_free(&news);
+ *     } */
+struct choir_news;
+
+/* Start from CHOIR_RESUME_INIT. Strings are borrowed during the call. */
+struct choir_resume_options {
+    size_t struct_bytes; /* sizeof(struct choir_resume_options) */
+    const char *mark;    /* its name; NULL: one for each prefix */
+    uint64_t since;      /* from this revision on instead; 0: from the mark */
+    size_t budget_bytes; /* of the text; 0: 8000. At least 512 */
+};
+#define CHOIR_RESUME_INIT                               \
+    {                                                   \
+        sizeof(struct choir_resume_options), NULL, 0, 0 \
+    }
+
+/* prefix: "" for all of the handle's space. options: NULL for all defaults.
+ * news: owned, choir_news_free before choir_close.
+ * Values and keys are others' words: in the text every line of a value is
+ * indented and without control characters, and none of them is cut silently.
+ * Returns 0, also when nothing changed; CHOIR_INVALID (an option); what an ask
+ * returns; -ENOMEM. */
+CHOIR_API CHOIR_MUST_CHECK int choir_resume(
+    struct choir *c, const char *prefix,
+    const struct choir_resume_options *options, struct choir_news **news);
+/* The name of the mark for a prefix, and NUL. */
+CHOIR_API void choir_resume_mark(const char *prefix, char name[65]);
+/* They were read: move the mark to where they are complete. As choir_mark. */
+CHOIR_API CHOIR_MUST_CHECK int choir_resume_done(const struct choir_news *news);
+/* NUL-terminated. Borrowed until choir_news_free, as all that follows. */
+CHOIR_API const char *choir_news_text(const struct choir_news *news);
+/* Complete from after this revision (0: the agent was not here before) up to
+ * that one. */
+CHOIR_API uint64_t choir_news_since(const struct choir_news *news);
+CHOIR_API uint64_t choir_news_revision(const struct choir_news *news);
+/* Keys that changed, in order; the first 10000. */
+CHOIR_API size_t choir_news_count(const struct choir_news *news);
+
+struct choir_change {
+    const char *key;            /* NUL-terminated */
+    const unsigned char *agent; /* who wrote it last: 32 bytes */
+    const char *name;           /* and by name */
+    uint64_t revision;          /* of its last version */
+    uint64_t prev;              /* its revision as of then; 0: absent */
+    uint64_t versions;          /* since then */
+    uint64_t time, task;        /* as of an event; task 0: none */
+    bool deleted, own;          /* own: this agent wrote it */
+    bool is_known;              /* prev and versions are; if not: 0 */
+};
+/* false: i is not below the count. */
+CHOIR_API bool choir_news_item(const struct choir_news *news, size_t i,
+                               struct choir_change *change);
+/* *news becomes NULL; NULL is allowed. */
+CHOIR_API void choir_news_free(struct choir_news **news);
+
 /* --- Values as text ------------------------------------------------------- */
 
 /* A value as lines for a person or a prompt: text as it is; JSON, and msgpack

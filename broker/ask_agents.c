@@ -171,6 +171,16 @@ static int page_answer(struct ask *q, const struct page *page)
     return 0;
 }
 
+static const struct agent *the_one(const struct ask *q)
+{
+    const struct agents *agents = q->a->state->agents;
+    struct hash id = msg_hash(q->op, FIELD_AGENT);
+
+    return msg_has(q->op, FIELD_NAME)
+               ? agent_by_name(agents, msg_b(q->op, FIELD_NAME))
+               : agent_by_id(agents, &id);
+}
+
 /* Names are public among agents: whoever reads must be able to say who wrote.
  * In order of enrolment; pages go on after a name. */
 int ask_agent_list(struct ask *q)
@@ -182,8 +192,8 @@ int ask_agent_list(struct ask *q)
     uint64_t most = ask_page(q);
     int r = 0;
 
-    if (msg_has(q->op, FIELD_NAME)) {
-        x = agent_by_name(agents, msg_b(q->op, FIELD_NAME));
+    if (msg_has(q->op, FIELD_NAME) || msg_has(q->op, FIELD_AGENT)) {
+        x = the_one(q);
         r = x ? agent_items(q, &page, x) : CHOIR_NOT_FOUND;
         return r ? r : page_answer(q, &page);
     }

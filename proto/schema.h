@@ -257,7 +257,7 @@ enum message_class {
     X(AWAIT, 75, "await", ASK, B(TASK), B(COUNT))                              \
     X(STATUS, 76, "status", ASK, 0, 0)                                         \
     X(AGENT_LIST, 77, "agent_list", ASK, 0,                                    \
-      B(NAME) | B(AFTER) | B(COUNT) | B(KIND))                                 \
+      B(NAME) | B(AGENT) | B(AFTER) | B(COUNT) | B(KIND))                      \
     X(TAP, 78, "tap", ASK, B(WATCH) | B(REVISION) | B(CREDIT), B(KIND))        \
     X(PING, 79, "ping", ASK, 0, 0)                                             \
     X(BACKUP, 80, "backup", ASK, B(TEXT), 0)                                   \

@@ -18,6 +18,7 @@
     X(log)          \
     X(since)        \
     X(diff)         \
+    X(resume)       \
     X(watch)        \
     X(submit)       \
     X(work)         \

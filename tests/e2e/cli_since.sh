@@ -34,7 +34,7 @@ like 'and ends with how far' '^caught_up [0-9]+$' \
     "$(tail -n1 <<<"$out" | python3 -c 'import json,sys; o=json.load(sys.stdin); print(o["event"], o["revision"])')"
 ends 1 choir since 99999999
 like 'the future is not yet' '^FUTURE ' "$err"
-ends 2 choir since yesterday
+ends 2 choir since yesterday plan
 like 'N is a number' 'N is a whole number' "$err"
 
 # what was written
@@ -59,6 +59,36 @@ is '--json has both values' "'one\\n2\\nthree\\n' 'one\\ntwo\\nthree\\n'" \
 ends 0 choir --json since "$doc" tree
 is 'in the form they have' 'the second of the steps' \
     "$(head -n1 <<<"$out" | python3 -c 'import json,sys; o=json.load(sys.stdin); print(o["prev_value_json"]["steps"][1])')"
+
+# resume: here, then away, then back
+choir --as ada resume >/dev/null
+choir put plan five >/dev/null
+ends 0 choir --as ada resume --peek
+like 'a text for a prompt' '^Since you were here, revision [0-9]+ up to [0-9]+, 1 key changed.' "$out"
+like 'who did what' $'\nplan: changed by choir at 20[0-9TZ:-]+, revision [0-9]+, was '"$now"$'\n    @@ -1,1 \\+1,1 @@\n    -four\n    [+]five' "$out"
+ends 0 choir --as ada since --keys-only
+is 'since without N: since it was here' plan "$(awk '{print $NF}' <<<"$out")"
+ends 0 choir --as ada resume --json
+is 'peek left the mark, and JSON tells the same' 'put plan choir False' \
+    "$(head -n1 <<<"$out" | python3 -c 'import json,sys; o=json.load(sys.stdin); print(o["kind"], o["key"], o["name"], o["own"])')"
+ends 0 choir --as ada resume
+like 'once is enough' 'nothing changed' "$out"
+ends 0 choir --as ada since
+is 'for since, too' '' "$out"
+ends 0 choir --as ada since plan --keys-only
+is 'each prefix has a mark of its own' plan "$(awk '{print $NF}' <<<"$out")"
+ends 0 choir --as ada resume --since 0 new/
+ends 0 choir --as ada resume --mark other --budget 512
+like 'or one by name' '^You were not here before' "$out"
+is 'as long as one may' True "$([ ${#out} -le 512 ] && echo True)"
+ends 1 choir --as ada resume --budget 10
+like 'not shorter' '^INVALID budget_bytes=10: at least 512' "$err"
+choir put plan six >/dev/null
+choir --as ada resume >/dev/full 2>"$CHOIR_TMP/err"
+is 'what could not be shown was not read' 1 $?
+like 'and says so' 'the mark stays' "$(cat "$CHOIR_TMP/err")"
+ends 0 choir --as ada resume
+like 'so it comes again' '[+]six' "$out"
 
 # diff
 ends 0 choir diff "$quiet" "$was" --keys-only
