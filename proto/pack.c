@@ -235,6 +235,13 @@ void pack_uint(struct buf *b, uint64_t v)
     msgpack_pack_uint64(&k, v);
 }
 
+void pack_int(struct buf *b, int64_t v)
+{
+    msgpack_packer k = packer(b);
+
+    msgpack_pack_int64(&k, v);
+}
+
 void pack_text(struct buf *b, struct bytes v)
 {
     msgpack_packer k = packer(b);

@@ -42,6 +42,7 @@ int pack_skip(struct cursor *c);
 bool pack_valid(struct bytes b);
 
 void pack_uint(struct buf *b, uint64_t v);
+void pack_int(struct buf *b, int64_t v);
 void pack_text(struct buf *b, struct bytes v);
 void pack_bytes(struct buf *b, struct bytes v);
 void pack_array(struct buf *b, size_t n);
