@@ -28,6 +28,7 @@ static const ask_verb verbs[256] = {
     [MSG_QUEUE_LIST] = ask_queue_list,
     [MSG_SINCE] = ask_since,
     [MSG_DIFF] = ask_diff,
+    [MSG_POLICY_LIST] = ask_policy_list,
     [MSG_PROVE] = ask_prove,
     [MSG_CONSISTENCY] = ask_consistency,
     [MSG_MARK_LIST] = ask_mark_list,

@@ -78,9 +78,7 @@ static int version_at(struct ask *q, const struct key *k, uint64_t at,
 
 uint64_t version_bytes(const struct version *v)
 {
-    return v->change.deleted
-               ? 0
-               : get_u32(v->e->rows.p + v->change.slot * SLOT_ROW_BYTES);
+    return change_bytes(v->e, &v->change);
 }
 
 /* The revision asked about: FUTURE if it is not there yet. */

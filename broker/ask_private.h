@@ -65,6 +65,7 @@ int ask_list(struct ask *q);
 int ask_log(struct ask *q);
 int ask_since(struct ask *q);
 int ask_diff(struct ask *q);
+int ask_policy_list(struct ask *q);
 int ask_watch(struct ask *q);
 int ask_credit(struct ask *q);
 int ask_unwatch(struct ask *q);

@@ -34,7 +34,7 @@ struct became {
 
 static void spend(struct ask *q, const struct entry *e)
 {
-    q->steps += 1 + e->payload.n / STEP_BYTES;
+    q->steps += 1 + (e->payload.n + e->effect_payload.n) / STEP_BYTES;
 }
 
 /* The same without its author: one read less. */

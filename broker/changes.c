@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "proto/merge.h"
 #include "proto/refusal.h"
 
 unsigned head_verb(struct bytes head)
@@ -18,10 +19,22 @@ unsigned head_verb(struct bytes head)
     return head.n > at + 1 ? head.p[at + 1] : 0;
 }
 
+static bool changes_one_key(unsigned verb)
+{
+    return verb == MSG_PUT || verb == MSG_DELETE || verb == MSG_APPEND ||
+           verb == MSG_INCR;
+}
+
 static bool changes_keys(unsigned verb)
 {
-    return verb == MSG_PUT || verb == MSG_DELETE || verb == MSG_TXN ||
-           verb == MSG_COMPLETE;
+    return changes_one_key(verb) || verb == MSG_TXN || verb == MSG_COMPLETE;
+}
+
+/* What was merged is a slot of the effect, and of the type that merges. */
+static void merged_into(struct change *c, uint64_t slot)
+{
+    c->slot = (size_t)slot;
+    c->type = bytes_text(MERGE_TYPE);
 }
 
 int changes_begin(struct changes *c, const struct entry *e)
@@ -37,7 +50,7 @@ int changes_begin(struct changes *c, const struct entry *e)
         return -EUCLEAN;
     c->writes = msg_list(&c->head, FIELD_WRITES);
     c->prevs = msg_list(&c->effect, FIELD_ITEMS);
-    c->left = c->head.verb == MSG_PUT || c->head.verb == MSG_DELETE;
+    c->left = changes_one_key(c->head.verb);
     return c->left || c->writes.left ? 0 : CHOIR_NOT_FOUND;
 }
 
@@ -55,6 +68,8 @@ static bool next_write(struct changes *c, struct change *out)
             .slot = (size_t)msg_u(&write, FIELD_SLOT),
             .prev = msg_u(&prev, FIELD_PREV),
         };
+        if (msg_has(&prev, FIELD_SLOT))
+            merged_into(out, msg_u(&prev, FIELD_SLOT));
         if (!out->deleted || out->prev)
             return true; /* deleting what is absent changes nothing */
     }
@@ -72,6 +87,8 @@ bool changes_next(struct changes *c, struct change *out)
         .deleted = c->head.verb == MSG_DELETE,
         .prev = msg_u(&c->effect, FIELD_PREV),
     };
+    if (msg_has(&c->effect, FIELD_SLOTS))
+        merged_into(out, SLOT_EFFECT);
     return true;
 }
 
@@ -94,7 +111,21 @@ int change_value(const struct entry *e, const struct change *change,
 {
     struct bytes salt;
 
+    if (change->slot >= SLOT_EFFECT)
+        return slot_at(e->effect_rows, e->effect_payload,
+                       change->slot - SLOT_EFFECT, &salt, value);
     return slot_at(e->rows, e->payload, change->slot, &salt, value);
+}
+
+uint32_t change_bytes(const struct entry *e, const struct change *change)
+{
+    bool of_effect = change->slot >= SLOT_EFFECT;
+    struct bytes rows = of_effect ? e->effect_rows : e->rows;
+    size_t at = change->slot - (of_effect ? SLOT_EFFECT : 0);
+
+    return change->deleted || at >= rows.n / SLOT_ROW_BYTES
+               ? 0
+               : get_u32(rows.p + at * SLOT_ROW_BYTES);
 }
 
 static void name_copy(char out[LIMIT_NAME_BYTES + 1], struct bytes name)

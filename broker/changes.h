@@ -1,5 +1,5 @@
 /* What an entry changed in the context: which keys, from which version on,
- * and where the new values are. One walk for put, delete, txn and complete,
+ * and where the new values are. One walk for all that writes keys,
  * used by watches and by every look into the past.
  * Thread: state thread only. */
 #ifndef CHOIR_BROKER_CHANGES_H
@@ -11,7 +11,8 @@
 struct change {
     struct bytes key, type; /* borrowed from the entry */
     bool deleted;
-    size_t slot;   /* of the entry; unless deleted */
+    size_t slot;   /* of the entry, from SLOT_EFFECT on of its effect; unless
+                      deleted */
     uint64_t prev; /* revision of the key's version before, or 0 */
 };
 
@@ -37,6 +38,8 @@ int changes_find(const struct entry *e, struct bytes key, struct change *out,
 /* The value; borrowed from the entry. 0; CHOIR_NOT_FOUND when erased. */
 int change_value(const struct entry *e, const struct change *change,
                  struct bytes *value);
+/* Its length, whether it is there or erased; 0 of a deletion. */
+uint32_t change_bytes(const struct entry *e, const struct change *change);
 
 /* Where a task belongs. */
 struct place {

@@ -82,6 +82,7 @@ void core_begin(struct core *c)
 {
     c->time = time_next(c);
     c->told_again = 0;
+    c->merged = 0;
     group_begin(&c->group, c->state->epoch, c->state->size, c->time);
 }
 
@@ -507,6 +508,7 @@ void core_destroy(struct core **self_p)
     free(c->said.ops);
     free(c->said.leaves);
     merkle_free(&c->said.tree);
+    core_values_close(c);
     buf_free(&c->scratch);
     buf_free(&c->head);
     buf_free(&c->effect);

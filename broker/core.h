@@ -61,6 +61,9 @@ struct accepted {
 typedef void (*core_told)(void *arg, const struct bundle *b, uint32_t position,
                           int outcome, uint64_t index, struct bytes effect);
 
+/* While an operation is told: the payload section of its effect, borrowed. */
+struct bytes core_merged(const struct core *c);
+
 /* What was found out about a bundle ahead of its turn, on whatever core was
  * free: its signature under the key that seemed to be the right one, and its
  * contents. It counts only if that is still the key when its turn comes. */

@@ -12,6 +12,8 @@ enum {
     /* Outcomes read back from the record in one cycle: a header of 300 bytes
      * can ask for a thousand of them. */
     TOLD_AGAIN_MAX = 4096,
+    /* Merged in one cycle before whoever may merge more has to come again. */
+    MERGED_MAX = 64 << 20,
 };
 
 static uint64_t frame_bytes(const struct bundle *b)
@@ -245,13 +247,19 @@ static int allowed(struct core *c, uint32_t agent, uint64_t bytes)
 static int room_for(struct core *c, const struct bundle *b, uint32_t agent,
                     struct accepted *out)
 {
-    uint64_t bytes = frame_bytes(b);
-    int r = ledger_room(c->ledger, core_group_bytes(c, bytes));
+    uint64_t bytes = frame_bytes(b) + core_merge_room(c, b);
+    int r;
+
+    if (bytes > frame_bytes(b) && c->merged > MERGED_MAX)
+        return turn_limit(c, out, CHOIR_BUSY, "merged_bytes", MERGED_MAX,
+                          c->merged);
+    r = ledger_room(c->ledger, core_group_bytes(c, bytes));
 
     if (r < 0)
         return r;
     if (r)
         return turn(c, out, CHOIR_READ_ONLY);
+    bytes = frame_bytes(b);
     r = allowed(c, agent, bytes);
     if (r < 0)
         return r;
@@ -307,6 +315,7 @@ static int decide_one(struct application *a, const struct decide_facts *facts)
     if (op->refusal == 0 &&
         msg_decode(op->head, CLASS_OPERATION, &a->op, &field) == 0)
         return decide(a->c->state, &a->op, facts, &a->effect, &a->c->scratch);
+    buf_clear(&a->c->values.payload);
     msg_init(&a->effect, MSG_EFFECT);
     msg_set_text(&a->effect, FIELD_FIELD, row ? row->name : "unknown");
     return CHOIR_UNSUPPORTED;
@@ -318,6 +327,18 @@ static uint32_t author_of(const struct application *a)
     const struct agent *agent = agent_by_id(a->c->state->agents, &a->b->agent);
 
     return agent ? agent->number : AGENT_NONE;
+}
+
+/* What merging adds to the ledger is the author's, too; it was not known before
+ * and is paid for afterwards. */
+static void merged_charge(const struct application *a)
+{
+    uint64_t bytes = core_merged(a->c).n;
+    uint32_t agent = a->sender->agent;
+
+    a->c->merged += bytes;
+    if (agent < a->c->allowance_count)
+        a->c->allowances[agent].bytes -= (double)bytes;
 }
 
 static int apply_one(struct application *a, core_told told, void *arg,
@@ -332,6 +353,8 @@ static int apply_one(struct application *a, core_told told, void *arg,
         .session = a->b->session,
         .invite = a->sender->invite,
         .public_key = a->b->has_key ? a->b->public_key : NULL,
+        .payload = op->payload,
+        .values = &c->values,
     };
     struct evolve_op step = {
         .index = facts.index,
@@ -355,7 +378,8 @@ static int apply_one(struct application *a, core_told told, void *arg,
     if (a->effect.has)
         msg_encode(&a->effect, &c->effect);
     effect = buf_bytes(&c->effect);
-    group_add(&c->group, op->head, op->payload, r, effect, (struct bytes){0});
+    group_add(&c->group, op->head, op->payload, r, effect, core_merged(c));
+    merged_charge(a);
     leaf = evolve_leaf(step.index, c->time, &a->b->agent, a->b->session,
                        a->b->first_seq + a->position, &a->b->hash, a->position,
                        &op->hash, r, effect);
@@ -395,6 +419,7 @@ static int apply(struct core *c, const struct bundle *b,
     group_add_bundle(&c->group, b->header, b->signature);
     c->counters.bundles++;
     decide_fetch(c->state, b);
+    c->values.merged = 0;
     for (; !r && a.position < b->count; a.position++)
         r = apply_one(&a, told, arg, out);
     return r;

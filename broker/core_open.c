@@ -451,6 +451,7 @@ int core_open(struct core **out, const struct core_options *o,
         return -ENOMEM;
     c->config = o->config;
     c->env = o->env;
+    core_values_open(c);
     c->state = state_new();
     r = c->state ? open_all(c, trouble) : -ENOMEM;
     if (r) {

@@ -28,6 +28,20 @@ struct allowance {
     uint64_t at; /* steady time it was last filled */
 };
 
+/* Entries of the group that is being filled, found as they are looked for. */
+struct pending {
+    struct group_walk walk;
+    uint64_t first;              /* of the group it is about */
+    size_t heads_at, payload_at; /* where the walk goes on */
+    struct buf places;           /* struct pending_place of each */
+};
+
+struct pending_place {
+    size_t head, payload; /* offsets */
+    uint32_t head_bytes, effect_bytes;
+    int outcome;
+};
+
 struct core {
     const struct config *config;
     struct env *env;
@@ -42,6 +56,9 @@ struct core {
     struct group group;
     struct said said;
     struct buf scratch, head, effect, header;
+    struct decide_values values;
+    struct pending pending;
+    uint64_t merged; /* bytes that merging added, in this cycle */
 
     uint64_t told_again; /* operations, in this cycle */
 
@@ -87,6 +104,12 @@ static inline bool core_due(const struct core *c, uint64_t since)
     return c->state->size - since >= c->config->checkpoint_entries;
 }
 
+/* --- core_values.c ------------------------------------------------------- */
+
+void core_values_open(struct core *c);
+void core_values_close(struct core *c);
+/* Bytes that merging may add to this bundle, at most. */
+uint64_t core_merge_room(const struct core *c, const struct bundle *b);
 /* --- core_tree.c --------------------------------------------------------- */
 
 void core_tree_close(struct core *c);

@@ -53,9 +53,11 @@ static int change_applied(struct cycle *c, const struct bundle *b,
         .head = b->ops[position].head,
         .effect = effect,
         .payload = b->ops[position].payload,
+        .effect_payload = core_merged(c->core),
     };
 
-    if (head_slots(e.head, &e.rows))
+    if (head_slots(e.head, &e.rows) ||
+        (effect.n && head_slots(effect, &e.effect_rows)))
         return -EUCLEAN;
     return cursors_live(c->cursors, &e, &b->agent);
 }
@@ -84,6 +86,8 @@ static int applied(struct cycle *c, const struct bundle *b, uint32_t position,
     switch (head_verb(head)) {
     case MSG_PUT:
     case MSG_DELETE:
+    case MSG_APPEND:
+    case MSG_INCR:
     case MSG_TXN: return change_applied(c, b, position, index, effect);
     case MSG_COMPLETE:
         r = change_applied(c, b, position, index, effect);
@@ -109,16 +113,22 @@ static int applied(struct cycle *c, const struct bundle *b, uint32_t position,
 }
 
 /* Does the author learn from the effect what the outcome does not say? */
-static bool worth_telling(unsigned verb, int outcome)
+static bool worth_telling(unsigned verb, int outcome, struct bytes effect)
 {
+    struct bytes rows;
+
     if (outcome != CHOIR_OK)
         return true;
     switch (verb) {
     case MSG_PUT:
-    case MSG_DELETE:
     case MSG_TXN:
+    case MSG_COMPLETE: /* what is there is not what it wrote */
+        return effect.n > SLOT_ROW_BYTES && !head_slots(effect, &rows) &&
+               rows.n;
+    case MSG_DELETE:
+    case MSG_APPEND:
+    case MSG_INCR:
     case MSG_SUBMIT:
-    case MSG_COMPLETE:
     case MSG_PARTIAL:
     case MSG_QUEUE_SET: return false;
     default: return true;
@@ -135,7 +145,7 @@ static void on_told(void *arg, const struct bundle *b, uint32_t position,
     struct told *told = &t->list[t->count++];
 
     *told = (struct told){outcome, index, t->effects.n, 0};
-    if (effect.n && worth_telling(verb, outcome)) {
+    if (effect.n && worth_telling(verb, outcome, effect)) {
         buf_put(&t->effects, effect.p, effect.n);
         told->bytes = effect.n;
     }

@@ -99,6 +99,9 @@ static const decide_verb verbs[256] = {
     [MSG_NAK] = decide_nak,
     [MSG_CANCEL] = decide_cancel,
     [MSG_REQUEUE] = decide_requeue,
+    [MSG_POLICY] = decide_policy,
+    [MSG_APPEND] = decide_append,
+    [MSG_INCR] = decide_incr,
     [MSG_MARK] = decide_mark,
     [MSG_PARTIAL] = decide_partial,
     [MSG_ASK_INPUT] = decide_ask_input,
@@ -172,6 +175,25 @@ void decide_fetch(const struct state *s, const struct bundle *b)
     }
 }
 
+void decide_values_free(struct decide_values *v)
+{
+    buf_free(&v->rows);
+    buf_free(&v->payload);
+    buf_free(&v->base);
+    buf_free(&v->theirs);
+    buf_free(&v->yours);
+    buf_free(&v->value);
+}
+
+/* Whatever was merged before it was refused is nobody's. */
+static void values_clear(struct decide_values *v)
+{
+    if (!v)
+        return;
+    buf_clear(&v->rows);
+    buf_clear(&v->payload);
+}
+
 int decide(const struct state *s, const struct msg *op,
            const struct decide_facts *facts, struct msg *effect,
            struct buf *scratch)
@@ -188,6 +210,7 @@ int decide(const struct state *s, const struct msg *op,
 
     msg_init(effect, MSG_EFFECT);
     buf_clear(scratch);
+    values_clear(facts->values);
     if (!verbs[op->verb])
         return CHOIR_UNSUPPORTED;
     r = place_fits(&d);
@@ -195,5 +218,7 @@ int decide(const struct state *s, const struct msg *op,
         r = id_fits(&d);
     if (!r)
         r = verbs[op->verb](&d);
+    if (r)
+        values_clear(facts->values);
     return scratch->failed ? -ENOMEM : r;
 }

@@ -2,26 +2,25 @@
 #include "decide_private.h"
 #include "proto/refusal.h"
 
-static uint64_t current(const struct key *k)
-{
-    return k && !k->deleted ? k->revision : 0;
-}
-
-static int conflict(struct decision *d, struct bytes name, uint64_t revision,
-                    const struct key *k)
+/* Who may not read learns that there is one, and no more. */
+int conflict(struct decision *d, struct bytes space, struct bytes name,
+             uint64_t revision, const struct key *k, const char *why)
 {
     const struct agent *writer =
         k ? agent_by_number(d->s->agents, k->agent) : NULL;
 
     msg_set_b(d->effect, FIELD_KEY, name);
+    if (why)
+        msg_set_text(d->effect, FIELD_REASON, why);
+    if (!author_may(d, RIGHT_READ, space, name, (struct bytes){0}))
+        return CHOIR_CONFLICT;
     msg_set_u(d->effect, FIELD_REVISION, revision);
     if (writer)
         msg_set_hash(d->effect, FIELD_AGENT, &writer->id);
     return CHOIR_CONFLICT;
 }
 
-/* What put and delete share: names, grants, lease, condition. */
-static int write_fits(struct decision *d, const struct key **k)
+int key_fits(struct decision *d)
 {
     struct bytes space = msg_b(d->op, FIELD_SPACE);
     struct bytes key = msg_b(d->op, FIELD_KEY), none = {0};
@@ -33,38 +32,52 @@ static int write_fits(struct decision *d, const struct key **k)
         (msg_has(d->op, FIELD_IF_REVISION) &&
          !author_may(d, RIGHT_READ, space, key, none)))
         return CHOIR_DENIED;
-    r = lease_fits(d);
+    return lease_fits(d);
+}
+
+/* What put and delete share. */
+static int one_write(struct decision *d, struct decide_write *w)
+{
+    int r = key_fits(d);
+
     if (r)
         return r;
-    *k = context_find(d->s->context, space, key);
-    if (msg_has(d->op, FIELD_IF_REVISION) &&
-        msg_u(d->op, FIELD_IF_REVISION) != current(*k))
-        return conflict(d, key, current(*k), *k);
-    return 0;
+    *w = (struct decide_write){
+        .space = msg_b(d->op, FIELD_SPACE),
+        .key = msg_b(d->op, FIELD_KEY),
+        .type = msg_b(d->op, FIELD_TYPE),
+        .deletes = d->op->verb == MSG_DELETE,
+        .has_base = msg_has(d->op, FIELD_IF_REVISION),
+        .base = msg_u(d->op, FIELD_IF_REVISION),
+    };
+    w->k = context_find(d->s->context, w->space, w->key);
+    return write_combine(d, w);
 }
 
 int decide_put(struct decision *d)
 {
-    const struct key *k;
+    struct decide_write w;
     int r = slots_fit(d, 1, 1);
 
     if (!r)
-        r = write_fits(d, &k);
-    if (!r && k)
-        msg_set_u(d->effect, FIELD_PREV, k->revision);
-    return r;
+        r = one_write(d, &w);
+    if (r)
+        return r;
+    write_note(&w, d->effect);
+    slots_note(d);
+    return 0;
 }
 
 int decide_delete(struct decision *d)
 {
-    const struct key *k;
-    int r = write_fits(d, &k);
+    struct decide_write w;
+    int r = one_write(d, &w);
 
     if (r)
         return r;
-    if (!current(k))
+    if (!key_current(w.k))
         return CHOIR_NOT_FOUND;
-    msg_set_u(d->effect, FIELD_PREV, k->revision);
+    write_note(&w, d->effect);
     return CHOIR_OK;
 }
 
@@ -82,10 +95,12 @@ static int compare_fits(struct decision *d, struct bytes space,
         return CHOIR_DENIED;
     if (prefix) {
         now = context_prefix_revision(d->s->context, space, name);
-        return now > named ? conflict(d, name, now, NULL) : 0;
+        return now > named ? conflict(d, space, name, now, NULL, NULL) : 0;
     }
     k = context_find(d->s->context, space, name);
-    return current(k) != named ? conflict(d, name, current(k), k) : 0;
+    return key_current(k) != named
+               ? conflict(d, space, name, key_current(k), k, NULL)
+               : 0;
 }
 
 int compares_fit(struct decision *d, struct bytes space)
@@ -117,6 +132,7 @@ static bool first_of_its_key(const struct msg *op, uint64_t n, struct bytes key)
 int writes_fit(struct decision *d, struct bytes space)
 {
     struct list writes = msg_list(d->op, FIELD_WRITES);
+    struct bytes none = {0};
     struct msg w;
 
     if (writes.left > LIMIT_TXN_WRITES)
@@ -129,7 +145,9 @@ int writes_fit(struct decision *d, struct bytes space)
              msg_u(&w, FIELD_SLOT) >= msg_slots(d->op)) ||
             !first_of_its_key(d->op, i, key))
             return CHOIR_INVALID;
-        if (!author_may(d, RIGHT_WRITE, space, key, (struct bytes){0}))
+        if (!author_may(d, RIGHT_WRITE, space, key, none) ||
+            (msg_has(&w, FIELD_BASE) &&
+             !author_may(d, RIGHT_READ, space, key, none)))
             return CHOIR_DENIED;
     }
     return 0;
@@ -137,23 +155,58 @@ int writes_fit(struct decision *d, struct bytes space)
 
 /* One element per write, in order: where its key's story goes on. A delete
  * without one found nothing and changes nothing. */
-void note_prevs(struct decision *d, struct bytes space)
+/* A compare of the key itself is as good as a base: it holds. */
+static bool is_compared(const struct decision *d, struct bytes key,
+                        uint64_t *revision)
+{
+    struct list compares = msg_list(d->op, FIELD_COMPARES);
+    struct msg c;
+
+    while (list_next(&compares, &c)) {
+        if (msg_has(&c, FIELD_KEY) && bytes_equal(msg_b(&c, FIELD_KEY), key)) {
+            *revision = msg_u(&c, FIELD_REVISION);
+            return true;
+        }
+    }
+    return false;
+}
+
+static int writes_one(struct decision *d, const struct msg *w,
+                      struct decide_write *write)
+{
+    write->key = msg_b(w, FIELD_KEY);
+    write->type = msg_b(w, FIELD_TYPE);
+    write->deletes = !msg_has(w, FIELD_SLOT);
+    write->slot = (size_t)msg_u(w, FIELD_SLOT);
+    write->has_base = msg_has(w, FIELD_BASE);
+    write->base = msg_u(w, FIELD_BASE);
+    write->merged = false;
+    write->k = context_find(d->s->context, write->space, write->key);
+    if (!write->has_base)
+        write->has_base = is_compared(d, write->key, &write->base);
+    return write_combine(d, write);
+}
+
+int writes_combine(struct decision *d, struct bytes space)
 {
     struct list writes = msg_list(d->op, FIELD_WRITES);
+    struct decide_write write = {.space = space};
     uint64_t n = writes.left;
     struct msg w, item;
 
-    while (list_next(&writes, &w)) {
-        const struct key *k =
-            context_find(d->s->context, space, msg_b(&w, FIELD_KEY));
+    for (; list_next(&writes, &w); write.number++) {
+        int r = writes_one(d, &w, &write);
 
+        if (r)
+            return r;
         msg_init(&item, MSG_ITEM);
-        if (k && (msg_has(&w, FIELD_SLOT) || !k->deleted))
-            msg_set_u(&item, FIELD_PREV, k->revision);
+        write_note(&write, &item);
         msg_encode(&item, d->scratch);
     }
     if (n)
         msg_set_list(d->effect, FIELD_ITEMS, n, buf_bytes(d->scratch));
+    slots_note(d);
+    return 0;
 }
 
 int decide_txn(struct decision *d)
@@ -170,6 +223,6 @@ int decide_txn(struct decision *d)
     if (!r)
         r = compares_fit(d, space);
     if (!r)
-        note_prevs(d, space);
+        r = writes_combine(d, space);
     return r;
 }

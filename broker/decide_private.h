@@ -30,12 +30,48 @@ struct task *held_task(const struct decision *d);
 /* Writes may name the lease they were made under. */
 int lease_fits(const struct decision *d);
 
+/* --- decide_policy.c ------------------------------------------------------ */
+
+/* One write of a key, as far as policies are concerned with it. */
+struct decide_write {
+    struct bytes space, key, type;
+    const struct key *k; /* what is there, tombstones included; or NULL */
+    size_t number;       /* in its operation */
+    size_t slot;         /* of the operation; unless it deletes */
+    bool deletes, has_base;
+    uint64_t base; /* version it was made from; 0: only if absent */
+    /* Set by write_combine: the value is slot SLOT_EFFECT + merged_slot. */
+    bool merged;
+    size_t merged_slot;
+    enum merge_rule rule; /* that made it */
+};
+
+uint64_t key_current(const struct key *k);
+/* Fills in CONFLICT, and what may be known of the one who was first. */
+int conflict(struct decision *d, struct bytes space, struct bytes name,
+             uint64_t revision, const struct key *k, const char *why);
+/* May it be done as its prefix demands, and with which value? 0 or the
+ * outcome. Without a policy: is the base, if there is one, what is there? */
+int write_combine(struct decision *d, struct decide_write *w);
+/* What write_combine found out, for the effect or one of its items. */
+void write_note(const struct decide_write *w, struct msg *m);
+/* After the last write: the slots that were made. */
+void slots_note(struct decision *d);
+
+int decide_policy(struct decision *d);
+int decide_append(struct decision *d);
+int decide_incr(struct decision *d);
+
 /* --- decide_context.c ----------------------------------------------------- */
 
 int compares_fit(struct decision *d, struct bytes space);
 int writes_fit(struct decision *d, struct bytes space);
-/* One element per write, in order: where its key's story goes on. */
-void note_prevs(struct decision *d, struct bytes space);
+/* Each write as its prefix's policy demands; one element per write, in order:
+ * where its key's story goes on. */
+int writes_combine(struct decision *d, struct bytes space);
+
+/* Names, grants and lease of an operation on one key. */
+int key_fits(struct decision *d);
 
 int decide_put(struct decision *d);
 int decide_delete(struct decision *d);

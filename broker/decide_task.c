@@ -110,7 +110,7 @@ int decide_complete(struct decision *d)
     if (!r)
         r = compares_fit(d, space);
     if (!r)
-        note_prevs(d, space);
+        r = writes_combine(d, space);
     return r;
 }
 

@@ -19,6 +19,7 @@ int evolve_put(struct state *s, const struct evolve_op *o);
 int evolve_delete(struct state *s, const struct evolve_op *o);
 int evolve_writes(struct state *s, const struct evolve_op *o,
                   struct bytes space);
+int evolve_policy(struct state *s, const struct evolve_op *o);
 int evolve_txn(struct state *s, const struct evolve_op *o);
 
 /* --- evolve_task.c --- */

@@ -343,9 +343,9 @@ static int verify(struct daemon *d)
         fprintf(stderr, "choird: %s\n", v.trouble);
         return r;
     }
-    printf("ok entries=%llu decided=%llu checkpoints=%llu\n",
+    printf("ok entries=%llu decided=%llu checkpoints=%llu merged=%llu\n",
            (unsigned long long)v.entries, (unsigned long long)v.decided,
-           (unsigned long long)v.checkpoints);
+           (unsigned long long)v.checkpoints, (unsigned long long)v.merged);
     return 0;
 }
 

@@ -15,6 +15,7 @@ struct tap {
     uint64_t first;               /* index of the bundle in `tree` */
     bool have;
     struct merkle tree;
+    struct buf payload;
     struct hash leaves[LIMIT_BUNDLE_OPS];
     uint8_t path[MERKLE_PATH_MAX * HASH_BYTES];
 };
@@ -38,6 +39,7 @@ void tap_destroy(struct tap **self_p)
         return;
     ledger_reader_close(&t->reader);
     merkle_free(&t->tree);
+    buf_free(&t->payload);
     free(t);
     *self_p = NULL;
 }
@@ -97,9 +99,12 @@ int tap_may(struct tap *t, const struct entry *e, const struct agent *a,
     switch (head.verb) {
     case MSG_PUT:
     case MSG_DELETE:
+    case MSG_APPEND:
+    case MSG_INCR:
         return verdict(
             agent_may(a, right, space, msg_b(&head, FIELD_KEY), none));
     case MSG_TXN: return may_keys(a, right, space, &head);
+    case MSG_POLICY: return verdict(agent_may(a, right, space, none, none));
     case MSG_SUBMIT:
         return verdict(
             agent_may(a, right, space, none, msg_b(&head, FIELD_QUEUE)));
@@ -144,6 +149,16 @@ static int tree_build(struct tap *t, const struct entry *e)
     return 0;
 }
 
+/* Its own section, then its effect's. */
+static int payloads_put(struct tap *t, const struct entry *e, struct msg *m)
+{
+    buf_clear(&t->payload);
+    buf_put(&t->payload, e->payload.p, e->payload.n);
+    buf_put(&t->payload, e->effect_payload.p, e->effect_payload.n);
+    msg_set_b(m, FIELD_PAYLOAD, buf_bytes(&t->payload));
+    return t->payload.failed ? -ENOMEM : 0;
+}
+
 int tap_evidence(struct tap *t, const struct entry *e, struct msg *m)
 {
     struct hash path[MERKLE_PATH_MAX];
@@ -174,10 +189,8 @@ int tap_entry(struct tap *t, const struct entry *e, const struct agent *agent,
 
     if (!r)
         r = tap_evidence(t, e, m);
-    if (r || !values || e->payload.n == 0)
+    if (r || !values || e->payload.n + e->effect_payload.n == 0)
         return r;
     r = tap_may(t, e, agent, RIGHT_READ);
-    if (!r)
-        msg_set_b(m, FIELD_PAYLOAD, e->payload);
-    return r < 0 ? r : 0;
+    return r ? r < 0 ? r : 0 : payloads_put(t, e, m);
 }

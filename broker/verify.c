@@ -13,7 +13,10 @@
 struct verification {
     struct state *state;
     struct verify_result *out;
+    struct ledger *ledger;
     struct buf scratch, effect;
+    struct decide_values values;
+    bool unsure; /* how much of this bundle's merging was allowed */
 };
 
 static int wrong(struct verification *v, uint64_t index, const char *what)
@@ -21,6 +24,46 @@ static int wrong(struct verification *v, uint64_t index, const char *what)
     snprintf(v->out->trouble, sizeof v->out->trouble, "entry %llu: %s",
              (unsigned long long)index, what);
     return -EUCLEAN;
+}
+
+static int version(void *arg, struct bytes space, struct bytes key,
+                   uint64_t revision, struct decide_version *out,
+                   struct buf *value)
+{
+    struct verification *v = arg;
+    const struct entry *e;
+    int r;
+
+    if (revision >= v->state->size)
+        return CHOIR_NOT_FOUND;
+    r = ledger_body(v->ledger, revision, &e);
+    return r ? r
+             : entry_version(v->state, v->ledger, e, space, key, out, value);
+}
+
+/* Can it be decided again: is all still there that it was decided from? */
+static bool inputs_kept(struct verification *v, const struct entry *e)
+{
+    if (slots_payload_bytes(e->rows) != e->payload.n)
+        v->values.lacking = true;
+    if (v->values.lacking)
+        v->unsure = true;
+    return !v->values.lacking;
+}
+
+static int effect_again(struct verification *v, const struct entry *e,
+                        const struct msg *effect)
+{
+    buf_clear(&v->effect);
+    if (effect->has)
+        msg_encode(effect, &v->effect);
+    if (!bytes_equal(buf_bytes(&v->effect), e->effect))
+        return wrong(v, e->index, "its effect would be another");
+    if (e->effect_payload.n &&
+        !bytes_equal(buf_bytes(&v->values.payload), e->effect_payload))
+        return wrong(v, e->index, "its merged value would be another");
+    v->out->merged += slots_payload_bytes(e->effect_rows) != 0;
+    return 0;
 }
 
 static int decide_again(struct verification *v, const struct entry *e,
@@ -32,6 +75,8 @@ static int decide_again(struct verification *v, const struct entry *e,
         .agent = a ? a->number : AGENT_NONE,
         .session = e->session,
         .public_key = msg_b(&e->bundle, FIELD_PUBLIC_KEY).p,
+        .payload = e->payload,
+        .values = &v->values,
     };
     struct msg op, recorded, effect;
     unsigned field;
@@ -46,16 +91,19 @@ static int decide_again(struct verification *v, const struct entry *e,
         return wrong(v, e->index, "its effect cannot be read");
     if (op.verb == MSG_ENROL && e->outcome != CHOIR_REPEATED)
         facts.invite = msg_u(&recorded, FIELD_REVISION);
+    if (e->position == 0)
+        v->values.merged = v->unsure = 0;
+    v->values.lacking = false;
     r = decide(v->state, &op, &facts, &effect, &v->scratch);
     if (r < 0)
         return r;
-    buf_clear(&v->effect);
-    if (effect.has)
-        msg_encode(&effect, &v->effect);
+    if (!inputs_kept(v, e) || (v->unsure && e->outcome == CHOIR_OVER_LIMIT))
+        return 0;
     if (r != e->outcome)
         return wrong(v, e->index, "it would be decided otherwise");
-    if (!bytes_equal(buf_bytes(&v->effect), e->effect))
-        return wrong(v, e->index, "its effect would be another");
+    r = effect_again(v, e, &effect);
+    if (r)
+        return r;
     v->out->decided++;
     if (op.verb == MSG_CHECKPOINT)
         v->out->checkpoints++;
@@ -115,6 +163,9 @@ int verify_record(const char *dir, struct env *env, struct verify_result *out)
         if (r)
             snprintf(out->trouble, sizeof out->trouble, "%s", head.trouble);
     }
+    v.ledger = l;
+    v.values.version = version;
+    v.values.arg = &v;
     if (!r)
         r = replay(&v, l);
     if (!r) {
@@ -126,5 +177,6 @@ int verify_record(const char *dir, struct env *env, struct verify_result *out)
     state_destroy(&v.state);
     buf_free(&v.scratch);
     buf_free(&v.effect);
+    decide_values_free(&v.values);
     return r > 0 ? -EUCLEAN : r;
 }

@@ -12,6 +12,7 @@
 
 struct verify_result {
     uint64_t entries, decided, checkpoints;
+    uint64_t merged; /* entries whose merged values were computed again */
     struct hash ledger, digest, root;
     char trouble[512]; /* the first failure */
 };

@@ -72,6 +72,27 @@ const char *task_state_name(unsigned state)
     }
 }
 
+const char *merge_rule_name(unsigned rule)
+{
+    switch (rule) {
+#define X(name, number, text) \
+    case number: return text;
+        MERGE_RULES(X)
+#undef X
+    default: return "unknown";
+    }
+}
+
+unsigned merge_rule_number(struct bytes name)
+{
+    unsigned rule = 0;
+
+    while (rule < RULE_END &&
+           !bytes_equal(bytes_text(merge_rule_name(rule)), name))
+        rule++;
+    return rule;
+}
+
 bool task_state_final(unsigned state)
 {
     switch (state) {

@@ -87,7 +87,8 @@
     X(62, FIELD, "field", TEXT, LIMIT_NAME_BYTES, "name of field or limit")    \
     X(63, TEXT, "text", TEXT, 4096, "text for a person")                       \
     X(64, PROGRESS, "progress", BYTES, LIMIT_BUNDLE_BYTES, "last progress")    \
-    X(65, SLOT, "slot", UINT, LIMIT_SLOTS - 1, "number of a slot")             \
+    X(65, SLOT, "slot", UINT, 2 * LIMIT_SLOTS - 1,                             \
+      "number of a slot; from 64 on: of the effect's")                         \
     X(66, KIND, "kind", UINT, 255, "which kind, see the message")              \
     X(67, ANSWERS, "answers", HASH, 0, "root of a cycle's answers")            \
     X(68, SECRET, "secret", BYTES, 64, "a secret key")                         \
@@ -171,6 +172,23 @@ enum presence_state {
 #undef X
 };
 
+/* How a prefix's writes are merged. X(NAME, number, "name") */
+#define MERGE_RULES(X)       \
+    X(NONE, 0, "none")       \
+    X(CAS, 1, "cas")         \
+    X(MERGE, 2, "merge")     \
+    X(APPEND, 3, "append")   \
+    X(SET, 4, "set")         \
+    X(COUNTER, 5, "counter") \
+    X(LWW, 6, "lww")
+
+enum merge_rule {
+#define X(name, number, text) RULE_##name = (number),
+    MERGE_RULES(X)
+#undef X
+        RULE_END = 7
+};
+
 /* Who may say a message, and where it stands.
  * OPERATION: in a bundle of kind RECORD, from an agent. BROKER: likewise, from
  * the broker alone. ASK: in a bundle of kind ASK; never recorded. ITEM: in an
@@ -212,6 +230,11 @@ enum message_class {
       B(REASON) | B(BACKOFF_MS) | B(ID))                                       \
     X(CANCEL, 15, "cancel", OPERATION, B(TASK), B(REASON) | B(ID))             \
     X(REQUEUE, 16, "requeue", OPERATION, B(TASK), B(ID))                       \
+    X(POLICY, 17, "policy", OPERATION, B(SPACE) | B(PREFIX) | B(RULE), 0)      \
+    X(APPEND, 18, "append", OPERATION, B(SPACE) | B(KEY) | B(SLOTS),           \
+      B(ID) | B(TASK) | B(TOKEN))                                              \
+    X(INCR, 19, "incr", OPERATION, B(SPACE) | B(KEY) | B(SLOTS),               \
+      B(ID) | B(TASK) | B(TOKEN))                                              \
     X(PARTIAL, 21, "partial", OPERATION, B(TASK) | B(TOKEN) | B(SLOTS),        \
       B(TYPE) | B(ID))                                                         \
     X(ASK_INPUT, 22, "ask_input", OPERATION, B(TASK) | B(TOKEN) | B(SLOTS),    \
@@ -265,6 +288,7 @@ enum message_class {
       B(AFTER) | B(COUNT))                                                     \
     X(DIFF, 82, "diff", ASK, B(SPACE) | B(PREFIX) | B(BASE) | B(REVISION),     \
       B(AFTER) | B(COUNT))                                                     \
+    X(POLICY_LIST, 85, "policy_list", ASK, B(SPACE) | B(PREFIX), 0)            \
     X(PROVE, 88, "prove", ASK, B(REVISION), B(SIZE))                           \
     X(CONSISTENCY, 95, "consistency", ASK, B(PREV), B(SIZE))                   \
     X(MARK_LIST, 96, "mark_list", ASK, B(SPACE),                               \
@@ -316,7 +340,7 @@ enum message_class {
           B(COUNT) | B(ANSWERS),                                               \
       0)                                                                       \
     X(COMPARE, 203, "compare", PART, B(REVISION), B(KEY) | B(PREFIX))          \
-    X(WRITE, 204, "write", PART, B(KEY), B(TYPE) | B(SLOT))                    \
+    X(WRITE, 204, "write", PART, B(KEY), B(TYPE) | B(SLOT) | B(BASE))          \
     X(GRANT_ROW, 205, "grant_row", PART, B(SPACE) | B(RIGHTS),                 \
       B(PREFIX) | B(QUEUE))                                                    \
     X(ITEM, 206, "item", PART, 0,                                              \
@@ -328,13 +352,13 @@ enum message_class {
           B(STATE) | B(ATTEMPT) | B(LIMIT) | B(FIELD) | B(TEXT) |              \
           B(PROGRESS) | B(SLOT) | B(KIND) | B(CREATED) | B(NOT_BEFORE) |       \
           B(HOLDER) | B(OPERATION) | B(SEEN) | B(DIGEST) | B(LAG_MS) |         \
-          B(DEADLINE) | B(PARENT))                                             \
+          B(DEADLINE) | B(PARENT) | B(RULE) | B(BASE))                         \
     X(EFFECT, 207, "effect", PART, 0,                                          \
       B(KEY) | B(TASK) | B(TOKEN) | B(REASON) | B(AGENT) | B(GRANTS) |         \
           B(REVISION) | B(PREV) | B(OUTCOME) | B(SIZE) | B(STATE) |            \
           B(ATTEMPT) | B(LIMIT) | B(ITEMS) | B(FIELD) | B(NOT_BEFORE) |        \
           B(MAX_ATTEMPTS) | B(LEASE_MS) | B(BACKOFF_MS) | B(EXPIRES) |         \
-          B(SLOTS) | B(COUNT))                                                 \
+          B(SLOTS) | B(COUNT) | B(RULE) | B(BASE))                             \
     X(IDENTITY, 208, "identity", PART,                                         \
       B(NAME) | B(SECRET) | B(CURVE_KEY) | B(LEDGER) | B(BROKER_KEY) |         \
           B(BROKER_CURVE),                                                     \
@@ -358,6 +382,10 @@ enum message {
 enum { BUNDLE_RECORD = 1, BUNDLE_ASK = 2 };
 
 enum { SLOT_ROW_BYTES = 36, SLOT_SALT_BYTES = 16 };
+
+/* Where a value stands in an entry: its slots are numbered from 0, those of
+ * its effect from here. */
+enum { SLOT_EFFECT = LIMIT_SLOTS };
 
 /* One field's value. UINT: u. TEXT, BYTES, HASH, SIGNATURE, SLOTS: bytes.
  * LIST, LABELS: u elements or pairs, whose encoding is bytes. */
@@ -494,6 +522,9 @@ unsigned message_verb(struct bytes name);
 
 const char *right_name(unsigned bit);
 const char *task_state_name(unsigned state);
+/* "unknown"; RULE_END for a name without a row. */
+const char *merge_rule_name(unsigned rule);
+unsigned merge_rule_number(struct bytes name);
 bool task_state_final(unsigned state);
 
 #undef B

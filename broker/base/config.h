@@ -89,6 +89,8 @@
         "Attempts before a task that names no number is dead.")                \
     NUMBER(backoff_ms_default, "ms", 1000, 0, 3600000, RELOAD,                  \
         "Wait before the second attempt of a task that names none.")           \
+    NUMBER(policies_per_space_max, "prefixes", 256, 1, 4096, RELOAD,           \
+        "Most prefixes of one space that have a merge policy.")                \
     NUMBER(terminal_tasks_kept, "tasks", 100000, 0, 100000000, RELOAD,         \
         "Ended tasks kept in memory for show and list; the record keeps all.") \
     NUMBER(operation_ids_kept, "entries", 1000000, 1000, 1000000000, RELOAD,   \

@@ -326,7 +326,7 @@ int context_save(const struct context *c, context_sink put, void *to)
 
 static bool key_sound(const struct key *k)
 {
-    if (k->slot >= LIMIT_SLOTS || k->agent == 0)
+    if (k->slot >= 2 * LIMIT_SLOTS || k->agent == 0)
         return false;
     if (k->deleted)
         return !k->created && !k->slot && !k->bytes;

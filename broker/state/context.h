@@ -14,7 +14,7 @@ struct key {
     uint64_t created;  /* first revision since it was last absent; 0: it is */
     uint32_t agent;    /* number of the writer */
     uint32_t bytes;    /* of the value */
-    uint8_t slot;      /* of entry `revision` */
+    uint8_t slot;      /* of entry `revision`; SLOT_EFFECT on: its effect's */
     bool deleted;
     struct index_key name;
 };

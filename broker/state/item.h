@@ -23,6 +23,7 @@ enum item_kind {
     ITEM_KEY = 7,
     ITEM_TASK = 8,
     ITEM_FACTS = 9, /* always the last */
+    ITEM_POLICY = 10,
     ITEM_MARK = 11,
     ITEM_QUEUE = 14,
     ITEM_TASK_LINKS = 15,

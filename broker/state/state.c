@@ -67,8 +67,10 @@ struct state *state_new(void)
     s->sessions = sessions_new(&s->digest);
     s->context = context_new(&s->digest);
     s->tasks = tasks_new(&s->digest);
+    s->policies = policies_new(&s->digest);
     s->marks = marks_new(&s->digest);
-    if (!s->agents || !s->sessions || !s->context || !s->tasks || !s->marks)
+    if (!s->agents || !s->sessions || !s->context || !s->tasks ||
+        !s->policies || !s->marks)
         state_destroy(&s);
     return s;
 }
@@ -77,6 +79,7 @@ void state_destroy(struct state **self_p)
 {
     if (!self_p || !*self_p)
         return;
+    policies_destroy(&(*self_p)->policies);
     marks_destroy(&(*self_p)->marks);
     tasks_destroy(&(*self_p)->tasks);
     context_destroy(&(*self_p)->context);
@@ -123,6 +126,8 @@ int state_save(const struct state *s, snapshot_sink put, void *to)
         r = context_save(s->context, put, to);
     if (!r)
         r = tasks_save(s->tasks, put, to);
+    if (!r)
+        r = policies_save(s->policies, put, to);
     if (!r)
         r = marks_save(s->marks, put, to);
     return r ? r : facts_save(s, put, to);
@@ -248,6 +253,7 @@ int state_load(struct state *s, struct bytes record)
     case ITEM_SESSION:
     case ITEM_BUNDLE: return sessions_load(s->sessions, record);
     case ITEM_KEY: return context_load(s->context, record);
+    case ITEM_POLICY: return policies_load(s->policies, record);
     case ITEM_MARK: return mark_load(s, record);
     case ITEM_TASK:
     case ITEM_TASK_LINKS:

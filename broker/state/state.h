@@ -8,6 +8,7 @@
 #include "agent.h"
 #include "context.h"
 #include "mark.h"
+#include "policy.h"
 #include "proto/merkle.h"
 #include "session.h"
 #include "task.h"
@@ -27,7 +28,8 @@
     X(backoff_ms_default, 1000, "ms")          \
     X(marks_per_agent_max, 10000, "marks")     \
     X(partials_per_task_max, 1000, "partials") \
-    X(queue_capability_sets_max, 64, "sets")
+    X(queue_capability_sets_max, 64, "sets")   \
+    X(policies_per_space_max, 256, "prefixes")
 
 struct rules {
 #define X(name, value, unit) uint64_t name;
@@ -50,6 +52,7 @@ struct state {
     struct agents *agents;
     struct sessions *sessions;
     struct context *context;
+    struct policies *policies;
     struct tasks *tasks;
     struct marks *marks;
 };

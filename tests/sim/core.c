@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "broker/verify.h"
+#include "proto/merge.h"
 #include "proto/refusal.h"
 #include "tests/check.h"
 #include "tests/support/rig.h"
@@ -157,6 +158,10 @@ static void draft_writes(struct draft *d)
         msg_init(&w, MSG_WRITE);
         msg_set_text(&w, FIELD_KEY, any_key());
         maybe_u(&w, FIELD_SLOT, any(WRITES_MAX));
+        if (one_in(4))
+            msg_set_u(&w, FIELD_BASE, any_number());
+        if (one_in(2))
+            msg_set_text(&w, FIELD_TYPE, MERGE_TYPE);
         msg_encode(&w, &d->lists[1]);
     }
     if (n || d->m.verb == MSG_TXN)
@@ -181,10 +186,48 @@ static void draft_grants(struct draft *d)
     msg_set_list(&d->m, FIELD_GRANTS, n, buf_bytes(&d->lists[0]));
 }
 
+/* Small maps, arrays and numbers: some fit together. */
+static void draft_msgpack(struct draft *d)
+{
+    static const char *const some[] = {
+        "\x82\x01\x01\x02\x02",
+        "\x82\x01\x03\x02\x02",
+        "\x82\x01\x01\x02\x04",
+        "\x93\x01\x02\x03",
+        "\x92\x05\x03",
+        "\x07",
+        "\xff",
+        "\xc1",
+    };
+
+    for (size_t i = 0; i < d->slots; i++)
+        d->values[i] = bytes_text(some[any(sizeof some / sizeof *some)]);
+    if (d->m.verb == MSG_PUT)
+        msg_set_text(&d->m, FIELD_TYPE, MERGE_TYPE);
+}
+
+static void draft_policy(struct draft *d)
+{
+    msg_set_text(&d->m, FIELD_SPACE, any_space());
+    msg_set_text(&d->m, FIELD_PREFIX, one_in(8) ? "" : any_key());
+    msg_set_u(&d->m, FIELD_RULE, any(RULE_END + 1));
+}
+
+static void draft_add_to(struct draft *d)
+{
+    draft_name(d);
+    draft_values(d, one_in(10) ? any(3) : 1);
+    draft_msgpack(d);
+    draft_id(d);
+    draft_lease(d, false);
+}
+
 static void draft_put(struct draft *d)
 {
     draft_name(d);
     draft_values(d, one_in(10) ? any(3) : 1);
+    if (one_in(2))
+        draft_msgpack(d);
     maybe_u(&d->m, FIELD_IF_REVISION, any_number());
     draft_id(d);
     draft_lease(d, false);
@@ -202,6 +245,8 @@ static void draft_txn(struct draft *d)
 {
     msg_set_text(&d->m, FIELD_SPACE, any_space());
     draft_values(d, any(WRITES_MAX));
+    if (one_in(2))
+        draft_msgpack(d);
     draft_writes(d);
     draft_compares(d);
     draft_id(d);
@@ -254,7 +299,8 @@ static void draft_make(struct draft *d, struct hash *agent)
         MSG_PUT,    MSG_PUT,      MSG_PUT,    MSG_DELETE, MSG_TXN,
         MSG_TXN,    MSG_SUBMIT,   MSG_SUBMIT, MSG_SUBMIT, MSG_PROGRESS,
         MSG_CANCEL, MSG_COMPLETE, MSG_FAIL,   MSG_NAK,    MSG_REQUEUE,
-        MSG_INVITE, MSG_GRANT,    MSG_MARK,
+        MSG_INVITE, MSG_GRANT,    MSG_MARK,   MSG_POLICY, MSG_APPEND,
+        MSG_APPEND, MSG_INCR,
     };
     enum message verb = verbs[any(sizeof verbs / sizeof *verbs)];
 
@@ -264,6 +310,9 @@ static void draft_make(struct draft *d, struct hash *agent)
     switch (verb) {
     case MSG_PUT: draft_put(d); return;
     case MSG_DELETE: draft_delete(d); return;
+    case MSG_POLICY: draft_policy(d); return;
+    case MSG_APPEND:
+    case MSG_INCR: draft_add_to(d); return;
     case MSG_TXN: draft_txn(d); return;
     case MSG_SUBMIT: draft_submit(d); return;
     case MSG_INVITE: draft_invite(d); return;
@@ -472,6 +521,7 @@ static void run(void)
     if (verify_record(rig.dir, rig.env, &result))
         fail_msg("seed %llu: %s", (unsigned long long)seed, result.trouble);
     HOLDS(hash_equal(&digest, &result.digest));
+    HOLDS(result.merged > 0);
     for (int i = 0; i < ACTORS; i++)
         actor_free(&actors[i]);
     buf_free(&told.effect_bytes);

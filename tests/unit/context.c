@@ -397,7 +397,7 @@ TEST(load_refuses_what_save_cannot_have_written)
     CHECK_REFUSED(load(&it), CHOIR_MALFORMED);
     item_key(&it, 7, 3, 0, 2, "s", "k"); /* neither deleted nor not */
     CHECK_REFUSED(load(&it), CHOIR_MALFORMED);
-    item_key(&it, 7, 3, LIMIT_SLOTS, 0, "s", "k");
+    item_key(&it, 7, 3, 2 * LIMIT_SLOTS, 0, "s", "k");
     CHECK_REFUSED(load(&it), CHOIR_MALFORMED);
     item_key(&it, 7, 3, 0, 0, "", "k");
     CHECK_REFUSED(load(&it), CHOIR_MALFORMED);
