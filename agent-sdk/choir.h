@@ -335,7 +335,9 @@ CHOIR_API CHOIR_MUST_CHECK int choir_log(struct choir *c, const char *key,
 /* Watch every change of keys that begin with prefix, from revision `from` on
  * (inclusive; 0: only what comes now). Each revision exactly once, in order,
  * whole, across reconnects and broker restarts. The broker sends ahead by a
- * bounded number; a slow reader costs nobody memory.
+ * bounded number; a slow reader costs nobody memory. What was compacted
+ * meanwhile is left out: of each key the newest version that was kept is told,
+ * so that whoever follows ends with what there is, only not by every step.
  * watch: fetch its events with choir_wait or choir_next: "change" (fields
  * "revision", "time", "agent", "items" with "key", "kind", "value"), one
  * "caught_up", and as the last "watch_over" with the reason. */

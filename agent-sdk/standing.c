@@ -134,6 +134,8 @@ struct op *standing_op(struct standing *s, struct wire *w)
             s->next = w->verifier.seen.size;
         msg_set_u(&m, FIELD_WATCH, s->id);
         msg_set_u(&m, FIELD_REVISION, s->next);
+        if (s->verb == MSG_WATCH) /* what was compacted is made up for */
+            msg_set_u(&m, FIELD_KIND, 1);
     }
     if (s->verb != MSG_AWAIT)
         msg_set_u(&m, FIELD_CREDIT, s->credit);

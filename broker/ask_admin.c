@@ -35,6 +35,8 @@ static void status_of_state(const struct asks *a, struct status_list *s)
     status_number(s, "checkpoint", state->checkpoint);
     status_number(s, "ledger_bytes", ledger_bytes(a->ledger));
     status_number(s, "ledger_segments", ledger_segments(a->ledger));
+    status_number(s, "compacted",
+                  compaction_line(state->compaction, (struct bytes){0}));
     status_number(s, "read_only", ledger_room(a->ledger, 0) == CHOIR_READ_ONLY);
     status_number(s, "agents", agents_count(state->agents));
     status_number(s, "sessions", sessions_count(state->sessions));

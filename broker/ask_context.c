@@ -90,6 +90,18 @@ static int asked_at(const struct ask *q, uint64_t *at)
     return *at > head ? CHOIR_FUTURE : 0;
 }
 
+/* Is that before what is kept? The reply then says where that begins. */
+static int kept_at(struct ask *q, uint64_t at)
+{
+    uint64_t line =
+        compaction_line(q->a->state->compaction, msg_b(q->op, FIELD_SPACE));
+
+    if (at >= line)
+        return 0;
+    msg_set_u(q->reply, FIELD_REVISION, line);
+    return CHOIR_COMPACTED;
+}
+
 static void reply_version(struct ask *q, const struct version *v)
 {
     struct msg *m = q->reply;
@@ -114,9 +126,11 @@ int ask_get(struct ask *q)
     uint64_t at;
     int r;
 
-    if (!ask_may_read(q, space, name))
+    if (!k || !ask_may_read(q, space, name))
         return CHOIR_NOT_FOUND;
     r = asked_at(q, &at);
+    if (!r)
+        r = kept_at(q, at);
     if (!r)
         r = version_at(q, k, at, &v);
     if (r)
@@ -182,6 +196,8 @@ int ask_list(struct ask *q)
     if (r)
         return r;
     k = next_readable(q, after.n ? after : prefix, after.n != 0);
+    if (k && kept_at(q, at)) /* else what may not be seen would show */
+        return CHOIR_COMPACTED;
     for (; k && n < page && scanned < SCAN_MAX; scanned++) {
         r = list_one(q, k, at, now);
         if (r < 0 || r == CHOIR_OVER_LIMIT)
@@ -221,6 +237,7 @@ int ask_log(struct ask *q)
     struct bytes space = msg_b(q->op, FIELD_SPACE);
     struct bytes name = msg_b(q->op, FIELD_KEY);
     const struct key *k = context_find(q->a->state->context, space, name);
+    uint64_t line = compaction_line(q->a->state->compaction, space);
     uint64_t at, n = 0, page = ask_page(q);
     struct version v;
     int r;
@@ -229,12 +246,14 @@ int ask_log(struct ask *q)
         return CHOIR_NOT_FOUND;
     r = asked_at(q, &at);
     if (!r)
+        r = kept_at(q, at);
+    if (!r)
         r = version_at(q, k, at, &v);
     while (!r) {
         uint64_t prev = v.change.prev;
 
         log_item(q, &v);
-        if (++n == page || !prev) {
+        if (++n == page || !prev || v.e->index <= line) {
             if (prev)
                 msg_set_u(q->reply, FIELD_PREV, prev);
             break;
@@ -259,10 +278,13 @@ static int open_cursor(struct ask *q, bool tap)
         .revision = msg_u(q->op, FIELD_REVISION),
         .credit = msg_u(q->op, FIELD_CREDIT),
         .tap = tap,
-        .values = msg_u(q->op, FIELD_KIND) == 1,
+        .values = tap && msg_u(q->op, FIELD_KIND) == 1,
+        .gaps = !tap && msg_u(q->op, FIELD_KIND) == 1,
     };
     int r = watch_open(q->a->with.cursors, q->p, &request, limit);
 
+    if (r == CHOIR_COMPACTED)
+        return kept_at(q, request.revision);
     return r == CHOIR_OVER_LIMIT
                ? ask_over(q, "watches_per_agent_max", limit, limit)
                : r;

@@ -130,6 +130,7 @@ static int say_room(struct core *c, const struct msg *op, size_t bytes)
     case MSG_SESSION_END:
     case MSG_EQUIVOCATE:
     case MSG_CHECKPOINT:
+    case MSG_COMPACT:
         return ledger_free(c->ledger) >= want ? 0 : CHOIR_READ_ONLY;
     default: return CHOIR_READ_ONLY;
     }
@@ -318,7 +319,7 @@ static int keep_house(struct core *c)
         r = say_forget(c, FORGET_IDS, c->state->size - kept);
     if (!r && invites_earliest(c->state->agents) <= c->time)
         r = say_forget(c, FORGET_INVITES, c->state->size - 1);
-    return r;
+    return r ? r : core_compact(c);
 }
 
 /* The groups that are appended and not yet durable, each with the tree's root

@@ -83,6 +83,8 @@ struct core {
     struct ledger_reader *tree_reader;
     uint64_t tree_again; /* steady time; not to be tried before */
 
+    uint64_t compact_segments, compact_again; /* looked at; steady time */
+
     pid_t snapshot_child;
     uint64_t snapshot_begun, snapshot_again; /* steady times */
     uint64_t snapshot_size; /* entries in the last one that was begun */
@@ -116,6 +118,12 @@ void core_tree_close(struct core *c);
 /* State and record stand at the same entry: write what came, or read back some
  * of what is missing. */
 void core_tree_follow(struct core *c);
+
+/* --- core_compact.c ------------------------------------------------------ */
+
+/* Draw the line anew, if the configuration wants it further on: an entry.
+ * 0; CHOIR_READ_ONLY; negative errno. */
+int core_compact(struct core *c);
 
 /* --- core_snapshot.c ----------------------------------------------------- */
 

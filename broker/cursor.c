@@ -275,6 +275,10 @@ int cursors_pump(struct cursors *c)
     turns = c->behind_count;
     while (!r && turns-- && left && (w = c->behind)) {
         before = left;
+        if (watch_compacted(c, w)) {
+            watch_end(c, w, CHOIR_COMPACTED);
+            continue;
+        }
         r = slice(c, w, &left);
         moved |= left != before;
     }

@@ -31,8 +31,9 @@ struct watch_request {
     struct bytes space, prefix; /* of a watch */
     uint64_t revision, credit;
     bool tap, values;
+    bool gaps; /* of a watch: leave out what was compacted */
 };
-/* 0; CHOIR_DENIED; CHOIR_FUTURE; CHOIR_OVER_LIMIT (limit_max); -ENOMEM. */
+/* 0; CHOIR_DENIED; CHOIR_FUTURE; CHOIR_COMPACTED; CHOIR_OVER_LIMIT (limit_max); -ENOMEM. */
 int watch_open(struct cursors *c, struct presence *p,
                const struct watch_request *request, uint64_t limit_max);
 /* More credit. 0 or CHOIR_NOT_FOUND.

@@ -59,6 +59,12 @@ static bool may_open(const struct agent *a, bool tap, struct bytes space,
     return false;
 }
 
+static bool before_line(const struct cursors *c, struct bytes space,
+                        uint64_t revision)
+{
+    return revision < compaction_line(c->state->compaction, space);
+}
+
 static struct watch *watch_new(struct presence *p,
                                const struct watch_request *q)
 {
@@ -73,6 +79,7 @@ static struct watch *watch_new(struct presence *p,
     w->credit = q->credit;
     w->tap = q->tap;
     w->values = q->values;
+    w->gaps = q->gaps;
     w->space_bytes = q->space.n;
     w->prefix_bytes = q->prefix.n;
     if (q->space.n)
@@ -94,6 +101,8 @@ int watch_open(struct cursors *c, struct presence *p,
         return CHOIR_DENIED;
     if (q->revision > size)
         return CHOIR_FUTURE;
+    if (!q->tap && !q->gaps && before_line(c, q->space, q->revision))
+        return CHOIR_COMPACTED;
     watch_close(c, p, q->number);
     r = tally_add(&c->per_agent, p->agent, limit_max);
     if (r)
@@ -168,7 +177,21 @@ static void say_over(struct cursors *c, struct watch *w, int outcome)
     msg_init(&m, MSG_WATCH_OVER);
     msg_set_u(&m, FIELD_WATCH, w->id.number);
     msg_set_u(&m, FIELD_OUTCOME, (uint64_t)outcome);
+    if (outcome == CHOIR_COMPACTED)
+        msg_set_u(&m, FIELD_REVISION,
+                  compaction_line(c->state->compaction, watch_space(w)));
     presence_say(c->router, w->p, &m);
+}
+
+bool watch_compacted(const struct cursors *c, const struct watch *w)
+{
+    return !w->tap && !w->gaps && before_line(c, watch_space(w), w->next);
+}
+
+void watch_end(struct cursors *c, struct watch *w, int outcome)
+{
+    say_over(c, w, outcome);
+    watch_free(c, w);
 }
 
 void watches_recheck(struct cursors *c, struct presence *p)
@@ -180,7 +203,6 @@ void watches_recheck(struct cursors *c, struct presence *p)
         if (may_open(watch_agent(c, w), w->tap, watch_space(w),
                      watch_prefix(w)))
             continue;
-        say_over(c, w, CHOIR_DENIED);
-        watch_free(c, w);
+        watch_end(c, w, CHOIR_DENIED);
     }
 }

@@ -43,7 +43,7 @@ struct watch {
     struct presence *p;
     uint64_t next, credit, opened_at;
     uint64_t skipped; /* notices, of a tap, since the last one it got */
-    bool caught_up, tap, values;
+    bool caught_up, tap, values, gaps;
     enum stand stand;
     struct spot *spot;             /* while LEVEL, unless a tap */
     struct watch *prev, *next_in;  /* of its spot, of taps or of those behind */
@@ -96,6 +96,13 @@ static inline const struct agent *watch_agent(const struct cursors *c,
 {
     return agent_by_number(c->state->agents, w->p->agent);
 }
+
+/* --- cursor_open.c -------------------------------------------------------- */
+
+/* Was what it still has to be told compacted? */
+bool watch_compacted(const struct cursors *c, const struct watch *w);
+/* It is over. */
+void watch_end(struct cursors *c, struct watch *w, int outcome);
 
 /* --- cursor_stand.c: where a watch stands -------------------------------- */
 

@@ -119,4 +119,8 @@ int decide_grant(struct decision *d);
 int decide_revoke(struct decision *d);
 int decide_session_end(struct decision *d);
 
+/* --- decide_compaction.c -------------------------------------------------- */
+
+int decide_compact(struct decision *d);
+
 #endif

@@ -112,6 +112,7 @@ static const evolve_verb verbs[256] = {
     [MSG_ASK_INPUT] = evolve_ask_input,
     [MSG_INPUT] = evolve_input,
     [MSG_QUEUE_SET] = evolve_queue_set,
+    [MSG_COMPACT] = evolve_compact,
     [MSG_GENESIS] = on_genesis,
     [MSG_ADMIT] = evolve_admit,
     [MSG_CLAIM] = evolve_claim,

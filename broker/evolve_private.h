@@ -60,4 +60,8 @@ int evolve_revoke(struct state *s, const struct evolve_op *o);
 int evolve_admit(struct state *s, const struct evolve_op *o);
 int evolve_session_end(struct state *s, const struct evolve_op *o);
 
+/* --- evolve_compaction.c --- */
+
+int evolve_compact(struct state *s, const struct evolve_op *o);
+
 #endif

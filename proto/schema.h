@@ -244,6 +244,7 @@ enum message_class {
     X(QUEUE_SET, 24, "queue_set", OPERATION, B(SPACE) | B(QUEUE) | B(KIND),    \
       B(LIMIT))                                                                \
     X(MARK, 26, "mark", OPERATION, B(SPACE) | B(REVISION), B(NAME) | B(TOPIC)) \
+    X(COMPACT, 27, "compact", OPERATION, B(REVISION), B(SPACE) | B(REASON))    \
     X(GENESIS, 32, "genesis", BROKER,                                          \
       B(CHALLENGE) | B(PUBLIC_KEY) | B(CURVE_KEY) | B(FORMAT), 0)              \
     X(ADMIT, 33, "admit", BROKER,                                              \
@@ -268,7 +269,7 @@ enum message_class {
       B(AFTER) | B(COUNT) | B(REVISION))                                       \
     X(LOG, 67, "log", ASK, B(SPACE) | B(KEY), B(REVISION) | B(COUNT))          \
     X(WATCH, 68, "watch", ASK,                                                 \
-      B(WATCH) | B(SPACE) | B(PREFIX) | B(REVISION) | B(CREDIT), 0)            \
+      B(WATCH) | B(SPACE) | B(PREFIX) | B(REVISION) | B(CREDIT), B(KIND))      \
     X(CREDIT, 69, "credit", ASK, B(WATCH) | B(CREDIT), 0)                      \
     X(UNWATCH, 70, "unwatch", ASK, B(WATCH), 0)                                \
     X(WORK, 71, "work", ASK, B(SPACE) | B(QUEUE) | B(CREDIT),                  \

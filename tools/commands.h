@@ -33,6 +33,7 @@
     X(join)         \
     X(grant)        \
     X(revoke)       \
+    X(compact)      \
     X(backup)       \
     X(restore)
 

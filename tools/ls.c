@@ -1,5 +1,6 @@
 /* choir ls, log: what there is, and what there was. Long answers come in
  * pages; all of them rest on the revision of the first. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "client.h"
@@ -42,6 +43,29 @@ static void key_print_long(struct client *c, const json_t *item)
     key_print(c, item);
 }
 
+/* What came before is gone: the end, unless it is all that was asked for. */
+static int page_get(struct client *c, const json_t *request, bool is_first,
+                    json_t **page)
+{
+    json_t *again = json_deep_copy(request);
+    char *line = NULL;
+    int r;
+
+    if (is_first)
+        return client_ask(c, again, page);
+    r = client_try(c, again, page, &line);
+    if (r == CHOIR_COMPACTED) {
+        fprintf(stderr, "older versions were compacted\n");
+        json_decref(*page);
+        *page = NULL;
+        r = 0;
+    } else if (r) {
+        r = cli_failed(r, line);
+    }
+    free(line);
+    return r;
+}
+
 /* Ask for page after page; `next` copies the place to go on from an answer
  * into the request and tells whether there is one. */
 static int pages(struct cli *cli, json_t *request, item_print print,
@@ -51,19 +75,20 @@ static int pages(struct cli *cli, json_t *request, item_print print,
     struct client *c;
     json_t *page = NULL;
     int r = client_open(cli, &c);
-    bool more = !r && left > 0;
+    bool more = !r && left > 0, is_first = true;
 
     while (more && !r) {
         if (left < 1000)
             json_object_set_new(request, "count",
                                 json_integer((json_int_t)left));
-        r = client_ask(c, json_incref(request), &page);
+        r = page_get(c, request, is_first, &page);
         if (!r) {
             items_print(cli, c, page, print);
             left -= json_array_size(json_object_get(page, "items"));
-            more = left > 0 && next(request, page);
+            more = page && left > 0 && next(request, page);
         }
         json_decref(page);
+        is_first = false;
     }
     json_decref(request);
     client_close(&c);

@@ -382,14 +382,14 @@ static int slots_fit(struct rules *r, struct bytes rows, struct bytes payload)
     return 0;
 }
 
-/* The broker invites the users of its own host; of what agents say it says
- * nothing else. */
+/* The broker invites the users of its own host, and compacts as it was
+ * configured to; of what agents say it says nothing else. */
 static bool may_say(const struct rules *r, enum message verb)
 {
     unsigned class = message_row(verb)->class;
 
     return class & (r->by_broker ? CLASS_BROKER : CLASS_OPERATION) ||
-           (r->by_broker && verb == MSG_INVITE);
+           (r->by_broker && (verb == MSG_INVITE || verb == MSG_COMPACT));
 }
 
 /* What was refused as unsupported may be anything; all else is decoded. */

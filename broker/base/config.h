@@ -95,6 +95,12 @@
         "Ended tasks kept in memory for show and list; the record keeps all.") \
     NUMBER(operation_ids_kept, "entries", 1000000, 1000, 1000000000, RELOAD,   \
         "An operation id is known for at least so many entries after it.")     \
+    NUMBER(compact_age_s, "seconds", 0, 0, 3153600000, RELOAD,                 \
+        "Past versions are compacted when they are so old; 0: never.")         \
+    NUMBER(compact_entries, "entries", 0, 0, 1000000000000, RELOAD,            \
+        "Past versions are compacted after so many entries; 0: never.")        \
+    NUMBER(compact_bytes, "bytes", 0, 0, 1048576 * CONFIG_GIB, RELOAD,         \
+        "Past versions are compacted after so much record; 0: never.")         \
     NUMBER(agent_bytes_per_s, "bytes/s", 0, 0, 4 * CONFIG_GIB, RELOAD,         \
         "Growth of the record one agent may cause; 0: no limit.")
 /* clang-format on */

@@ -115,6 +115,16 @@ uint64_t ledger_size(const struct ledger *l);    /* entries appended */
 uint64_t ledger_durable(const struct ledger *l); /* entries known durable */
 uint64_t ledger_bytes(const struct ledger *l);   /* of all segments, used */
 uint64_t ledger_segments(const struct ledger *l);
+
+/* What has to stay of the past; 0: as much as you like. */
+struct ledger_keep {
+    uint64_t entries, bytes, since; /* since: time of the oldest, us */
+};
+/* The first entry of the newest segment behind which there is more than one of
+ * them asks for; 0: none. Whole segments, as space is given back by them.
+ * 0 or negative errno. */
+int ledger_surplus(struct ledger *l, const struct ledger_keep *keep,
+                   uint64_t *upto) LEDGER_MUST_CHECK;
 /* Hash of the last group appended. */
 struct hash ledger_group(const struct ledger *l);
 

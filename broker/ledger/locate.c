@@ -314,3 +314,38 @@ int locate(struct ledger *l, uint64_t index, uint64_t *number, uint64_t *offset,
             return 0;
     }
 }
+
+/* Is what begins with that segment enough for one of the wishes? */
+static int segment_suffices(struct ledger *l, uint64_t number, uint64_t bytes,
+                            const struct ledger_keep *keep, bool *enough)
+{
+    uint64_t first = l->segments[number - 1].first;
+    struct group_header g;
+    const uint8_t *p;
+    int r;
+
+    *enough = (keep->entries && l->written.size - first >= keep->entries) ||
+              (keep->bytes && bytes >= keep->bytes);
+    if (*enough || !keep->since || first == l->written.size)
+        return 0;
+    r = header_at(l, &l->locating, number, SEGMENT_HEADER_BYTES, &g, &p);
+    *enough = !r && g.time <= keep->since;
+    return r;
+}
+
+int ledger_surplus(struct ledger *l, const struct ledger_keep *keep,
+                   uint64_t *upto)
+{
+    uint64_t bytes = 0;
+    bool enough = false;
+    int r = 0;
+
+    *upto = 0;
+    for (uint64_t n = l->count; !r && n > 1 && !enough; n--) {
+        bytes += segment_end(l, n);
+        r = segment_suffices(l, n, bytes, keep, &enough);
+        if (enough)
+            *upto = l->segments[n - 1].first;
+    }
+    return r;
+}

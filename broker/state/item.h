@@ -11,8 +11,8 @@
 
 #include "digest.h"
 
-/* In the order in which a snapshot has them: what is referred to comes before
- * what refers to it. */
+/* In the order in which a snapshot has them, but for the facts, which are last:
+ * what is referred to comes before what refers to it. */
 enum item_kind {
     ITEM_AGENT = 1,
     ITEM_GRANT = 2,
@@ -27,6 +27,7 @@ enum item_kind {
     ITEM_MARK = 11,
     ITEM_QUEUE = 14,
     ITEM_TASK_LINKS = 15,
+    ITEM_COMPACTION = 16,
 };
 
 /* Every kind has a bound, from proto/limits.h, well below this. */

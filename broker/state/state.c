@@ -69,8 +69,9 @@ struct state *state_new(void)
     s->tasks = tasks_new(&s->digest);
     s->policies = policies_new(&s->digest);
     s->marks = marks_new(&s->digest);
+    s->compaction = compaction_new(&s->digest);
     if (!s->agents || !s->sessions || !s->context || !s->tasks ||
-        !s->policies || !s->marks)
+        !s->policies || !s->marks || !s->compaction)
         state_destroy(&s);
     return s;
 }
@@ -81,6 +82,7 @@ void state_destroy(struct state **self_p)
         return;
     policies_destroy(&(*self_p)->policies);
     marks_destroy(&(*self_p)->marks);
+    compaction_destroy(&(*self_p)->compaction);
     tasks_destroy(&(*self_p)->tasks);
     context_destroy(&(*self_p)->context);
     sessions_destroy(&(*self_p)->sessions);
@@ -130,6 +132,8 @@ int state_save(const struct state *s, snapshot_sink put, void *to)
         r = policies_save(s->policies, put, to);
     if (!r)
         r = marks_save(s->marks, put, to);
+    if (!r)
+        r = compaction_save(s->compaction, put, to);
     return r ? r : facts_save(s, put, to);
 }
 
@@ -258,6 +262,7 @@ int state_load(struct state *s, struct bytes record)
     case ITEM_TASK:
     case ITEM_TASK_LINKS:
     case ITEM_QUEUE: return tasks_load(s->tasks, record);
+    case ITEM_COMPACTION: return compaction_load(s->compaction, record);
     case ITEM_FACTS: return facts_load(s, record);
     default: return CHOIR_MALFORMED;
     }

@@ -6,6 +6,7 @@
 #define CHOIR_BROKER_STATE_STATE_H
 
 #include "agent.h"
+#include "compaction.h"
 #include "context.h"
 #include "mark.h"
 #include "policy.h"
@@ -55,6 +56,7 @@ struct state {
     struct policies *policies;
     struct tasks *tasks;
     struct marks *marks;
+    struct compaction *compaction;
 };
 
 /* NULL when out of memory. */

@@ -100,6 +100,29 @@ wait $watcher
 is 'interrupted is 130' 130 $?
 is 'and says nothing more' '' "$(cat "$CHOIR_TMP/err")"
 
+# the past need not be kept
+choir put past/a 1 >/dev/null
+line=$(choir put past/a 2)
+choir put past/a 3 >/dev/null
+ends 2 choir compact
+like 'from where on is to be said' 'either --at N or --keep-age TIME' "$err"
+ends 0 choir compact --keep-age 1h
+is 'nothing is an hour old' 0 "$out"
+ends 0 choir compact --at "$line" --reason tidy
+is 'compact prints the line' "$line" "$out"
+ends 0 choir get past/a --at "$line"
+is 'at the line all is as it was' 2 "$out"
+ends 1 choir get past/a --at $((line - 1))
+like 'below it is nothing to be had' '^COMPACTED ' "$err"
+ends 0 choir log past/a
+is 'a log ends there' 2 "$(wc -l <<<"$out")"
+like 'and says so' 'older versions were compacted' "$err"
+ends 0 choir watch past/ --since 1 --count 2
+is 'a watch from below it tells what is kept' 2 "$(wc -l <<<"$out")"
+ends 0 choir compact --keep-age 0s --space other
+ends 1 choir --as ada compact --at "$line"
+like 'administrators say it' '^DENIED' "$err"
+
 # who and where
 ends 0 choir --as ada put by-ada x
 is 'an agent for each name' ada "$(choir ls --long by-ada | awk '{print $3}')"

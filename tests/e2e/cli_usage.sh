@@ -20,7 +20,7 @@ ends 0 choir --version
 
 # What is not built is not there.
 for name in append incr policy merge send inbox blame why impact \
-    export key compact erase bench; do
+    export key erase bench; do
     ends 2 choir $name
     like "$name is unknown" "unknown command \"$name\"" "$err"
 done

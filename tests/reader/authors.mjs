@@ -36,7 +36,7 @@ function genesis(l, b) {
 function byBroker(l, b) {
   read(b, ['broker', 'operation']);
   for (const { message: m } of b.entries) {
-    if (m.kind !== 'broker' && m.message !== 'invite') malformed(`the broker says ${m.message}`);
+    if (m.kind !== 'broker' && m.message !== 'invite' && m.message !== 'compact') malformed(`the broker says ${m.message}`);
   }
   if (!l.broker) genesis(l, b);
   if (!b.agent.equals(l.broker) || b.session !== 0) malformed('not the broker');

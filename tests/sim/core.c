@@ -296,11 +296,11 @@ static void draft_agent(struct draft *d, struct hash *room)
 static void draft_make(struct draft *d, struct hash *agent)
 {
     static const enum message verbs[] = {
-        MSG_PUT,    MSG_PUT,      MSG_PUT,    MSG_DELETE, MSG_TXN,
-        MSG_TXN,    MSG_SUBMIT,   MSG_SUBMIT, MSG_SUBMIT, MSG_PROGRESS,
-        MSG_CANCEL, MSG_COMPLETE, MSG_FAIL,   MSG_NAK,    MSG_REQUEUE,
-        MSG_INVITE, MSG_GRANT,    MSG_MARK,   MSG_POLICY, MSG_APPEND,
-        MSG_APPEND, MSG_INCR,
+        MSG_PUT,    MSG_PUT,      MSG_PUT,     MSG_DELETE, MSG_TXN,
+        MSG_TXN,    MSG_SUBMIT,   MSG_SUBMIT,  MSG_SUBMIT, MSG_PROGRESS,
+        MSG_CANCEL, MSG_COMPLETE, MSG_FAIL,    MSG_NAK,    MSG_REQUEUE,
+        MSG_INVITE, MSG_GRANT,    MSG_MARK,    MSG_POLICY, MSG_APPEND,
+        MSG_APPEND, MSG_INCR,     MSG_COMPACT,
     };
     enum message verb = verbs[any(sizeof verbs / sizeof *verbs)];
 
@@ -318,6 +318,11 @@ static void draft_make(struct draft *d, struct hash *agent)
     case MSG_INVITE: draft_invite(d); return;
     case MSG_MARK: draft_mark(d); return;
     case MSG_REVOKE: draft_agent(d, agent); return;
+    case MSG_COMPACT:
+        msg_set_u(&d->m, FIELD_REVISION, any_number());
+        if (one_in(2))
+            msg_set_text(&d->m, FIELD_SPACE, any_space());
+        return;
     case MSG_GRANT:
         draft_agent(d, agent);
         draft_grants(d);

@@ -85,6 +85,7 @@ static struct state *filled(void)
     CHECK_OK(policy_set(s->policies, text("s"), text("a/"), RULE_MERGE));
     CHECK_OK(policy_set(s->policies, text("s"), text(""), RULE_CAS));
     marks_fill(s);
+    CHECK_OK(compaction_raise(s->compaction, text("s"), 41));
     s->ledger.b[3] = 4;
     s->epoch = 2;
     s->size = 43;
