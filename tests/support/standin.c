@@ -93,6 +93,7 @@ struct standin {
     int away_code, away_left, asks_code, asks_left, swallow;
     bool mute, repeat, refuse, hold_lists;
     uint64_t marks;
+    uint64_t compacted, marked; /* since; the one mark there is */
     struct standin_counts counts;
     struct standin_counts told; /* a copy for the test's thread */
     uint64_t told_task;
@@ -383,6 +384,7 @@ static int op_apply(struct standin *s, const struct bundle *b,
     case MSG_DELETE: return delete_apply(s, b, &m, revision);
     case MSG_NAK: s->counts.naks++; return 0;
     case MSG_COMPLETE: s->counts.completes++; return 0;
+    case MSG_MARK: s->marked = msg_u(&m, FIELD_REVISION); return 0;
     default: return 0;
     }
 }
@@ -577,9 +579,12 @@ static const struct version *version_after(const struct standin *s,
 }
 
 /* Short pages, whatever was asked for. */
+/* Of a list, or of since: then what is newer, and no word of what was before. */
 static void reply_list(const struct standin *s, const struct msg *ask,
                        struct msg *m, struct buf *items)
 {
+    bool since = ask->verb == MSG_SINCE;
+    uint64_t newer = since ? msg_u(ask, FIELD_REVISION) : 0;
     struct bytes prefix = msg_b(ask, FIELD_PREFIX);
     const struct version *v, *last = NULL;
     char after[64];
@@ -588,19 +593,26 @@ static void reply_list(const struct standin *s, const struct msg *ask,
     snprintf(after, sizeof after, "%.*s", (int)msg_b(ask, FIELD_AFTER).n,
              (const char *)msg_b(ask, FIELD_AFTER).p);
     v = version_after(s, prefix, after);
-    for (; v && n < LIST_PAGE; n++, v = version_after(s, prefix, v->key)) {
+    for (; v && n < LIST_PAGE; v = version_after(s, prefix, v->key)) {
         struct msg item;
 
+        last = v;
+        if (v->revision <= newer)
+            continue;
+        n++;
         msg_init(&item, MSG_ITEM);
         msg_set_text(&item, FIELD_KEY, v->key);
         msg_set_u(&item, FIELD_REVISION, v->revision);
         msg_set_u(&item, FIELD_SIZE, v->bytes);
         msg_encode(&item, items);
-        last = v;
     }
     if (v && last)
         msg_set_text(m, FIELD_AFTER, last->key);
     msg_set_list(m, FIELD_ITEMS, n, buf_bytes(items));
+    if (since)
+        msg_set_u(m, FIELD_REVISION, s->size - 1);
+    if (newer && newer < s->compacted)
+        msg_set_u(m, FIELD_OUTCOME, CHOIR_COMPACTED);
 }
 
 static uint64_t mark_of(const struct standin *s)
@@ -731,8 +743,10 @@ static void ask_hear(struct standin *s, struct session *session,
             beat_hear(s, &ask, &m, &items);
         if (ask.verb == MSG_WATCH || ask.verb == MSG_WORK)
             watch_open(s, session, &ask);
-        if (ask.verb == MSG_LIST)
+        if (ask.verb == MSG_LIST || ask.verb == MSG_SINCE)
             reply_list(s, &ask, &m, &items);
+        if (ask.verb == MSG_MARK_LIST)
+            msg_set_u(&m, FIELD_REVISION, s->marked);
         if (ask.verb == MSG_CONSISTENCY)
             reply_growth(s, &ask, &m, &items, &text);
         if (ask.verb == MSG_CREDIT) {
@@ -1059,6 +1073,17 @@ static void do_hold_lists(struct standin *s, long a, const char *b)
 void standin_hold_lists(struct standin *s, bool hold)
 {
     tell(s, do_hold_lists, hold, NULL);
+}
+
+static void do_compact(struct standin *s, long a, const char *b)
+{
+    (void)b;
+    s->compacted = (uint64_t)a;
+}
+
+void standin_compact(struct standin *s, uint64_t revision)
+{
+    tell(s, do_compact, (long)revision, NULL);
 }
 
 static void do_end_watches(struct standin *s, long a, const char *b)

@@ -1,0 +1,134 @@
+/* Coming back, against a broker that can be told to misbehave. */
+#include "agent-sdk/choir.h"
+
+#include <stdio.h>
+
+#include "tests/check.h"
+#include "tests/support/standin.h"
+
+static struct standin *broker;
+static struct choir *c;
+static char dir[256];
+
+static void begin(void)
+{
+    const char *tmp = getenv("CHOIR_TMP");
+    struct choir_options o = CHOIR_OPTIONS_INIT;
+    char store[300];
+
+    snprintf(dir, sizeof dir, "%s/resume.XXXXXX", tmp ? tmp : "/tmp");
+    CHECK(mkdtemp(dir) != NULL);
+    snprintf(store, sizeof store, "%s/store", dir);
+    setenv("CHOIR_CONFIG", store, 1);
+    unsetenv("CHOIR_URL");
+    unsetenv("CHOIR_AS");
+    unsetenv("CHOIR_IDENTITY");
+    unsetenv("CHOIR_SPACE");
+    broker = standin_start(dir);
+    o.data_dir = dir;
+    o.name = "ada";
+    o.timeout_ms = 20000;
+    if (choir_open(&o, &c))
+        fail_msg("%s", choir_error_text());
+}
+
+static void end(void)
+{
+    char command[300];
+
+    choir_close(&c);
+    standin_stop(&broker);
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    CHECK_OK(system(command));
+}
+
+static uint64_t put(const char *key, const char *value)
+{
+    uint64_t revision = 0;
+
+    CHECK_OK(choir_put(c, key, value, strlen(value), &revision));
+    return revision;
+}
+
+static struct choir_news *resume(void)
+{
+    struct choir_news *news;
+
+    if (choir_resume(c, "", NULL, &news))
+        fail_msg("%s", choir_error_text());
+    return news;
+}
+
+static bool says(const struct choir_news *news, const char *text)
+{
+    return strstr(choir_news_text(news), text) != NULL;
+}
+
+TEST(resume_puts_pages_together_and_stands_where_the_first_one_did)
+{
+    struct choir_change change;
+    struct choir_news *news;
+    char key[20];
+
+    begin();
+    for (int i = 0; i < 30; i++) {
+        snprintf(key, sizeof key, "k/%02d", i);
+        put(key, "x");
+    }
+    news = resume();
+    CHECK_EQ(choir_news_count(news), 30);
+    for (size_t i = 0; choir_news_item(news, i, &change); i++) {
+        snprintf(key, sizeof key, "k/%02zu", i);
+        CHECK_STR(change.key, key);
+        CHECK_NOT(change.is_known); /* it said nothing of what was before */
+        CHECK_STR(change.name, "somebody");
+    }
+    CHECK_OK(choir_resume_done(news));
+    choir_news_free(&news);
+    put("k/05", "y");
+    news = resume();
+    CHECK_EQ(choir_news_count(news), 1);
+    CHECK(says(news, "\nk/05: changed by somebody at "));
+    CHECK(says(news, "\n    y\n"));
+    choir_news_free(&news);
+    end();
+}
+
+TEST(resume_after_compaction_tells_what_is_still_known_and_what_is_not)
+{
+    struct choir_news *news;
+    uint64_t was;
+
+    begin();
+    put("a", "x");
+    was = put("b", "x");
+    news = resume();
+    CHECK_OK(choir_resume_done(news));
+    choir_news_free(&news);
+    put("c", "x");
+    standin_compact(broker, was + 10);
+    news = resume();
+    CHECK_EQ(choir_news_count(news), 1);
+    CHECK(says(news, "\nThe history was compacted meanwhile"));
+    CHECK(says(news, "\nc: changed by somebody at "));
+    choir_news_free(&news);
+    end();
+}
+
+TEST(resume_that_cannot_ask_says_why_and_gives_nothing)
+{
+    struct choir_news *news;
+
+    begin();
+    put("a", "x");
+    standin_turn_asks_away(broker, 65 /* BUSY */, 1); /* it is asked again */
+    news = resume();
+    choir_news_free(&news);
+    standin_turn_asks_away(broker, CHOIR_TOO_LARGE, -1);
+    CHECK_REFUSED(choir_resume(c, "", NULL, &news), CHOIR_TOO_LARGE);
+    CHECK_NULL(news);
+    standin_turn_asks_away(broker, 0, 0);
+    end();
+}
+
+CHECK_MAIN
