@@ -31,9 +31,7 @@ struct choir_news {
     char *prefix; /* owned */
     char mark[NAME_BYTES];
     uint64_t since, revision;
-    bool is_cut;       /* there are more than NEWS_CHANGES_MAX */
-    bool is_compacted; /* of what was deleted, and of what was there then,
-                          nothing is known any more */
+    bool is_cut; /* there are more than NEWS_CHANGES_MAX */
     struct news_item *items;
     size_t count, cap;
     struct news_author *authors;

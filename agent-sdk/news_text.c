@@ -123,8 +123,9 @@ static int get_send(struct choir_news *n, const char *key, uint64_t revision,
     return code;
 }
 
-/* The value as text; empty when it is gone meanwhile. */
-static int get_take(struct choir_news *n, uint64_t request, struct buf *text)
+/* The value as text; gone: it was erased, or is no longer kept. */
+static int get_take(struct choir_news *n, uint64_t request, struct buf *text,
+                    bool *gone)
 {
     struct choir_event *e;
     const void *value;
@@ -135,13 +136,22 @@ static int get_take(struct choir_news *n, uint64_t request, struct buf *text)
         handle_forget(n->c, request);
     if (r || !request)
         return r;
-    if (!choir_event_code(e)) {
+    *gone = choir_event_code(e) != 0;
+    if (!*gone) {
         value = choir_event_value(e, &bytes);
         value_text(bytes_of(value, bytes),
                    bytes_text(choir_event_text(e, "type")), text);
     }
     choir_event_free(&e);
     return text->failed ? error_set(-ENOMEM, 0, NULL) : 0;
+}
+
+/* The newest version is kept for ever, but may have to be asked for by a
+ * revision at which all is kept. */
+static uint64_t kept_at(const struct choir_news *n,
+                        const struct choir_change *c)
+{
+    return c->revision > n->revision ? c->revision : n->revision;
 }
 
 /* For as long as something is under way there is somebody to wait for it. */
@@ -153,12 +163,17 @@ struct pair {
 static int excerpt_make(struct choir_news *n, const struct pair *p, size_t most)
 {
     struct lines to = {.out = &p->item->excerpt, .max = most, .indent = "    "};
+    bool was_gone = false, is_gone = false;
     struct buf before = {0}, after = {0};
-    int r = get_take(n, p->before, &before), also;
+    int r = get_take(n, p->before, &before, &was_gone), also;
 
-    also = get_take(n, p->after, &after);
+    also = get_take(n, p->after, &after, &is_gone);
     r = r ? r : also;
-    if (!r && p->before)
+    if (was_gone || is_gone)
+        line_put(&to, 0,
+                 bytes_text(is_gone ? "(it is no longer kept)"
+                                    : "(what it was is no longer kept)"));
+    if (!r && p->before && !was_gone && !is_gone)
         r = lines_diff(&to, buf_bytes(&before), buf_bytes(&after),
                        CONTEXT_LINES);
     else if (!r)
@@ -187,7 +202,7 @@ static int excerpts_make(struct choir_news *n, struct news_item **items,
             *p = (struct pair){.item = items[at + sent]};
             r = get_send(n, c->key, c->prev, &p->before);
             if (!r)
-                r = get_send(n, c->key, c->revision, &p->after);
+                r = get_send(n, c->key, kept_at(n, c), &p->after);
         }
         for (size_t i = 0; i < sent; i++) {
             also = excerpt_make(n, &pairs[i], most);
@@ -289,9 +304,6 @@ static void head_put(struct choir_news *n)
             where);
     else
         put(&n->text, ", nothing changed%s.\n", where);
-    if (n->is_compacted)
-        put(&n->text, "The history was compacted meanwhile: what was deleted "
-                      "or stood there before is not known.\n");
 }
 
 static void end_put(struct choir_news *n, size_t left_out)

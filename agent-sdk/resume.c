@@ -26,14 +26,14 @@ static int call(struct choir *c, struct choir_request **r,
     return code;
 }
 
-static int ask_since(struct choir_news *n, uint64_t revision, const char *after,
+static int ask_since(struct choir_news *n, const char *after,
                      struct choir_event **e)
 {
     struct choir_request *r = choir_request_new(n->c, "since");
 
     if (r) {
         choir_request_text(r, "prefix", n->prefix);
-        choir_request_uint(r, "revision", revision);
+        choir_request_uint(r, "revision", n->since);
         if (after)
             choir_request_text(r, "after", after);
         choir_request_uint(r, "count", 1000);
@@ -73,7 +73,7 @@ static int item_take(struct choir_news *n, const struct choir_event *e)
     change = &item->change;
     change->deleted = choir_event_uint(e, "kind") == 1;
     change->revision = choir_event_uint(e, "revision");
-    change->is_known = choir_event_has(e, "prev") && !n->is_compacted;
+    change->is_known = choir_event_has(e, "prev");
     change->prev = change->is_known ? choir_event_uint(e, "prev") : 0;
     change->versions = change->is_known ? choir_event_uint(e, "count") : 0;
     change->time = choir_event_uint(e, "time");
@@ -89,21 +89,17 @@ static int page_take(struct choir_news *n, const struct choir_event *e)
     int r = 0;
 
     for (size_t i = 0; !r && i < count; i++) {
-        const struct choir_event *item = choir_event_item(e, "items", i);
-
-        if (choir_event_uint(item, "revision") <= n->since)
-            continue; /* everything was asked for */
         if (n->count == NEWS_CHANGES_MAX) {
             n->is_cut = true;
             break;
         }
-        r = item_take(n, item);
+        r = item_take(n, choir_event_item(e, "items", i));
     }
     return r;
 }
 
 /* Of several pages the first one's revision holds for all. */
-static int pages_take(struct choir_news *n, uint64_t revision)
+static int gather(struct choir_news *n)
 {
     char *after = NULL;
     int r = 0;
@@ -112,7 +108,7 @@ static int pages_take(struct choir_news *n, uint64_t revision)
         struct choir_event *e;
         const char *next;
 
-        r = ask_since(n, revision, after, &e);
+        r = ask_since(n, after, &e);
         free(after);
         after = NULL;
         if (r)
@@ -126,17 +122,6 @@ static int pages_take(struct choir_news *n, uint64_t revision)
         choir_event_free(&e);
     } while (!r && after);
     return r;
-}
-
-/* What was then is gone; what is there now, and when it was written, is not. */
-static int gather(struct choir_news *n)
-{
-    int r = pages_take(n, n->since);
-
-    if (r != CHOIR_COMPACTED)
-        return r;
-    n->is_compacted = true;
-    return pages_take(n, 0);
 }
 
 /* --- Authors --------------------------------------------------------------- */

@@ -36,6 +36,7 @@ static void line_print(struct client *c, const json_t *item)
 struct value {
     struct buf bytes;
     char *type; /* owned; or NULL */
+    bool gone;  /* erased, or compacted */
 };
 
 static void value_free(struct value *v)
@@ -45,8 +46,7 @@ static void value_free(struct value *v)
     *v = (struct value){0};
 }
 
-/* As it was at that revision; what is gone meanwhile, or never was, is empty.
- * Returns an exit code. */
+/* As it was at that revision; 0: never. Returns an exit code. */
 static int value_get(struct client *c, const char *key, uint64_t revision,
                      struct value *v)
 {
@@ -66,6 +66,7 @@ static int value_get(struct client *c, const char *key, uint64_t revision,
         if (json_object_get(answer, "type"))
             v->type = strdup(member_text(answer, "type"));
     } else if (r == CHOIR_NOT_FOUND || r == CHOIR_COMPACTED) {
+        v->gone = true;
         r = 0;
     } else {
         r = cli_failed(r, line);
@@ -94,6 +95,7 @@ static void lines_print(const char *text)
 static int difference_print(const struct value *before,
                             const struct value *after)
 {
+    static const char gone[] = "(no longer kept)";
     char *texts[2] = {NULL, NULL}, *diff = NULL;
     int r = choir_value_text(before->bytes.p, before->bytes.n, before->type,
                              &texts[0]);
@@ -102,7 +104,8 @@ static int difference_print(const struct value *before,
         r = choir_value_text(after->bytes.p, after->bytes.n, after->type,
                              &texts[1]);
     if (!r)
-        r = choir_text_diff(texts[0], texts[1], 3, &diff);
+        r = choir_text_diff(before->gone ? gone : texts[0],
+                            after->gone ? gone : texts[1], 3, &diff);
     if (!r)
         lines_print(diff);
     choir_free(texts[0]);
@@ -116,23 +119,27 @@ static int difference_print(const struct value *before,
 static void json_print(json_t *item, const struct value *before,
                        const struct value *after)
 {
-    if (member_uint(item, "prev"))
+    if (member_uint(item, "prev") && !before->gone)
         bytes_to_json(item, "prev_value", buf_bytes(&before->bytes),
                       before->type);
-    if (strcmp(member_text(item, "kind"), "put") == 0)
+    if (strcmp(member_text(item, "kind"), "put") == 0 && !after->gone)
         bytes_to_json(item, "value", buf_bytes(&after->bytes), after->type);
     json_line(stdout, item);
 }
 
-static int values_print(struct cli *cli, struct client *c, json_t *item)
+/* upto: at that revision the newest version can be had, whatever was compacted
+ * meanwhile. */
+static int values_print(struct cli *cli, struct client *c, json_t *item,
+                        uint64_t upto)
 {
+    uint64_t revision = member_uint(item, "revision");
     const char *key = member_text(item, "key");
     bool deleted = strcmp(member_text(item, "kind"), "delete") == 0;
     struct value before, after = {0};
     int r = value_get(c, key, member_uint(item, "prev"), &before);
 
     if (!r && !deleted)
-        r = value_get(c, key, member_uint(item, "revision"), &after);
+        r = value_get(c, key, revision > upto ? revision : upto, &after);
     if (!r && cli->json) {
         json_print(item, &before, &after);
     } else if (!r) {
@@ -144,10 +151,11 @@ static int values_print(struct cli *cli, struct client *c, json_t *item)
     return r;
 }
 
-static int item_print(struct cli *cli, struct client *c, json_t *item)
+static int item_print(struct cli *cli, struct client *c, json_t *item,
+                      uint64_t upto)
 {
     if (!cli_option(cli, "keys-only"))
-        return values_print(cli, c, item);
+        return values_print(cli, c, item, upto);
     if (cli->json)
         json_line(stdout, item);
     else
@@ -155,7 +163,8 @@ static int item_print(struct cli *cli, struct client *c, json_t *item)
     return 0;
 }
 
-static int page_print(struct cli *cli, struct client *c, const json_t *page)
+static int page_print(struct cli *cli, struct client *c, const json_t *page,
+                      uint64_t upto)
 {
     json_t *item;
     size_t i;
@@ -163,7 +172,7 @@ static int page_print(struct cli *cli, struct client *c, const json_t *page)
 
     json_array_foreach(json_object_get(page, "items"), i, item)
     {
-        r = item_print(cli, c, item);
+        r = item_print(cli, c, item, upto);
         if (r)
             break;
     }
@@ -189,9 +198,9 @@ int changed_print(struct cli *cli, struct client *c, json_t *request,
         if (!r) {
             const char *after = member_text(page, "after");
 
-            r = page_print(cli, c, page);
             if (first)
                 *revision = member_uint(page, "revision");
+            r = page_print(cli, c, page, *revision);
             first = false;
             more = after[0] != '\0';
             json_object_set_new(request, "after", json_string(after));

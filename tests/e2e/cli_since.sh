@@ -100,6 +100,20 @@ like 'the older one comes first' 'N is the older one: 9 is larger than 3' "$err"
 ends 1 choir diff 1 99999999
 like 'no diff with the future' '^FUTURE ' "$err"
 
+# after compaction: keys as before, values as far as they are kept
+choir put kept one >/dev/null
+before=$(choir put kept two)
+choir put kept three >/dev/null
+line=$(choir put other x)
+ends 0 choir compact --at "$line"
+ends 0 choir since "$before" kept
+like 'what it was is gone' $'\n +-[(]no longer kept[)]\n +[+]three' "$out"
+choir put kept four >/dev/null
+ends 0 choir --json since "$before" kept
+is 'in JSON it is not there' 'four None' "$(head -n1 <<<"$out" | python3 -c 'import json,sys; o=json.load(sys.stdin); print(o["value"], o.get("prev_value"))')"
+ends 0 choir --as new resume kept
+like 'resume shows what is there' $'\n    four' "$out"
+
 # pages, by way of a worker's socket, and over many keys
 for i in {1..600}; do echo "{\"op\":\"put\",\"key\":\"many/$i\",\"value\":\"$i\"}"; done | choir pipe >/dev/null
 is 'page after page' 600 "$(choir since "$head" many/ --keys-only 2>/dev/null | wc -l)"

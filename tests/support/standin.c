@@ -93,7 +93,7 @@ struct standin {
     int away_code, away_left, asks_code, asks_left, swallow;
     bool mute, repeat, refuse, hold_lists;
     uint64_t marks;
-    uint64_t compacted, marked; /* since; the one mark there is */
+    uint64_t compacted, marked; /* the line; the one mark there is */
     struct standin_counts counts;
     struct standin_counts told; /* a copy for the test's thread */
     uint64_t told_task;
@@ -560,6 +560,11 @@ static void reply_get(struct standin *s, const struct msg *ask, struct msg *m)
         msg_set_u(m, FIELD_OUTCOME, CHOIR_NOT_FOUND);
         return;
     }
+    if (msg_has(ask, FIELD_REVISION) &&
+        msg_u(ask, FIELD_REVISION) < s->compacted) {
+        msg_set_u(m, FIELD_OUTCOME, CHOIR_COMPACTED);
+        return;
+    }
     msg_set_u(m, FIELD_REVISION, v->revision);
     msg_set_b(m, FIELD_VALUE, bytes_of(v->value, v->bytes));
 }
@@ -579,7 +584,8 @@ static const struct version *version_after(const struct standin *s,
 }
 
 /* Short pages, whatever was asked for. */
-/* Of a list, or of since: then what is newer, and no word of what was before. */
+/* Of a list, or of since: then what is newer, and no word of what was before
+ * unless that is compacted. */
 static void reply_list(const struct standin *s, const struct msg *ask,
                        struct msg *m, struct buf *items)
 {
@@ -604,6 +610,8 @@ static void reply_list(const struct standin *s, const struct msg *ask,
         msg_set_text(&item, FIELD_KEY, v->key);
         msg_set_u(&item, FIELD_REVISION, v->revision);
         msg_set_u(&item, FIELD_SIZE, v->bytes);
+        if (since && s->compacted)
+            msg_set_u(&item, FIELD_PREV, 1);
         msg_encode(&item, items);
     }
     if (v && last)
@@ -611,8 +619,6 @@ static void reply_list(const struct standin *s, const struct msg *ask,
     msg_set_list(m, FIELD_ITEMS, n, buf_bytes(items));
     if (since)
         msg_set_u(m, FIELD_REVISION, s->size - 1);
-    if (newer && newer < s->compacted)
-        msg_set_u(m, FIELD_OUTCOME, CHOIR_COMPACTED);
 }
 
 static uint64_t mark_of(const struct standin *s)

@@ -44,7 +44,8 @@ void standin_end_sessions(struct standin *s);
 void standin_restart(struct standin *s, int down_ms);
 /* Swallow the answers to lists. */
 void standin_hold_lists(struct standin *s, bool hold);
-/* What lies before that revision is no longer told by since. */
+/* Values before that revision are no longer kept, and every key that changed
+ * was there at revision 1. */
 void standin_compact(struct standin *s, uint64_t revision);
 /* End every watch with that code. */
 void standin_end_watches(struct standin *s, int code);
