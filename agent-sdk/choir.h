@@ -103,6 +103,7 @@ enum choir_code {
     CHOIR_OK = 0,
     /* outcomes: recorded in the ledger */
     CHOIR_CONFLICT = 1,    /* the key is not at the revision you named */
+    CHOIR_STALE = 2,       /* what it was made from has changed */
     CHOIR_FENCED = 3,      /* the lease is no longer yours */
     CHOIR_DENIED = 4,      /* not granted */
     CHOIR_NOT_FOUND = 5,   /* no such thing, or you may not see it */

@@ -29,6 +29,7 @@ static const ask_verb verbs[256] = {
     [MSG_SINCE] = ask_since,
     [MSG_DIFF] = ask_diff,
     [MSG_POLICY_LIST] = ask_policy_list,
+    [MSG_READS] = ask_reads,
     [MSG_PROVE] = ask_prove,
     [MSG_CONSISTENCY] = ask_consistency,
     [MSG_MARK_LIST] = ask_mark_list,
@@ -86,6 +87,17 @@ static uint64_t seen(const struct asks *a)
     return core_size(a->with.core) - 1;
 }
 
+/* Under a lease, what is read joins what its task is made from. */
+static int answer(struct ask *q)
+{
+    int r = ask_reads_begin(q);
+
+    if (r)
+        return r;
+    r = verbs[q->op->verb](q);
+    return q->lease ? ask_reads_note(q, r) : r;
+}
+
 int ask_answer(struct asks *a, struct presence *p, uint64_t number,
                const struct bundle_op *bundle_op)
 {
@@ -110,7 +122,7 @@ int ask_answer(struct asks *a, struct presence *p, uint64_t number,
     else if (!q.agent || q.agent->revoked)
         r = CHOIR_DENIED;
     else
-        r = verbs[op.verb](&q);
+        r = answer(&q);
     if (r < 0)
         return r == ASK_LATER ? 0 : r;
     msg_set_u(&reply, FIELD_ASK, number);

@@ -39,7 +39,8 @@ struct ask {
     uint64_t number;
     const struct msg *op;
     struct msg *reply; /* borrows from the record, the state and a's buffers */
-    uint64_t steps;    /* versions looked at, up to SCAN_MAX */
+    struct lease *lease; /* under which it reads, or NULL */
+    uint64_t steps;      /* versions looked at, up to SCAN_MAX */
 };
 
 /* A version of a key, as the record has it. */
@@ -78,6 +79,7 @@ int ask_await(struct ask *q);
 int ask_status(struct ask *q);
 int ask_agent_list(struct ask *q);
 int ask_ping(struct ask *q);
+int ask_reads(struct ask *q);
 int ask_backup(struct ask *q);
 int ask_prove(struct ask *q);
 int ask_consistency(struct ask *q);
@@ -96,6 +98,13 @@ enum task_item {
     TASK_ITEM_INPUT = 7,
 };
 int ask_task_links(struct ask *q, const struct task *t, uint64_t *n);
+
+/* --- ask_reads.c ---------------------------------------------------------- */
+
+/* Sets the lease that a get, list, log or reads names. 0, or the outcome. */
+int ask_reads_begin(struct ask *q);
+/* It was answered with that outcome: note it. Returns that, or -ENOMEM. */
+int ask_reads_note(struct ask *q, int outcome);
 
 /* Elements a page may have. */
 uint64_t ask_page(const struct ask *q);

@@ -54,6 +54,8 @@ static void task_facts(const struct ask *q, const struct task *t,
     msg_set_u(item, FIELD_LEASE_MS, t->lease_ms);
     msg_set_u(item, FIELD_BACKOFF_MS, t->backoff_ms);
     msg_set_u(item, FIELD_REVISION, t->changed);
+    if (t->stale)
+        msg_set_u(item, FIELD_STALE, t->stale);
     if (t->token)
         msg_set_u(item, FIELD_TOKEN, t->token);
     if (t->not_before)
@@ -128,6 +130,10 @@ int ask_task_get(struct ask *q)
         msg_set_b(&result, FIELD_VALUE, msg_b(&now, FIELD_VALUE));
         if (msg_has(&now, FIELD_TYPE))
             msg_set_b(&result, FIELD_TYPE, msg_b(&now, FIELD_TYPE));
+        if (msg_has(&now, FIELD_STALE)) {
+            msg_set_u(&result, FIELD_STALE, msg_u(&now, FIELD_STALE));
+            msg_set_u(&result, FIELD_COUNT, msg_u(&now, FIELD_COUNT));
+        }
         msg_encode(&result, &q->a->items);
         n++;
     }

@@ -9,6 +9,7 @@
 
 #include "partial.h"
 #include "proto/refusal.h"
+#include "stale.h"
 #include "tally.h"
 
 struct awaited {
@@ -196,11 +197,14 @@ int task_describe(const struct state *s, struct ledger *l, const struct task *t,
     const struct agent *who = agent_by_number(s->agents, t->holder);
     struct part value = {0}, type = {0}, reason = {0}, progress = {0};
     struct part unused_type = {0}, unused_reason = {0};
+    struct stale_facts stale = {0};
     bool ended = task_state_final(t->state) || t->attempt;
     int r = ended && t->state != TASK_WORKING
                 ? entry_parts(l, t->changed, b, &value, &type, &reason)
                 : 0;
 
+    if (!r && t->state == TASK_COMPLETED)
+        r = stale_facts_of(l, t->changed, &stale);
     if (!r && t->progress)
         r = entry_parts(l, t->progress, b, &progress, &unused_type,
                         &unused_reason);
@@ -218,6 +222,10 @@ int task_describe(const struct state *s, struct ledger *l, const struct task *t,
         msg_set_b(m, FIELD_VALUE, part_of(b, value));
     if (type.have && has_value(t))
         msg_set_b(m, FIELD_TYPE, part_of(b, type));
+    if (stale.flagged)
+        msg_set_u(m, FIELD_STALE, STALE_FLAG);
+    if (stale.flagged)
+        msg_set_u(m, FIELD_COUNT, stale.count);
     if (reason.have)
         msg_set_b(m, FIELD_REASON, part_of(b, reason));
     if (progress.have)

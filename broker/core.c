@@ -92,6 +92,12 @@ uint64_t core_group_bytes(const struct core *c, uint64_t more)
            c->said.heads.n + c->said.effects.n + more + GROUP_SLACK;
 }
 
+void core_observe(struct core *c, core_observed observed, void *arg)
+{
+    c->observed = observed;
+    c->observed_arg = arg;
+}
+
 /* --- What the broker says ------------------------------------------------ */
 
 static int said_keep(struct said *s, struct bytes head, struct bytes effect)
@@ -511,6 +517,7 @@ void core_destroy(struct core **self_p)
     merkle_free(&c->said.tree);
     core_values_close(c);
     buf_free(&c->scratch);
+    buf_free(&c->observed_rows);
     buf_free(&c->head);
     buf_free(&c->effect);
     buf_free(&c->header);

@@ -99,6 +99,12 @@ int core_accept(struct core *c, struct bundle *b, const struct sender *sender,
 int core_check_ask(struct core *c, struct bundle *b,
                    const struct sender *sender, struct session **session);
 
+/* Who knows what was read under a lease, in memory alone: append parts
+ * `compare` to rows, return how many; asked at each completion. */
+typedef uint64_t (*core_observed)(void *arg, uint64_t task, uint64_t token,
+                                  struct buf *rows);
+void core_observe(struct core *c, core_observed observed, void *arg);
+
 /* One operation of the broker's own; it joins this cycle's broker bundle and
  * is evolved at once. *index: its entry. 0, CHOIR_READ_ONLY, negative. */
 int core_say(struct core *c, const struct msg *op, uint64_t *index);

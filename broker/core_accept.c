@@ -306,15 +306,30 @@ struct application {
     struct msg op, effect;
 };
 
-static int decide_one(struct application *a, const struct decide_facts *facts)
+/* What its author read under the lease that it completes. */
+static void observed_add(struct core *c, const struct msg *op,
+                         struct decide_facts *facts)
+{
+    if (op->verb != MSG_COMPLETE || !c->observed)
+        return;
+    buf_clear(&c->observed_rows);
+    facts->observed_count =
+        c->observed(c->observed_arg, msg_u(op, FIELD_TASK),
+                    msg_u(op, FIELD_TOKEN), &c->observed_rows);
+    facts->observed = buf_bytes(&c->observed_rows);
+}
+
+static int decide_one(struct application *a, struct decide_facts *facts)
 {
     const struct bundle_op *op = &a->b->ops[a->position];
     const struct field_row *row = field_row(op->field);
     unsigned field;
 
     if (op->refusal == 0 &&
-        msg_decode(op->head, CLASS_OPERATION, &a->op, &field) == 0)
+        msg_decode(op->head, CLASS_OPERATION, &a->op, &field) == 0) {
+        observed_add(a->c, &a->op, facts);
         return decide(a->c->state, &a->op, facts, &a->effect, &a->c->scratch);
+    }
     buf_clear(&a->c->values.payload);
     msg_init(&a->effect, MSG_EFFECT);
     msg_set_text(&a->effect, FIELD_FIELD, row ? row->name : "unknown");

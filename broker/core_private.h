@@ -60,6 +60,10 @@ struct core {
     struct pending pending;
     uint64_t merged; /* bytes that merging added, in this cycle */
 
+    core_observed observed; /* or NULL */
+    void *observed_arg;
+    struct buf observed_rows;
+
     uint64_t told_again; /* operations, in this cycle */
 
     struct hash durable_root;

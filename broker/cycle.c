@@ -325,7 +325,7 @@ static int parts_make(struct cycle *c, const struct cycle_options *o)
     c->awaits = awaits_new(cycle_state(c), core_ledger(c->core), c->router);
     if (!c->cursors || !c->awaits)
         return -ENOMEM;
-    c->leases = leases_new(c->core, c->env, c->router, c->awaits);
+    c->leases = leases_new(c->core, c->env, c->config, c->router, c->awaits);
     if (!c->leases)
         return -ENOMEM;
     parts = (struct ask_parts){

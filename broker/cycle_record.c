@@ -59,6 +59,12 @@ static int change_applied(struct cycle *c, const struct bundle *b,
     if (head_slots(e.head, &e.rows) ||
         (effect.n && head_slots(effect, &e.effect_rows)))
         return -EUCLEAN;
+    if (leases_concerned(c->leases, &b->ops[position])) {
+        int r = leases_changed(c->leases, &e, &b->agent);
+
+        if (r)
+            return r;
+    }
     return cursors_live(c->cursors, &e, &b->agent);
 }
 
@@ -96,6 +102,7 @@ static int applied(struct cycle *c, const struct bundle *b, uint32_t position,
     case MSG_PROGRESS:
     case MSG_FAIL:
     case MSG_NAK:
+    case MSG_HEED:
     case MSG_CANCEL:
     case MSG_REQUEUE:
     case MSG_PARTIAL:
@@ -112,19 +119,51 @@ static int applied(struct cycle *c, const struct bundle *b, uint32_t position,
     }
 }
 
-/* Does the author learn from the effect what the outcome does not say? */
-static bool worth_telling(unsigned verb, int outcome, struct bytes effect)
+/* Policy requeue: another attempt is owed although nothing was done. */
+static int stale_applied(struct cycle *c, struct bytes head,
+                         struct bytes effect_bytes)
+{
+    struct msg op, effect;
+    unsigned field;
+    int r;
+
+    if (msg_decode(head, CLASS_OPERATION, &op, &field) ||
+        part_decode(MSG_EFFECT, effect_bytes, &effect, &field))
+        return -EUCLEAN;
+    r = lease_stale(c->leases, &op, &effect);
+    if (msg_has(&effect, FIELD_STATE))
+        await_touch(c->awaits, msg_u(&op, FIELD_TASK));
+    return r;
+}
+
+/* A completion that was accepted although it is stale says so. */
+static bool is_flagged(struct bytes effect_bytes)
+{
+    struct msg effect;
+    unsigned field;
+
+    return effect_bytes.n &&
+           part_decode(MSG_EFFECT, effect_bytes, &effect, &field) == 0 &&
+           msg_has(&effect, FIELD_STALE);
+}
+
+/* What is there now is not what was written: it was merged. */
+static bool is_merged(struct bytes effect)
 {
     struct bytes rows;
 
+    return effect.n > SLOT_ROW_BYTES && !head_slots(effect, &rows) && rows.n;
+}
+
+/* Does the author learn from the effect what the outcome does not say? */
+static bool worth_telling(unsigned verb, int outcome, struct bytes effect)
+{
     if (outcome != CHOIR_OK)
         return true;
     switch (verb) {
     case MSG_PUT:
-    case MSG_TXN:
-    case MSG_COMPLETE: /* what is there is not what it wrote */
-        return effect.n > SLOT_ROW_BYTES && !head_slots(effect, &rows) &&
-               rows.n;
+    case MSG_TXN: return is_merged(effect);
+    case MSG_COMPLETE: return is_merged(effect) || is_flagged(effect);
     case MSG_DELETE:
     case MSG_APPEND:
     case MSG_INCR:
@@ -153,6 +192,8 @@ static void on_told(void *arg, const struct bundle *b, uint32_t position,
         t->plain = false;
     if (!again && outcome == CHOIR_OK && !c->error)
         c->error = applied(c, b, position, index, effect);
+    if (!again && outcome == CHOIR_STALE && !c->error)
+        c->error = stale_applied(c, b->ops[position].head, effect);
 }
 
 /* --- Answering a bundle -------------------------------------------------- */

@@ -57,7 +57,16 @@ struct decide_facts {
     const uint8_t *public_key; /* of the author, in session 0 */
     struct bytes payload;      /* the operation's section */
     struct decide_values *values;
+    /* Of a completion: what was seen to be read under the lease, encoded parts
+     * `compare`. */
+    struct bytes observed;
+    uint64_t observed_count;
 };
+
+/* What a completion does not carry of that, and so goes into its effect, in
+ * bytes; OVER_LIMIT names it. */
+enum { READS_BEYOND_BYTES_MAX = 6144 };
+extern const char reads_beyond_limit[];
 
 /* Outcome (>= 0, with effect filled in) or a negative errno. scratch: holds
  * what effect borrows besides values->rows, cleared at the start. The payload

@@ -89,7 +89,8 @@ static int compare_fits(struct decision *d, struct bytes space,
     uint64_t named = msg_u(c, FIELD_REVISION), now;
     const struct key *k = NULL;
 
-    if (prefix == msg_has(c, FIELD_KEY))
+    if (prefix == msg_has(c, FIELD_KEY) || msg_has(c, FIELD_SPACE) ||
+        msg_has(c, FIELD_SEEN)) /* these are for read sets */
         return CHOIR_INVALID;
     if (!author_may(d, RIGHT_READ, space, name, (struct bytes){0}))
         return CHOIR_DENIED;

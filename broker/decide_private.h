@@ -82,6 +82,9 @@ int decide_txn(struct decision *d);
 int decide_submit(struct decision *d);
 int decide_claim(struct decision *d);
 int decide_progress(struct decision *d);
+/* The lease ends: the task is tried again, later each time, or is dead; or it
+ * goes on waiting for input. */
+int give_back(struct decision *d, const struct task *t);
 int decide_complete(struct decision *d);
 int decide_fail(struct decision *d);
 int decide_nak(struct decision *d);
@@ -108,6 +111,13 @@ int decide_queue_set(struct decision *d);
 /* --- decide_mail.c -------------------------------------------------------- */
 
 int decide_mark(struct decision *d);
+
+/* --- decide_reads.c ------------------------------------------------------- */
+
+/* A completion whose terms fit otherwise: OK, STALE, INVALID, OVER_LIMIT, with
+ * its whole effect. */
+int decide_reads(struct decision *d, const struct task *t);
+int decide_heed(struct decision *d);
 
 /* --- decide_agent.c ------------------------------------------------------- */
 

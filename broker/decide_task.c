@@ -53,6 +53,9 @@ int decide_submit(struct decision *d)
         return CHOIR_INVALID;
     if (msg_has(op, FIELD_MAX_ATTEMPTS) && msg_u(op, FIELD_MAX_ATTEMPTS) == 0)
         return CHOIR_INVALID;
+    if (msg_u(op, FIELD_STALE) > STALE_REQUEUE ||
+        (msg_has(op, FIELD_STALE) && msg_u(op, FIELD_STALE) == 0))
+        return CHOIR_INVALID;
     if (msg_u(op, FIELD_LEASE_MS) > rules->lease_ms_max)
         return over_limit(d, "lease_ms_max", rules->lease_ms_max,
                           msg_u(op, FIELD_LEASE_MS));
@@ -109,9 +112,11 @@ int decide_complete(struct decision *d)
         r = writes_fit(d, space);
     if (!r)
         r = compares_fit(d, space);
-    if (!r)
-        r = writes_combine(d, space);
-    return r;
+    if (r)
+        return r;
+    return msg_has(d->op, FIELD_READS) || d->f->observed_count
+               ? decide_reads(d, t)
+               : writes_combine(d, space);
 }
 
 int decide_fail(struct decision *d)
@@ -143,16 +148,19 @@ static int retry(struct decision *d, const struct task *t)
 
 /* While it waits for input, nothing was tried in vain: it waits on, without a
  * holder. */
-int decide_nak(struct decision *d)
+int give_back(struct decision *d, const struct task *t)
 {
-    struct task *t = held_task(d);
-
-    if (!t)
-        return CHOIR_FENCED;
     if (t->state != TASK_INPUT_REQUIRED)
         return retry(d, t);
     msg_set_u(d->effect, FIELD_STATE, TASK_INPUT_REQUIRED);
     return CHOIR_OK;
+}
+
+int decide_nak(struct decision *d)
+{
+    struct task *t = held_task(d);
+
+    return t ? give_back(d, t) : CHOIR_FENCED;
 }
 
 int decide_expire(struct decision *d)

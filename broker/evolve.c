@@ -113,6 +113,7 @@ static const evolve_verb verbs[256] = {
     [MSG_INPUT] = evolve_input,
     [MSG_QUEUE_SET] = evolve_queue_set,
     [MSG_COMPACT] = evolve_compact,
+    [MSG_HEED] = evolve_heed,
     [MSG_GENESIS] = on_genesis,
     [MSG_ADMIT] = evolve_admit,
     [MSG_CLAIM] = evolve_claim,
@@ -151,6 +152,8 @@ int evolve_op(struct state *s, const struct evolve_op *o)
         if (!o->op || !verbs[o->op->verb])
             return -EUCLEAN;
         r = verbs[o->op->verb](s, o);
+    } else if (o->outcome == CHOIR_STALE) {
+        r = evolve_stale(s, o);
     }
     if (!r)
         r = keep_id(s, o);

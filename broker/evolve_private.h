@@ -48,6 +48,9 @@ int evolve_queue_set(struct state *s, const struct evolve_op *o);
 /* --- evolve_mail.c --- */
 
 int evolve_mark(struct state *s, const struct evolve_op *o);
+int evolve_heed(struct state *s, const struct evolve_op *o);
+/* A completion that was refused as STALE; it may have ended the lease. */
+int evolve_stale(struct state *s, const struct evolve_op *o);
 
 /* --- evolve_agent.c --- */
 

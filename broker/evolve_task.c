@@ -15,6 +15,7 @@ int evolve_submit(struct state *s, const struct evolve_op *o)
         .submitter = o->agent,
         .priority = (uint8_t)msg_u(o->op, FIELD_PRIORITY),
         .not_before = msg_u(o->op, FIELD_NOT_BEFORE),
+        .stale = (uint8_t)msg_u(o->op, FIELD_STALE),
         .state = TASK_QUEUED,
     };
     int r;
@@ -44,6 +45,7 @@ int evolve_requeue(struct state *s, const struct evolve_op *o)
         .max_attempts = old->max_attempts,
         .submitter = o->agent,
         .priority = old->priority,
+        .stale = old->stale,
         .state = TASK_QUEUED,
     };
     evolve_author(s, o)->open_tasks++;
@@ -135,6 +137,16 @@ int evolve_release(struct state *s, const struct evolve_op *o)
     }
     task_release(s->tasks, t, o->index, msg_u(o->effect, FIELD_NOT_BEFORE));
     return 0;
+}
+
+int evolve_heed(struct state *s, const struct evolve_op *o)
+{
+    return msg_u(o->op, FIELD_KIND) == HEED_ABANDON ? evolve_release(s, o) : 0;
+}
+
+int evolve_stale(struct state *s, const struct evolve_op *o)
+{
+    return o->op && msg_has(o->effect, FIELD_STATE) ? evolve_release(s, o) : 0;
 }
 
 int evolve_cancel(struct state *s, const struct evolve_op *o)

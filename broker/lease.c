@@ -71,6 +71,7 @@ struct lease *lease_new(struct leases *l, const struct task *t)
 static void lease_free(struct leases *l, struct lease *lease)
 {
     delivery_clear(l, lease);
+    lease_reads_free(l, lease);
     lease_give(l, lease, NULL);
     timer_clear(&l->ends, &lease->end);
     HASH_DEL(l->leases, lease);
@@ -145,6 +146,7 @@ void lease_heartbeat(struct leases *l, struct presence *p,
             lease_give(l, lease, p); /* it may have come back as another */
             if (lease->input != lease->input_told)
                 delivery_due_input(l, lease);
+            lease_moved_due(l, lease);
             if (lease_extend(l, lease) == 0)
                 continue;
         }
@@ -208,6 +210,7 @@ int lease_applied(struct leases *l, const struct msg *op, uint64_t index)
     case MSG_CANCEL:
     case MSG_COMPLETE:
     case MSG_FAIL:
+    case MSG_HEED:
     case MSG_NAK:
     case MSG_ASK_INPUT:
     case MSG_INPUT: break;
@@ -219,11 +222,25 @@ int lease_applied(struct leases *l, const struct msg *op, uint64_t index)
         return waits_for_input(l, lease, op, index);
     if (!lease)
         return 0;
+    if (op->verb == MSG_HEED && msg_u(op, FIELD_KIND) != HEED_ABANDON)
+        return lease_heeded(l, lease, op);
     if (op->verb == MSG_CANCEL)
         say_lost(l, lease, "cancelled");
     lease_over(l, lease);
-    if (op->verb == MSG_NAK)
+    if (op->verb == MSG_NAK || op->verb == MSG_HEED)
         touch_queue_of(l, task);
+    return 0;
+}
+
+int lease_stale(struct leases *l, const struct msg *op,
+                const struct msg *effect)
+{
+    struct lease *lease = lease_find(l, msg_u(op, FIELD_TASK));
+
+    if (!lease || !msg_has(effect, FIELD_STATE))
+        return 0;
+    lease_over(l, lease);
+    touch_queue_of(l, msg_u(op, FIELD_TASK));
     return 0;
 }
 
@@ -273,7 +290,7 @@ uint64_t leases_next(const struct leases *l)
 {
     uint64_t ends = timers_next(&l->ends), wakes = timers_next(&l->wakes);
 
-    if (l->touched || l->undelivered)
+    if (l->touched || l->undelivered || l->moved)
         return 0;
     if (wakes < ends)
         ends = wakes;
@@ -283,7 +300,8 @@ uint64_t leases_next(const struct leases *l)
 /* --- Beginning and end --------------------------------------------------- */
 
 struct leases *leases_new(struct core *core, struct env *env,
-                          struct router *router, struct awaits *awaits)
+                          const struct config *config, struct router *router,
+                          struct awaits *awaits)
 {
     struct leases *l = calloc(1, sizeof *l);
     const struct task *t;
@@ -292,12 +310,19 @@ struct leases *leases_new(struct core *core, struct env *env,
         return NULL;
     l->core = core;
     l->env = env;
+    l->config = config;
     l->router = router;
     l->awaits = awaits;
     l->settle_at = tasks_unsettled(core_state(core)->tasks) ||
                            tasks_first_deadline(core_state(core)->tasks)
                        ? 0
                        : UINT64_MAX;
+    l->reads = readsets_new();
+    if (!l->reads) {
+        leases_destroy(&l);
+        return NULL;
+    }
+    core_observe(core, leases_observed, l);
     for (t = tasks_next(core_state(core)->tasks, 0); t;
          t = tasks_next(core_state(core)->tasks, t->id)) {
         if (!t->token || lease_new(l, t))
@@ -317,6 +342,9 @@ void leases_destroy(struct leases **self_p)
         return;
     HASH_ITER (hh, l->leases, lease, next_lease)
         lease_free(l, lease);
+    core_observe(l->core, NULL, NULL);
+    readsets_destroy(&l->reads);
+    buf_free(&l->moves);
     free(l->full);
     buf_free(&l->payload);
     buf_free(&l->type);

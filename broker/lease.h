@@ -11,6 +11,7 @@
 
 #include "await.h"
 #include "core.h"
+#include "readset.h"
 #include "router.h"
 
 struct leases;
@@ -22,13 +23,16 @@ enum {
 
 struct lease_counters {
     uint64_t live, offers, claims, expired, delivered, given_up;
+    uint64_t moved;   /* times that holders were told what moved */
+    uint64_t unnoted; /* readings beyond a limit */
 };
 
 /* Picks up the working tasks of the state; the router must know its sessions
  * by then. Borrowed until destroyed. NULL when
  * out of memory. */
 struct leases *leases_new(struct core *core, struct env *env,
-                          struct router *router, struct awaits *awaits);
+                          const struct config *config, struct router *router,
+                          struct awaits *awaits);
 /* Presences must have been dropped, or be gone. */
 void leases_destroy(struct leases **self_p);
 
@@ -55,6 +59,38 @@ void leases_orphan(struct leases *l, struct presence *p);
 
 /* An operation on a task was just applied with outcome OK. 0 or -ENOMEM. */
 int lease_applied(struct leases *l, const struct msg *op, uint64_t index);
+
+/* A completion was refused as STALE; its effect may have ended the lease. 0 or
+ * -ENOMEM. */
+int lease_stale(struct leases *l, const struct msg *op,
+                const struct msg *effect);
+
+/* --- What is read under leases; see readset.h ----------------------------- */
+
+/* The lease that an ask names, if it is the asker's and live; NULL: it names
+ * none. 0; CHOIR_INVALID: task or token alone; CHOIR_FENCED. */
+int lease_of_ask(struct leases *l, const struct presence *p,
+                 const struct msg *ask, struct lease **out);
+/* Note it. 0; CHOIR_OVER_LIMIT: it is not noted; -ENOMEM. page: NULL, or of a
+ * listing. */
+struct read_page {
+    bool first, last;
+};
+int lease_read(struct leases *l, struct lease *lease,
+               const struct reading *reading, const struct read_page *page);
+/* Are there as many as one lease may have? */
+bool lease_reads_full(const struct lease *lease);
+/* Ask `reads`: the holder tells its set; what moved already is told back. */
+int lease_reads_told(struct leases *l, struct lease *lease,
+                     const struct msg *reads);
+/* What a new entry changed, for whoever read it. concerned: may anybody have?
+ * 0 or negative errno. */
+bool leases_concerned(const struct leases *l, const struct bundle_op *op);
+int leases_changed(struct leases *l, const struct entry *e,
+                   const struct hash *agent);
+/* For core_observe. */
+uint64_t leases_observed(void *leases, uint64_t task, uint64_t token,
+                         struct buf *rows);
 
 /* Before the commit: end what is due, hand out what waits (not while
  * draining), both by entries, within bounds. 0 or negative errno. */

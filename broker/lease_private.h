@@ -61,6 +61,9 @@ struct lease {
     bool rests;                /* until there is input: its clock stands */
     uint64_t input;            /* entry of what was given under it; 0: none */
     uint64_t input_told;       /* of that, to this connection */
+    struct readset *reads;     /* NULL: nothing was read under it */
+    bool moved;                /* and the holder is to be told */
+    struct lease *m_prev, *m_next;
     struct timer end;
     struct lease *prev, *next;     /* undelivered, in all or of its presence */
     struct lease *p_prev, *p_next; /* of its presence */
@@ -70,9 +73,11 @@ struct lease {
 struct leases {
     struct core *core;
     struct env *env;
+    const struct config *config;
     struct router *router;
     struct awaits *awaits;
-    struct lease *leases, *undelivered;
+    struct lease *leases, *undelivered, *moved;
+    struct readsets *reads;
     struct line *lines, *touched;
     struct offer **full;  /* offers at their agent's limit, by its number */
     size_t full_count;    /* room there */
@@ -81,6 +86,7 @@ struct leases {
     uint64_t settle_at;   /* steady time; UINT64_MAX: nothing to settle */
     struct timers ends, wakes;
     struct buf payload, type, progress, input; /* of the task being told */
+    struct buf moves;
     struct lease_counters counters;
 };
 
@@ -115,6 +121,16 @@ int lines_match(struct leases *l);
 /* Deadlines that have passed, and what follows from tasks that have ended. 0
  * or negative errno. */
 int leases_settle(struct leases *l);
+
+/* --- lease_reads.c: what was read ---------------------------------------- */
+
+void lease_reads_free(struct leases *l, struct lease *lease);
+/* Something of it moved and was not answered: tell the holder, again. */
+void lease_moved_due(struct leases *l, struct lease *lease);
+/* The holder has answered. 0 or -ENOMEM. */
+int lease_heeded(struct leases *l, struct lease *lease, const struct msg *heed);
+/* 0 or negative errno. */
+int leases_tell_moved(struct leases *l);
 
 /* --- lease_tell.c: telling the holder ------------------------------------ */
 

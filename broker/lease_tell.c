@@ -5,6 +5,7 @@
 
 #include "lease_private.h"
 #include "proto/refusal.h"
+#include "stale.h"
 
 static void delivery_queue(struct leases *l, struct lease *lease)
 {
@@ -74,6 +75,27 @@ static int slot_read(struct leases *l, uint64_t index, struct buf *out,
     return out->failed ? -ENOMEM : 0;
 }
 
+/* Why an earlier attempt was stale, as far as this holder may read it: the
+ * claim names the entry that ended it. */
+static int difference(struct leases *l, const struct presence *p,
+                      const struct task *t, struct msg *m)
+{
+    const struct agent *a = agent_by_number(leases_state(l)->agents, p->agent);
+    const struct entry *e;
+    struct msg claim;
+    unsigned field;
+    int r;
+
+    if (t->stale != STALE_REQUEUE || t->attempt < 2)
+        return 0;
+    r = ledger_entry(core_ledger(l->core), t->token, &e);
+    if (r || msg_decode(e->head, CLASS_BROKER, &claim, &field) ||
+        !msg_has(&claim, FIELD_REVISION))
+        return r;
+    r = ledger_entry(core_ledger(l->core), msg_u(&claim, FIELD_REVISION), &e);
+    return r ? r : stale_items(e, a, bytes_text(t->queue->space), &l->moves, m);
+}
+
 static int say_task(struct leases *l, struct presence *p, const struct task *t)
 {
     const struct agent *submitter =
@@ -109,6 +131,9 @@ static int say_task(struct leases *l, struct presence *p, const struct task *t)
         msg_set_b(&m, FIELD_PROGRESS, buf_bytes(&l->progress));
     if (t->links && t->links->input)
         msg_set_b(&m, FIELD_INPUT, buf_bytes(&l->input));
+    r = difference(l, p, t, &m);
+    if (r < 0)
+        return r;
     presence_say(l->router, p, &m);
     l->counters.delivered++;
     return 0;
@@ -165,7 +190,7 @@ int leases_deliver(struct leases *l)
 
     while (!r && l->undelivered)
         r = deliver(l, l->undelivered);
-    return r;
+    return r ? r : leases_tell_moved(l);
 }
 
 void leases_wake(struct leases *l, struct presence *p)

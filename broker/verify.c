@@ -66,6 +66,31 @@ static int effect_again(struct verification *v, const struct entry *e,
     return 0;
 }
 
+/* Is all there that a completion was decided by? What it did not carry is kept
+ * only as far as it fits, and what it carries may have been erased. */
+static bool reads_kept(const struct msg *op, const struct msg *recorded,
+                       const struct entry *e)
+{
+    struct bytes salt, value;
+
+    if (e->outcome == CHOIR_OVER_LIMIT &&
+        bytes_equal(msg_b(recorded, FIELD_FIELD),
+                    bytes_text(reads_beyond_limit)))
+        return false;
+    return !msg_has(op, FIELD_READS) ||
+           msg_u(op, FIELD_READS) >= msg_slots(op) ||
+           slot_at(e->rows, e->payload, (size_t)msg_u(op, FIELD_READS), &salt,
+                   &value) == 0;
+}
+
+/* Neither right nor wrong: it is passed over, and what follows from it in its
+ * bundle cannot be told either. */
+static int unsure(struct verification *v)
+{
+    v->unsure = true;
+    return 0;
+}
+
 static int decide_again(struct verification *v, const struct entry *e,
                         const struct agent *a)
 {
@@ -94,6 +119,10 @@ static int decide_again(struct verification *v, const struct entry *e,
     if (e->position == 0)
         v->values.merged = v->unsure = 0;
     v->values.lacking = false;
+    if (op.verb == MSG_COMPLETE && !reads_kept(&op, &recorded, e))
+        return unsure(v);
+    facts.observed = msg_b(&recorded, FIELD_COMPARES);
+    facts.observed_count = msg_u(&recorded, FIELD_COMPARES);
     r = decide(v->state, &op, &facts, &effect, &v->scratch);
     if (r < 0)
         return r;

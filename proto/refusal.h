@@ -14,6 +14,7 @@
 #define CHOIR_REFUSALS(X)                                                      \
     X(OK, 0, OUTCOME, "done")                                                  \
     X(CONFLICT, 1, OUTCOME, "the key is not at the revision you named")        \
+    X(STALE, 2, OUTCOME, "what the task was made from has changed since")      \
     X(FENCED, 3, OUTCOME, "the lease is no longer yours")                      \
     X(DENIED, 4, OUTCOME, "not granted")                                       \
     X(NOT_FOUND, 5, OUTCOME, "there is no such thing, or you may not see it")  \

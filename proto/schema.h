@@ -189,6 +189,11 @@ enum merge_rule {
         RULE_END = 7
 };
 
+/* What becomes of a completion whose read set is no longer what it was
+ * (FIELD_STALE), and how a holder answers MOVED (FIELD_KIND of a heed). */
+enum stale_policy { STALE_REJECT = 1, STALE_FLAG = 2, STALE_REQUEUE = 3 };
+enum heed_kind { HEED_REFRESH = 1, HEED_IGNORE = 2, HEED_ABANDON = 3 };
+
 /* Who may say a message, and where it stands.
  * OPERATION: in a bundle of kind RECORD, from an agent. BROKER: likewise, from
  * the broker alone. ASK: in a bundle of kind ASK; never recorded. ITEM: in an
@@ -220,11 +225,11 @@ enum message_class {
     X(SUBMIT, 10, "submit", OPERATION, B(SPACE) | B(QUEUE) | B(SLOTS),         \
       B(TYPE) | B(PRIORITY) | B(MAX_ATTEMPTS) | B(LEASE_MS) | B(BACKOFF_MS) |  \
           B(ID) | B(NEEDS) | B(CAPABILITIES) | B(NOT_BEFORE) | B(DEADLINE) |   \
-          B(PARENT) | B(TOKEN))                                                \
+          B(PARENT) | B(TOKEN) | B(STALE))                                     \
     X(PROGRESS, 11, "progress", OPERATION, B(TASK) | B(TOKEN) | B(SLOTS),      \
       B(TYPE) | B(ID))                                                         \
     X(COMPLETE, 12, "complete", OPERATION, B(TASK) | B(TOKEN) | B(SLOTS),      \
-      B(TYPE) | B(COMPARES) | B(WRITES) | B(ID))                               \
+      B(TYPE) | B(COMPARES) | B(WRITES) | B(ID) | B(READS))                    \
     X(FAIL, 13, "fail", OPERATION, B(TASK) | B(TOKEN) | B(REASON), B(ID))      \
     X(NAK, 14, "nak", OPERATION, B(TASK) | B(TOKEN),                           \
       B(REASON) | B(BACKOFF_MS) | B(ID))                                       \
@@ -235,6 +240,8 @@ enum message_class {
       B(ID) | B(TASK) | B(TOKEN))                                              \
     X(INCR, 19, "incr", OPERATION, B(SPACE) | B(KEY) | B(SLOTS),               \
       B(ID) | B(TASK) | B(TOKEN))                                              \
+    X(HEED, 20, "heed", OPERATION, B(TASK) | B(TOKEN) | B(KIND),               \
+      B(REVISION) | B(REASON) | B(ID))                                         \
     X(PARTIAL, 21, "partial", OPERATION, B(TASK) | B(TOKEN) | B(SLOTS),        \
       B(TYPE) | B(ID))                                                         \
     X(ASK_INPUT, 22, "ask_input", OPERATION, B(TASK) | B(TOKEN) | B(SLOTS),    \
@@ -250,7 +257,7 @@ enum message_class {
     X(ADMIT, 33, "admit", BROKER,                                              \
       B(AGENT) | B(NAME) | B(PUBLIC_KEY) | B(CURVE_KEY) | B(GRANTS), 0)        \
     X(CLAIM, 34, "claim", BROKER,                                              \
-      B(TASK) | B(AGENT) | B(SESSION) | B(ATTEMPT) | B(LEASE_MS), 0)           \
+      B(TASK) | B(AGENT) | B(SESSION) | B(ATTEMPT) | B(LEASE_MS), B(REVISION)) \
     X(EXPIRE, 35, "expire", BROKER, B(TASK) | B(TOKEN), B(REASON))             \
     X(SESSION_END, 36, "session_end", BROKER, B(SESSION), B(REASON))           \
     X(CHECKPOINT, 37, "checkpoint", BROKER,                                    \
@@ -264,10 +271,12 @@ enum message_class {
       B(SESSION) | B(HEADER) | B(SIGNATURE), 0)                                \
     X(TAPPED, 43, "tapped", BROKER, B(AGENT) | B(SESSION) | B(REVISION), 0)    \
     X(GIVE_UP, 44, "give_up", BROKER, B(TASK) | B(KIND), B(REASON))            \
-    X(GET, 65, "get", ASK, B(SPACE) | B(KEY), B(REVISION))                     \
+    X(GET, 65, "get", ASK, B(SPACE) | B(KEY),                                  \
+      B(REVISION) | B(TASK) | B(TOKEN))                                        \
     X(LIST, 66, "list", ASK, B(SPACE) | B(PREFIX),                             \
-      B(AFTER) | B(COUNT) | B(REVISION))                                       \
-    X(LOG, 67, "log", ASK, B(SPACE) | B(KEY), B(REVISION) | B(COUNT))          \
+      B(AFTER) | B(COUNT) | B(REVISION) | B(TASK) | B(TOKEN))                  \
+    X(LOG, 67, "log", ASK, B(SPACE) | B(KEY),                                  \
+      B(REVISION) | B(COUNT) | B(TASK) | B(TOKEN))                             \
     X(WATCH, 68, "watch", ASK,                                                 \
       B(WATCH) | B(SPACE) | B(PREFIX) | B(REVISION) | B(CREDIT), B(KIND))      \
     X(CREDIT, 69, "credit", ASK, B(WATCH) | B(CREDIT), 0)                      \
@@ -289,6 +298,7 @@ enum message_class {
       B(AFTER) | B(COUNT))                                                     \
     X(DIFF, 82, "diff", ASK, B(SPACE) | B(PREFIX) | B(BASE) | B(REVISION),     \
       B(AFTER) | B(COUNT))                                                     \
+    X(READS, 83, "reads", ASK, B(TASK) | B(TOKEN) | B(COMPARES), 0)            \
     X(POLICY_LIST, 85, "policy_list", ASK, B(SPACE) | B(PREFIX), 0)            \
     X(PROVE, 88, "prove", ASK, B(REVISION), B(SIZE))                           \
     X(CONSISTENCY, 95, "consistency", ASK, B(PREV), B(SIZE))                   \
@@ -313,10 +323,11 @@ enum message_class {
     X(TASK, 135, "task", ITEM,                                                 \
       B(TASK) | B(TOKEN) | B(ATTEMPT) | B(SPACE) | B(QUEUE) | B(LEASE_MS) |    \
           B(VALUE) | B(AGENT) | B(REVISION),                                   \
-      B(TYPE) | B(PROGRESS) | B(INPUT))                                        \
+      B(TYPE) | B(PROGRESS) | B(INPUT) | B(ITEMS) | B(COUNT))                  \
     X(TASK_STATE, 136, "task_state", ITEM,                                     \
       B(TASK) | B(STATE) | B(REVISION) | B(ATTEMPT),                           \
-      B(VALUE) | B(TYPE) | B(REASON) | B(AGENT) | B(PROGRESS))                 \
+      B(VALUE) | B(TYPE) | B(REASON) | B(AGENT) | B(PROGRESS) | B(STALE) |     \
+          B(COUNT))                                                            \
     X(LEASE_LOST, 137, "lease_lost", ITEM, B(TASK) | B(TOKEN), B(REASON))      \
     X(ENTRY, 138, "entry", ITEM,                                               \
       B(WATCH) | B(REVISION) | B(TIME) | B(OUTCOME) | B(HEADER) |              \
@@ -326,6 +337,8 @@ enum message_class {
       B(AGENT) | B(COUNT) | B(OUTCOME))                                        \
     X(WATCH_OVER, 140, "watch_over", ITEM, B(WATCH) | B(OUTCOME), B(REVISION)) \
     X(SESSION_OVER, 141, "session_over", ITEM, B(SESSION), B(REASON))          \
+    X(MOVED, 142, "moved", ITEM, B(TASK) | B(TOKEN) | B(REVISION) | B(ITEMS),  \
+      B(COUNT))                                                                \
     X(PARTIAL_TOLD, 144, "partial_told", ITEM,                                 \
       B(TASK) | B(TOKEN) | B(COUNT) | B(REVISION), B(VALUE) | B(TYPE))         \
     X(INPUT_TOLD, 145, "input_told", ITEM,                                     \
@@ -340,7 +353,8 @@ enum message_class {
       B(TIME) | B(SIZE) | B(ROOT) | B(EPOCH) | B(FORMAT) | B(LEDGER) |         \
           B(COUNT) | B(ANSWERS),                                               \
       0)                                                                       \
-    X(COMPARE, 203, "compare", PART, B(REVISION), B(KEY) | B(PREFIX))          \
+    X(COMPARE, 203, "compare", PART, B(REVISION),                              \
+      B(KEY) | B(PREFIX) | B(SPACE) | B(SEEN))                                 \
     X(WRITE, 204, "write", PART, B(KEY), B(TYPE) | B(SLOT) | B(BASE))          \
     X(GRANT_ROW, 205, "grant_row", PART, B(SPACE) | B(RIGHTS),                 \
       B(PREFIX) | B(QUEUE))                                                    \
@@ -353,13 +367,13 @@ enum message_class {
           B(STATE) | B(ATTEMPT) | B(LIMIT) | B(FIELD) | B(TEXT) |              \
           B(PROGRESS) | B(SLOT) | B(KIND) | B(CREATED) | B(NOT_BEFORE) |       \
           B(HOLDER) | B(OPERATION) | B(SEEN) | B(DIGEST) | B(LAG_MS) |         \
-          B(DEADLINE) | B(PARENT) | B(RULE) | B(BASE))                         \
+          B(DEADLINE) | B(PARENT) | B(RULE) | B(BASE) | B(STALE))              \
     X(EFFECT, 207, "effect", PART, 0,                                          \
       B(KEY) | B(TASK) | B(TOKEN) | B(REASON) | B(AGENT) | B(GRANTS) |         \
           B(REVISION) | B(PREV) | B(OUTCOME) | B(SIZE) | B(STATE) |            \
           B(ATTEMPT) | B(LIMIT) | B(ITEMS) | B(FIELD) | B(NOT_BEFORE) |        \
           B(MAX_ATTEMPTS) | B(LEASE_MS) | B(BACKOFF_MS) | B(EXPIRES) |         \
-          B(SLOTS) | B(COUNT) | B(RULE) | B(BASE))                             \
+          B(SLOTS) | B(COUNT) | B(RULE) | B(BASE) | B(STALE) | B(COMPARES))    \
     X(IDENTITY, 208, "identity", PART,                                         \
       B(NAME) | B(SECRET) | B(CURVE_KEY) | B(LEDGER) | B(BROKER_KEY) |         \
           B(BROKER_CURVE),                                                     \
@@ -368,6 +382,7 @@ enum message_class {
       B(CURVE_KEY) | B(SECRET) | B(LEDGER) | B(URL) | B(BROKER_KEY) |          \
           B(BROKER_CURVE),                                                     \
       0)                                                                       \
+    X(READ_SET, 211, "read_set", PART, B(COMPARES), 0)                         \
     X(EVIDENCE, 212, "evidence", PART,                                         \
       B(REVISION) | B(TIME) | B(OUTCOME) | B(HEADER) | B(SIGNATURE) |          \
           B(POSITION) | B(PATH) | B(HEAD) | B(EFFECT),                         \

@@ -81,6 +81,9 @@
         "Most tasks one agent may hold at a time.")                            \
     NUMBER(marks_per_agent_max, "marks", 10000, 1, 100000000, RELOAD,          \
         "Most marks (where it was last, what it has read) of one agent.")      \
+    NUMBER(reads_bytes_per_agent_max, "bytes", 16 * CONFIG_MIB,                \
+        64 * CONFIG_KIB, 4 * CONFIG_GIB, RELOAD,                               \
+        "Memory for what one agent read under its leases.")                    \
     NUMBER(lease_ms_default, "ms", 30000, 100, 86400000, RELOAD,               \
         "Lease of a task that names none; at most lease_ms_max.")              \
     NUMBER(lease_ms_max, "ms", 86400000, 100, 604800000, RELOAD,               \

@@ -15,6 +15,10 @@ struct task_node {
     struct index_key id; /* a number_key */
 };
 
+/* In a task's item the policy stands above its priority, which leaves four
+ * bits free: an item without one is what it was before there were policies. */
+enum { STALE_SHIFT = 4 };
+
 static void task_item(struct item *it, const struct task *t)
 {
     item_begin(it, ITEM_TASK);
@@ -31,7 +35,7 @@ static void task_item(struct item *it, const struct task *t)
     item_u32(it, t->holder);
     item_u32(it, t->attempt);
     item_u32(it, t->max_attempts);
-    item_u8(it, t->priority);
+    item_u8(it, (uint8_t)(t->stale << STALE_SHIFT | t->priority));
     item_u8(it, t->state);
     item_name(it, bytes_text(t->queue->space));
     item_name(it, bytes_text(t->queue->name));
@@ -167,7 +171,7 @@ int task_add(struct tasks *t, struct bytes space, struct bytes queue,
     int r;
 
     if (as->id < 1 || as->id > LIMIT_UINT_MAX_WIRE ||
-        as->priority > LIMIT_PRIORITY_MAX ||
+        as->priority > LIMIT_PRIORITY_MAX || as->stale > STALE_REQUEUE ||
         (final && t->final_last && as->changed < t->final_last->changed))
         return -EINVAL;
     r = queue_make(t, space, queue, &q);
@@ -377,6 +381,8 @@ static int task_load(struct tasks *t, struct bytes record)
     said.attempt = cursor_u32(&at);
     said.max_attempts = cursor_u32(&at);
     said.priority = cursor_u8(&at);
+    said.stale = said.priority >> STALE_SHIFT;
+    said.priority &= (1 << STALE_SHIFT) - 1;
     said.state = cursor_u8(&at);
     space = load_name(&at, LIMIT_NAME_BYTES);
     queue = load_name(&at, LIMIT_NAME_BYTES);

@@ -25,6 +25,7 @@ struct task {
     uint32_t submitter, holder; /* agent numbers; holder: also the last one */
     uint32_t attempt, max_attempts;
     uint8_t priority, state; /* enum task_state */
+    uint8_t stale;           /* enum stale_policy; 0: none was named */
     uint8_t place;           /* which heap; below: the module's own */
     struct hash item;        /* its part of the digest */
     uint32_t at;             /* its row there */
