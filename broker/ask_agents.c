@@ -124,6 +124,7 @@ static void lease_items(struct ask *q, struct page *page, const struct agent *x,
         msg_set_u(&item, FIELD_TASK, t->id);
         msg_set_u(&item, FIELD_TOKEN, t->token);
         msg_set_u(&item, FIELD_ATTEMPT, t->attempt);
+        msg_set_u(&item, FIELD_COUNT, lease_stale_reads(l));
         msg_set_text(&item, FIELD_SPACE, t->queue->space);
         msg_set_text(&item, FIELD_QUEUE, t->queue->name);
         item_add(q, page, &item);

@@ -367,6 +367,15 @@ uint64_t lease_task(const struct lease *lease)
     return lease->task;
 }
 
+uint64_t lease_stale_reads(const struct lease *lease)
+{
+    uint64_t count = 0;
+
+    if (lease->reads)
+        readset_pending(lease->reads, &count);
+    return count;
+}
+
 const struct lease_counters *lease_counters(const struct leases *l)
 {
     return &l->counters;

@@ -108,6 +108,8 @@ uint64_t leases_next(const struct leases *l);
 const struct lease *lease_next(const struct presence *p,
                                const struct lease *after);
 uint64_t lease_task(const struct lease *lease);
+/* Of what was read under it, how much has moved and was not answered. */
+uint64_t lease_stale_reads(const struct lease *lease);
 
 const struct lease_counters *lease_counters(const struct leases *l);
 

@@ -49,8 +49,9 @@ const struct command command_agents = {
         "Each line: name; here, or away (not connected, or silent for the\n"
         "broker's presence_ms); model and other labels, as it reports them;\n"
         "open sessions; how many revisions, and for how long, the broker has\n"
-        "been ahead of what it has seen; when it was heard of last; the tasks\n"
-        "it holds, as far as you may see them. - where the broker has not\n"
+        "been ahead of what it has seen; when it was heard of last; of what it\n"
+        "read for its tasks, how much has moved since and was not answered;\n"
+        "these tasks, as far as you may see them. - where the broker has not\n"
         "heard of it since it started. --json tells session by session.",
     .options = options,
     .run = agents_run,

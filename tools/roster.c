@@ -35,10 +35,16 @@ static void item_take(json_t *roster, json_t *item)
     if (kind == 0) {
         json_object_set_new(item, "sessions", json_array());
         json_object_set_new(item, "leases", json_array());
+        json_object_set_new(item, "stale", json_integer(0));
         json_array_append(roster, item);
         return;
     }
     agent = json_array_get(roster, json_array_size(roster) - 1);
+    if (kind == 2)
+        json_object_set_new(
+            agent, "stale",
+            json_integer((json_int_t)(member_uint(agent, "stale") +
+                                      member_uint(item, "count"))));
     json_object_del(item, "agent");
     json_array_append(json_object_get(agent, lists[kind]), item);
 }
@@ -154,8 +160,8 @@ static void tasks_print(const json_t *agent)
 
 void roster_head_print(void)
 {
-    printf("%-16s %-7s %-24s %8s %9s %8s %8s  %s\n", "AGENT", "STATE", "MODEL",
-           "SESSIONS", "BEHIND", "LAG", "HEARD", "TASKS");
+    printf("%-16s %-7s %-24s %8s %9s %8s %8s %5s  %s\n", "AGENT", "STATE",
+           "MODEL", "SESSIONS", "BEHIND", "LAG", "HEARD", "STALE", "TASKS");
 }
 
 void roster_line_print(const json_t *agent)
@@ -173,8 +179,9 @@ void roster_line_print(const json_t *agent)
                     : known                        ? member_text(agent, "state")
                                                    : "-");
     cell_print(labels, 24);
-    printf("%8llu %9s %8s %8s  ",
+    printf("%8llu %9s %8s %8s %5llu  ",
            (unsigned long long)member_uint(agent, "count"),
-           known ? behind : "-", known ? lag : "-", known ? silent : "-");
+           known ? behind : "-", known ? lag : "-", known ? silent : "-",
+           (unsigned long long)member_uint(agent, "stale"));
     tasks_print(agent);
 }

@@ -5,7 +5,7 @@
 #include "client.h"
 
 /* All agents: an array of objects as agent_list tells them, each with its
- * "sessions" and "leases" as arrays, and, if it was heard of, with "behind" (in
+ * "sessions" and "leases" as arrays, the number of reads that are "stale", and, if it was heard of, with "behind" (in
  * revisions) and "silent_ms". roster: owned. Returns an exit code. */
 int roster_load(struct client *c, json_t **roster);
 /* Was it heard of lately? */

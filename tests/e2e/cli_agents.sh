@@ -22,10 +22,10 @@ echo '{"id": 1, "op": "work", "queue": "jobs", "credit": 1}' >&3
 task=$(choir submit jobs x)
 until_true grep -q '"event":"task"' "$CHOIR_TMP/said"
 ends 0 choir agents
-like 'a head' '^AGENT +STATE +MODEL +SESSIONS +BEHIND +LAG +HEARD +TASKS$' "$(head -n1 <<<"$out")"
-like 'a line an agent' "^ada +here +opus role=coder +1 +[0-9]+ +[0-9.]+s +[0-9.]+s +$task$" "$(row ada)"
+like 'a head' '^AGENT +STATE +MODEL +SESSIONS +BEHIND +LAG +HEARD +STALE +TASKS$' "$(head -n1 <<<"$out")"
+like 'a line an agent' "^ada +here +opus role=coder +1 +[0-9]+ +[0-9.]+s +[0-9.]+s +0 +$task$" "$(row ada)"
 like 'the asker is here, too' '^choir +here +- +' "$(row choir)"
-like 'who was not heard of is shown so' '^broker +- +- +0 +- +- +- +-$' "$(row broker)"
+like 'who was not heard of is shown so' '^broker +- +- +0 +- +- +- +0 +-$' "$(row broker)"
 is 'in JSON by names' 'here opus' "$(agent ada 'a["state"], a["labels"]["model"]' | tr -d "(',)")"
 is 'session by session' '1 here' "$(agent ada 'len(a["sessions"]), a["sessions"][0]["state"]' | tr -d "(',)")"
 is 'with its leases' "$task jobs" "$(agent ada 'a["leases"][0]["task"], a["leases"][0]["queue"]' | tr -d "(',)")"

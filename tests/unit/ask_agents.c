@@ -1,7 +1,7 @@
 #include "proto/pack.h"
 #include "proto/refusal.h"
 #include "tests/check.h"
-#include "tests/support/hall.h"
+#include "tests/support/reader.h"
 
 static struct hall hall;
 static struct guest ada, bob;
@@ -226,6 +226,34 @@ TEST(agents_sessions_and_tasks_in_hand_are_told_when_asked_for)
     CHECK_EQ(item.verb, 0);
     msg_init(&m, MSG_AGENT_LIST);
     CHECK_EQ(msg_u(guest_reply(&cy, &m), FIELD_ITEMS), 5); /* agents alone */
+    hall_close(&hall);
+}
+
+TEST(agents_tasks_come_with_the_number_of_reads_that_are_stale)
+{
+    struct lease_held l;
+    struct guest cy;
+    struct msg item;
+
+    begin();
+    guest_join(&hall, &cy, "cy", 127);
+    CHECK_OK(guest_put(&ada, "plan", "one"));
+    CHECK_OK(guest_put(&ada, "other", "one"));
+    hall_settle(&hall);
+    reader_submit(&ada, 0);
+    l = reader_work(&cy);
+    reader_get(&cy, &l, "plan");
+    reader_get(&cy, &l, "other");
+    item = told(&ada, "cy", 2);
+    CHECK_EQ(msg_u(&item, FIELD_TASK), l.task);
+    CHECK_EQ(msg_u(&item, FIELD_COUNT), 0);
+    CHECK_OK(guest_put(&ada, "plan", "two"));
+    hall_settle(&hall);
+    item = told(&ada, "cy", 2);
+    CHECK_EQ(msg_u(&item, FIELD_COUNT), 1);
+    CHECK_EQ(reader_heed(&cy, &l, HEED_REFRESH, 0), CHOIR_OK);
+    item = told(&ada, "cy", 2);
+    CHECK_EQ(msg_u(&item, FIELD_COUNT), 0);
     hall_close(&hall);
 }
 
