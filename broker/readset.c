@@ -7,6 +7,7 @@
 #include <uthash.h>
 #include <utlist.h>
 
+#include "filter.h"
 #include "proto/refusal.h"
 
 enum {
@@ -17,6 +18,7 @@ enum {
 struct node {
     struct row *rows; /* of all sets */
     size_t space_bytes, bytes;
+    uint64_t hash; /* for the filter */
     UT_hash_handle hh;
     char name[]; /* 'k' or 'p', space, NUL, key or prefix */
 };
@@ -54,7 +56,7 @@ struct readsets {
     uint64_t bytes;
     uint64_t *agents; /* bytes of each, by number */
     size_t agents_cap;
-    size_t key_nodes;
+    struct filter keys, prefixes;
     size_t lengths[LIMIT_KEY_BYTES + 1]; /* prefix nodes of each */
     uint64_t used[WORDS];                /* lengths that have any */
 };
@@ -106,16 +108,44 @@ static struct node *node_named(const struct readsets *all, const char *name,
     return node;
 }
 
+static uint64_t space_hash(struct bytes space)
+{
+    static const uint8_t end;
+
+    return text_hash(text_hash(0, space.p, space.n), &end, 1);
+}
+
+static struct filter *filter_of(struct readsets *all, const struct node *node)
+{
+    return node_is_prefix(node) ? &all->prefixes : &all->keys;
+}
+
+static void filter_grow(struct readsets *all, struct filter *f)
+{
+    const struct node *node;
+
+    filter_reset(f, 2 * f->things);
+    for (node = all->nodes; node; node = node->hh.next) {
+        if (filter_of(all, node) == f)
+            filter_add(f, node->hash);
+    }
+}
+
 static void node_count(struct readsets *all, const struct node *node, bool more)
 {
-    size_t n = node_text(node).n, one = more ? 1 : (size_t)-1;
+    struct filter *f = filter_of(all, node);
+    size_t n = node_text(node).n;
     uint64_t bit = (uint64_t)1 << n % 64;
 
-    if (!node_is_prefix(node)) {
-        all->key_nodes += one;
+    if (more)
+        filter_add(f, node->hash);
+    else
+        filter_remove(f, node->hash);
+    if (filter_is_full(f))
+        filter_grow(all, f);
+    if (!node_is_prefix(node))
         return;
-    }
-    all->lengths[n] += one;
+    all->lengths[n] += more ? 1 : (size_t)-1;
     if (all->lengths[n])
         all->used[n / 64] |= bit;
     else
@@ -135,6 +165,9 @@ static struct node *node_of(struct readsets *all, const char *name, size_t n,
     memcpy(node->name, name, n);
     node->bytes = n;
     node->space_bytes = space_bytes;
+    node->hash = text_hash_stir(
+        text_hash(space_hash(name_space(node->name, space_bytes)),
+                  node_text(node).p, node_text(node).n));
     HASH_ADD_KEYPTR(hh, all->nodes, node->name, n, node);
     node_count(all, node, true);
     return node;
@@ -391,21 +424,41 @@ int readset_note_page(struct readsets *all, struct readset *set,
 
 /* --- Versions ------------------------------------------------------------- */
 
+static bool may_have_prefix(const struct readsets *all, uint64_t hash,
+                            struct bytes key, uint64_t *whole)
+{
+    size_t at = 0, length = length_next(all, 0);
+    bool yes = false;
+
+    for (; length <= key.n && !yes; length = length_next(all, length + 1)) {
+        hash = text_hash(hash, key.p + at, length - at);
+        at = length;
+        yes = filter_may_have(&all->prefixes, text_hash_stir(hash));
+    }
+    *whole = text_hash(hash, key.p + at, key.n - at);
+    return yes;
+}
+
+/* Filters first: most writes concern nobody, and of ten look-ups in a table of
+ * all that was read each would have to wait for memory. */
 bool readsets_concern(const struct readsets *all, struct bytes space,
                       struct bytes key)
 {
     char name[NAME_BYTES];
     size_t n, length = 0;
+    uint64_t whole;
+    bool prefix;
 
-    if (!all->nodes)
+    if (!all->nodes || key.n > LIMIT_KEY_BYTES)
+        return false;
+    prefix = may_have_prefix(all, space_hash(space), key, &whole);
+    if (!prefix && !filter_may_have(&all->keys, text_hash_stir(whole)))
         return false;
     n = name_put(name, false, space, key);
-    if (!n)
-        return false;
-    if (all->key_nodes && node_named(all, name, n))
+    if (n && node_named(all, name, n))
         return true;
     name[0] = 'p';
-    return prefix_next(all, name, space.n, key.n, &length) != NULL;
+    return prefix && prefix_next(all, name, space.n, key.n, &length) != NULL;
 }
 
 static uint64_t later(uint64_t a, uint64_t b)
@@ -623,9 +676,14 @@ struct readsets *readsets_new(void)
 
 void readsets_destroy(struct readsets **self_p)
 {
-    if (*self_p)
-        free((*self_p)->agents);
-    free(*self_p);
+    struct readsets *all = *self_p;
+
+    if (!all)
+        return;
+    filter_free(&all->keys);
+    filter_free(&all->prefixes);
+    free(all->agents);
+    free(all);
     *self_p = NULL;
 }
 

@@ -3,6 +3,7 @@
  * change goes to many (row 10), and when tasks go round (rows 7 and 8).
  *
  *   build/tests/bench/cycle [CROWD [ROW]]
+ *   build/tests/bench/cycle 100 reads      what 10,000 read sets cost a put
  *
  * CROWD: agents, leases and workers; ten times as many watches. The turns that
  * are measured lie in turn_measured(), so that callgrind can count them alone:
@@ -499,12 +500,101 @@ static void row_listing(void)
     buf_free(&items);
 }
 
+/* --- Read sets ------------------------------------------------------------ */
+
+enum { LEASES = 10000, KEYS = 1000000, READ_KEYS = 8, READ_PREFIXES = 2 };
+
+static void keys_fill(void)
+{
+    char key[64];
+    struct msg m;
+
+    for (unsigned i = 0; i < KEYS;) {
+        bundle_open_for(&writer);
+        for (unsigned j = 0; j < TASKS && i < KEYS; j++, i++) {
+            snprintf(key, sizeof key, "all/%03u/%07u", i % 1000, i);
+            msg_init(&m, MSG_PUT);
+            msg_set_text(&m, FIELD_SPACE, "main");
+            msg_set_text(&m, FIELD_KEY, key);
+            bundle_op_add(&writer, &m, "value");
+        }
+        turns(&writer, bundle_close(&writer, BUNDLE_RECORD));
+    }
+}
+
+static void read_row(struct buf *rows, enum field what, const char *name)
+{
+    struct msg m;
+
+    msg_init(&m, MSG_COMPARE);
+    msg_set_text(&m, what, name);
+    msg_set_u(&m, FIELD_REVISION,
+              what == FIELD_PREFIX ? rig_state(&hall.rig)->size - 1 : 0);
+    msg_encode(&m, rows);
+}
+
+/* Prefixes of six lengths, keys that are not there. */
+static void reads_tell(const struct task *t, unsigned n)
+{
+    struct guest *g = crowd;
+    struct buf rows = {0};
+    char name[64];
+    struct msg m;
+
+    while (g->actor.number != t->holder)
+        g++;
+    for (unsigned i = 0; i < READ_KEYS; i++) {
+        snprintf(name, sizeof name, "lease/%u/key/%u", n, i);
+        read_row(&rows, FIELD_KEY, name);
+    }
+    for (unsigned i = 0; i < READ_PREFIXES; i++) {
+        snprintf(name, sizeof name, i ? "lease/%u/" : "plan/%u/part/", n);
+        read_row(&rows, FIELD_PREFIX, name);
+    }
+    msg_init(&m, MSG_READS);
+    msg_set_u(&m, FIELD_TASK, t->id);
+    msg_set_u(&m, FIELD_TOKEN, t->token);
+    msg_set_list(&m, FIELD_COMPARES, READ_KEYS + READ_PREFIXES,
+                 buf_bytes(&rows));
+    bundle_open_for(g);
+    bundle_op_add(g, &m, NULL);
+    turns(g, bundle_close(g, BUNDLE_ASK));
+    buf_free(&rows);
+}
+
+/* The target of issue 4: with 10,000 live leases and a million keys, a put
+ * that touches no read set costs at most 1.1 of a put without leases. */
+static void row_reads(void)
+{
+    const struct tasks *tasks = rig_state(&hall.rig)->tasks;
+    const struct task *t;
+    unsigned n = 0;
+
+    keys_fill();
+    put_turn("key/some/where/", PUTS); /* warm */
+    report("a million keys, no lease");
+    report("the same again");
+    for (unsigned i = 0; i < crowd_count; i++)
+        work(&crowd[i], "long", LEASES / crowd_count);
+    for (unsigned i = 0; i < LEASES; i += PUTS)
+        turns(&writer, submits_of("long", PUTS));
+    report("+ 10,000 leases, nothing read");
+    for (t = tasks_next(tasks, 0); t; t = tasks_next(tasks, t->id)) {
+        if (t->state == TASK_WORKING)
+            reads_tell(t, n++);
+    }
+    must(n >= LEASES / crowd_count * crowd_count, "leases are missing");
+    report("+ read sets of 8 keys, 2 prefixes");
+    report("the same again");
+}
+
 static void limits_raise(struct config *c)
 {
     c->watches_per_agent_max = 1000000;
     c->leases_per_agent_max = 1000000;
     c->queue_tasks_max = 100000000;
     c->tasks_per_agent_max = 100000000;
+    c->reads_bytes_per_agent_max = 1 << 30;
     c->segment_bytes = 64 << 20;
 }
 
@@ -518,12 +608,14 @@ int main(int argc, char **argv)
         {"comeback", row_comeback}, {"lengths", row_lengths},
         {"grants", row_grants},     {"fanout", row_fanout},
         {"tasks", row_tasks},       {"listing", row_listing},
+        {"reads", row_reads},
     };
     unsigned n = argc > 1 ? (unsigned)atoi(argv[1]) : 1000;
 
     crowd = calloc(n, sizeof *crowd);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        if (argc > 2 ? strcmp(argv[2], rows[i].name) != 0 : i == 1)
+        if (argc > 2 ? strcmp(argv[2], rows[i].name) != 0
+                     : i == 1 || rows[i].run == row_reads)
             continue;
         hall_open(&hall);
         limits_raise(hall.rig.config);
