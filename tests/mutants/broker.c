@@ -1,0 +1,165 @@
+/* The mistakes; see broker.h. Each __wrap_x takes the place of x wherever it
+ * is called from another file. */
+#include "tests/mutants/broker.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/changes.h"
+#include "broker/cursor.h"
+#include "broker/decide_private.h"
+#include "broker/evolve_private.h"
+#include "broker/ledger/ledger.h"
+#include "broker/timers.h"
+#include "proto/refusal.h"
+
+enum { NOW_AND_THEN = 25, EARLY_US = 200000 };
+
+enum mutant mutant;
+
+const char *const mutant_names[] = {"no mistake",
+#define X(name, text) text,
+                                    MUTANTS(X)
+#undef X
+};
+
+__attribute__((constructor)) static void choose(void)
+{
+    const char *name = getenv("CHOIR_MUTANT");
+
+    for (unsigned i = 1; name && i < MUTANT_END; i++)
+        if (!strcmp(name, mutant_names[i]))
+            mutant = (enum mutant)i;
+}
+
+/* Is it this one, and time for it? A mistake that is made always is too easy
+ * to see. */
+static bool makes(enum mutant m)
+{
+    static unsigned passes;
+
+    return mutant == m && ++passes % NOW_AND_THEN == 0;
+}
+
+#define REAL(type, name, ...)        \
+    type __real_##name(__VA_ARGS__); \
+    type __wrap_##name(__VA_ARGS__)
+
+REAL(int, decide_put, struct decision *d);
+REAL(struct task *, held_task, const struct decision *d);
+REAL(int, decide_cancel, struct decision *d);
+REAL(struct timer *, timers_take, struct timers *t, uint64_t now);
+REAL(uint64_t, ledger_durable, const struct ledger *l);
+REAL(int, cursors_live, struct cursors *c, const struct entry *e,
+     const struct hash *author);
+REAL(int, change_value, const struct entry *e, const struct change *change,
+     struct bytes *value);
+REAL(int, evolve_put, struct state *s, const struct evolve_op *o);
+REAL(const struct session_bundle *, session_find, const struct session *s,
+     uint64_t first_seq);
+REAL(uint64_t, operation_id_find, const struct agents *a, uint32_t agent,
+     struct bytes id, int *outcome);
+REAL(bool, agent_may, const struct agent *a, enum right right,
+     struct bytes space, struct bytes key, struct bytes queue);
+REAL(int, sessions_save, const struct sessions *s, session_sink put, void *to);
+
+int __wrap_decide_put(struct decision *d)
+{
+    int r = __real_decide_put(d);
+
+    if (r == CHOIR_CONFLICT && makes(MUTANT_STALE_WRITE)) {
+        msg_init(d->effect, MSG_EFFECT);
+        return 0;
+    }
+    if (r == 0 && msg_has(d->op, FIELD_IF_REVISION) &&
+        makes(MUTANT_FALSE_REFUSAL)) {
+        msg_init(d->effect, MSG_EFFECT);
+        msg_set_b(d->effect, FIELD_KEY, msg_b(d->op, FIELD_KEY));
+        msg_set_u(d->effect, FIELD_REVISION, msg_u(d->op, FIELD_IF_REVISION));
+        return CHOIR_CONFLICT;
+    }
+    return r;
+}
+
+struct task *__wrap_held_task(const struct decision *d)
+{
+    struct task *t = task_by_id(d->s->tasks, msg_u(d->op, FIELD_TASK));
+
+    if (mutant == MUTANT_ZOMBIE && t && t->state == TASK_WORKING)
+        return t;
+    return __real_held_task(d);
+}
+
+int __wrap_decide_cancel(struct decision *d)
+{
+    int r = __real_decide_cancel(d);
+
+    return r == CHOIR_TERMINAL && mutant == MUTANT_NOT_FINAL ? 0 : r;
+}
+
+struct timer *__wrap_timers_take(struct timers *t, uint64_t now)
+{
+    return __real_timers_take(t, mutant == MUTANT_EARLY_EXPIRY ? now + EARLY_US
+                                                               : now);
+}
+
+uint64_t __wrap_ledger_durable(const struct ledger *l)
+{
+    return mutant == MUTANT_EARLY_ANSWER ? ledger_size(l)
+                                         : __real_ledger_durable(l);
+}
+
+int __wrap_cursors_live(struct cursors *c, const struct entry *e,
+                        const struct hash *author)
+{
+    return makes(MUTANT_LOST_CHANGE) ? 0 : __real_cursors_live(c, e, author);
+}
+
+int __wrap_change_value(const struct entry *e, const struct change *change,
+                        struct bytes *value)
+{
+    int r = __real_change_value(e, change, value);
+
+    if (!r && value->n && makes(MUTANT_OTHER_VALUE))
+        value->n--;
+    return r;
+}
+
+int __wrap_evolve_put(struct state *s, const struct evolve_op *o)
+{
+    return makes(MUTANT_LOST_WRITE) ? 0 : __real_evolve_put(s, o);
+}
+
+const struct session_bundle *__wrap_session_find(const struct session *s,
+                                                 uint64_t first_seq)
+{
+    return mutant == MUTANT_NO_REPEATS ? NULL
+                                       : __real_session_find(s, first_seq);
+}
+
+uint64_t __wrap_operation_id_find(const struct agents *a, uint32_t agent,
+                                  struct bytes id, int *outcome)
+{
+    if (outcome && makes(MUTANT_NO_IDS))
+        return 0;
+    return __real_operation_id_find(a, agent, id, outcome);
+}
+
+bool __wrap_agent_may(const struct agent *a, enum right right,
+                      struct bytes space, struct bytes key, struct bytes queue)
+{
+    return mutant == MUTANT_NO_GRANTS ||
+           __real_agent_may(a, right, space, key, queue);
+}
+
+static int leave_out(void *to, struct bytes record)
+{
+    (void)to, (void)record;
+    return 0;
+}
+
+int __wrap_sessions_save(const struct sessions *s, session_sink put, void *to)
+{
+    return __real_sessions_save(
+        s, mutant == MUTANT_HALF_SNAPSHOT ? leave_out : put, to);
+}

@@ -1,0 +1,37 @@
+/* A broker with one mistake in it, so that the tests that look for mistakes
+ * are themselves proven. Functions of the broker are wrapped when a program is
+ * linked (ld --wrap, see the Makefile); its sources know nothing of it.
+ *
+ * build/mutant/choird makes the mistake that CHOIR_MUTANT names. */
+#ifndef CHOIR_TESTS_MUTANTS_BROKER_H
+#define CHOIR_TESTS_MUTANTS_BROKER_H
+
+/* X(NAME, "name") */
+#define MUTANTS(X)                                  \
+    X(STALE_WRITE, "accepts_a_stale_write")         \
+    X(FALSE_REFUSAL, "refuses_a_good_write")        \
+    X(ZOMBIE, "lets_the_last_holder_go_on")         \
+    X(EARLY_EXPIRY, "ends_leases_early")            \
+    X(EARLY_ANSWER, "answers_before_it_is_durable") \
+    X(LOST_CHANGE, "forgets_to_tell_a_watch")       \
+    X(OTHER_VALUE, "reads_what_nobody_wrote")       \
+    X(LOST_WRITE, "does_not_do_what_it_accepts")    \
+    X(NO_REPEATS, "takes_a_repetition_for_a_lie")   \
+    X(NO_IDS, "forgets_operation_ids")              \
+    X(NO_GRANTS, "lets_everybody_do_everything")    \
+    X(NOT_FINAL, "cancels_what_has_ended")          \
+    X(HALF_SNAPSHOT, "leaves_sessions_out_of_snapshots")
+
+enum mutant {
+    MUTANT_NONE,
+#define X(name, text) MUTANT_##name,
+    MUTANTS(X)
+#undef X
+        MUTANT_END
+};
+
+/* The mistake of this process; at first what CHOIR_MUTANT says. */
+extern enum mutant mutant;
+extern const char *const mutant_names[];
+
+#endif

@@ -1,0 +1,346 @@
+/* What agents are told, and whether it is so. */
+#include "tests/sim/world/world.h"
+
+enum { RESEND_US = 30000 };
+
+static bool held_drop(struct client *a, uint64_t task, uint64_t token)
+{
+    for (size_t i = 0; i < a->held_count; i++) {
+        if (a->held[i].task != task || a->held[i].token != token)
+            continue;
+        a->held[i] = a->held[--a->held_count];
+        return true;
+    }
+    return false;
+}
+
+static void know(struct client *a, uint64_t revision)
+{
+    if (revision > a->known)
+        a->known = revision;
+}
+
+/* --- Outcomes ------------------------------------------------------------ */
+
+static void session_opened(struct world *w, struct client *a, uint64_t id)
+{
+    struct actor *x = &a->actor;
+
+    if (x->session || !a->is_opening)
+        return;
+    x->session = id;
+    x->next_seq = 1;
+    x->answered = x->asks = 0;
+    a->is_opening = false;
+    world_say(w, "agent %d has session %lu", a->number, id);
+}
+
+static struct sent *sent_find(struct client *a, uint64_t seq)
+{
+    for (size_t i = 0; i < a->sent_count; i++)
+        if (seq >= a->sent[i].first &&
+            seq < a->sent[i].first + a->sent[i].count)
+            return &a->sent[i];
+    return NULL;
+}
+
+static void sent_settle(struct client *a)
+{
+    while (a->sent_count &&
+           a->sent[0].answered == (UINT64_C(1) << a->sent[0].count) - 1) {
+        a->actor.answered = a->sent[0].first + a->sent[0].count - 1;
+        buf_free(&a->sent[0].frame);
+        a->sent_count--;
+        memmove(a->sent, a->sent + 1, a->sent_count * sizeof *a->sent);
+    }
+}
+
+/* An outcome was told: it stands in the record, and durably. */
+static void outcome(struct world *w, struct client *a, uint64_t session,
+                    uint64_t seq, int code, uint64_t revision)
+{
+    const struct m_entry *e;
+    struct sent *s;
+
+    if (revision >= w->model.size)
+        world_fail(w, "agent %d is told of %lu, durable are %lu", a->number,
+                   revision, w->model.size);
+    e = &w->model.entries[revision];
+    if (e->agent != a->number || e->session != session || e->seq != seq ||
+        e->outcome != code)
+        world_fail(w,
+                   "agent %d is told %s at %lu for %lu.%lu; there is %s for "
+                   "%lu.%lu of agent %d",
+                   a->number, refusal_name(code), revision, session, seq,
+                   refusal_name(e->outcome), e->session, e->seq, e->agent);
+    know(a, revision);
+    w->out->acknowledged++;
+    if (session == 0)
+        session_opened(w, a, revision);
+    s = session && session == a->actor.session ? sent_find(a, seq) : NULL;
+    if (s)
+        s->answered |= UINT64_C(1) << (seq - s->first);
+    sent_settle(a);
+}
+
+static void turned_away(struct world *w, struct client *a, const struct msg *m)
+{
+    int code = (int)msg_u(m, FIELD_OUTCOME);
+    bool asked = msg_u(m, FIELD_KIND) == BUNDLE_ASK;
+
+    world_say(w, "agent %d is turned away: %s", a->number, refusal_name(code));
+    switch (code) {
+    case CHOIR_ANSWERED: return;
+    case CHOIR_BUSY:
+    case CHOIR_READ_ONLY:
+    case CHOIR_SEQ_GAP:
+        if (!a->actor.session)
+            a->is_opening = false;
+        else if (!asked)
+            a->resend_at = world_now(w) + RESEND_US;
+        return;
+    case CHOIR_SESSION_ENDED:
+        if (msg_u(m, FIELD_SESSION) == a->actor.session) {
+            client_die(w, a);
+            a->known = 0;
+        }
+        return;
+    default:
+        world_fail(w, "agent %d is turned away: %s", a->number,
+                   refusal_name(code));
+    }
+}
+
+/* --- Reads --------------------------------------------------------------- */
+
+/* One version of a key as it is told, 0: absent. */
+static void check_version(struct world *w, struct client *a, struct bytes name,
+                          uint64_t at, uint64_t revision,
+                          const struct bytes *value)
+{
+    const struct m_version *v = key_at(model_key(&w->model, name), at);
+    uint64_t wanted = v && !v->deleted ? v->revision : 0;
+
+    if (revision != wanted)
+        world_fail(w, "agent %d reads %.*s at %lu: revision %lu, not %lu",
+                   a->number, (int)name.n, (const char *)name.p, at, revision,
+                   wanted);
+    if (wanted && value && model_hash(*value) != v->value)
+        world_fail(w, "agent %d reads another value of %.*s at %lu", a->number,
+                   (int)name.n, (const char *)name.p, at);
+}
+
+static void check_list(struct world *w, struct client *a, const struct msg *m,
+                       uint64_t at)
+{
+    struct list items = msg_list(m, FIELD_ITEMS);
+    size_t there = 0, told = 0;
+    struct msg item;
+
+    for (size_t i = 0; i < w->model.key_count; i++) {
+        const struct m_version *v = key_at(&w->model.keys[i], at);
+
+        there += v && !v->deleted;
+    }
+    while (list_next(&items, &item)) {
+        check_version(w, a, msg_b(&item, FIELD_KEY), at,
+                      msg_u(&item, FIELD_REVISION), NULL);
+        told++;
+    }
+    if (told != there)
+        world_fail(w, "agent %d lists %zu keys at %lu, there are %zu",
+                   a->number, told, at, there);
+}
+
+static void check_read(struct world *w, struct client *a,
+                       const struct question *q, const struct msg *m)
+{
+    uint64_t seen = msg_u(m, FIELD_SEEN);
+    uint64_t at = q->at < seen ? q->at : seen;
+    int code = (int)msg_u(m, FIELD_OUTCOME);
+    struct bytes value = msg_b(m, FIELD_VALUE);
+
+    if (seen >= w->model.size || seen < q->floor)
+        world_fail(w, "agent %d reads at %lu: it knew of %lu, durable are %lu",
+                   a->number, seen, q->floor, w->model.size);
+    know(a, seen);
+    w->out->reads++;
+    if (code == CHOIR_FUTURE && q->at != UINT64_MAX && q->at > seen)
+        return;
+    if (code && code != CHOIR_NOT_FOUND)
+        world_fail(w, "agent %d reads: %s", a->number, refusal_name(code));
+    if (q->verb == MSG_LIST)
+        check_list(w, a, m, at);
+    else
+        check_version(w, a, bytes_text(q->key), at,
+                      code ? 0 : msg_u(m, FIELD_REVISION), &value);
+}
+
+/* A lease that was not named as lost was prolonged, at the earliest when its
+ * holder asked for it. */
+static void check_heartbeat(struct world *w, struct client *a,
+                            struct question *q, const struct msg *m)
+{
+    struct list items = msg_list(m, FIELD_ITEMS);
+    struct msg item;
+
+    while (list_next(&items, &item)) {
+        held_drop(a, msg_u(&item, FIELD_TASK), msg_u(&item, FIELD_TOKEN));
+        for (size_t i = 0; i < q->count; i++)
+            if (q->items[i].token == msg_u(&item, FIELD_TOKEN))
+                q->items[i].task = 0;
+    }
+    for (size_t i = 0; i < q->count; i++) {
+        struct m_task *t = model_task(&w->model, q->items[i].task);
+
+        if (t && t->state == TASK_WORKING && t->token == q->items[i].token &&
+            t->renewed < q->asked)
+            t->renewed = q->asked;
+    }
+}
+
+/* Everything up to there has been said. */
+static void told_up_to(struct world *w, struct client *a, uint64_t upto)
+{
+    if (upto >= w->model.size)
+        world_fail(w, "agent %d's watch has come to %lu, durable are %lu",
+                   a->number, upto, w->model.size);
+    for (uint64_t i = a->watch_next; i <= upto; i++)
+        if (model_written_at(&w->model, i))
+            world_fail(w, "agent %d's watch has come to %lu and left out %lu",
+                       a->number, upto, i);
+    if (upto >= a->watch_next)
+        a->watch_next = upto + 1;
+}
+
+static void reply(struct world *w, struct client *a, const struct msg *m)
+{
+    struct question *q = NULL;
+
+    for (size_t i = 0; i < ASKS_MAX; i++)
+        if (a->questions[i].number == msg_u(m, FIELD_ASK))
+            q = &a->questions[i];
+    if (!q || !q->number)
+        return;
+    if (msg_u(m, FIELD_OUTCOME))
+        world_say(w, "agent %d, ask %lu: %s", a->number, q->number,
+                  refusal_name((int)msg_u(m, FIELD_OUTCOME)));
+    switch (q->verb) {
+    case MSG_GET:
+    case MSG_LIST: check_read(w, a, q, m); break;
+    case MSG_HEARTBEAT: check_heartbeat(w, a, q, m); break;
+    case MSG_WATCH:
+        if (msg_u(m, FIELD_OUTCOME))
+            a->credit = 0;
+        break;
+    case MSG_CREDIT:
+        if (msg_u(m, FIELD_OUTCOME))
+            a->credit = 0;
+        else
+            told_up_to(w, a, msg_u(m, FIELD_REVISION));
+        break;
+    default: break;
+    }
+    q->number = 0;
+}
+
+/* --- Watches and tasks --------------------------------------------------- */
+
+static void change(struct world *w, struct client *a, const struct msg *m)
+{
+    uint64_t revision = msg_u(m, FIELD_REVISION);
+    struct list items = msg_list(m, FIELD_ITEMS);
+    struct msg item;
+
+    if (revision < a->watch_next || revision >= w->model.size)
+        world_fail(w, "agent %d's watch is told of %lu, where %lu may come",
+                   a->number, revision, a->watch_next);
+    for (uint64_t i = a->watch_next; i < revision; i++)
+        if (model_written_at(&w->model, i))
+            world_fail(w, "agent %d's watch is not told of %lu", a->number, i);
+    if (items.left != model_written_at(&w->model, revision))
+        world_fail(w, "agent %d's watch is told %lu changes of %lu", a->number,
+                   items.left, revision);
+    while (list_next(&items, &item)) {
+        struct bytes value = msg_b(&item, FIELD_VALUE);
+
+        check_version(w, a, msg_b(&item, FIELD_KEY), revision,
+                      msg_u(&item, FIELD_KIND) ? 0 : revision, &value);
+    }
+    a->watch_next = revision + 1;
+    a->credit -= a->credit > 0;
+    know(a, revision);
+    w->out->changes++;
+}
+
+static void task(struct world *w, struct client *a, const struct msg *m)
+{
+    struct held h = {msg_u(m, FIELD_TASK), msg_u(m, FIELD_TOKEN)};
+    const struct m_entry *e =
+        h.token < w->model.size ? &w->model.entries[h.token] : NULL;
+    const struct m_task *t = model_task(&w->model, h.task);
+
+    if (!e || e->verb != MSG_CLAIM)
+        world_fail(w, "agent %d gets task %lu by %lu, which is no claim",
+                   a->number, h.task, h.token);
+    if (t && t->token == h.token && t->state == TASK_WORKING &&
+        (t->holder != a->number || t->attempt != msg_u(m, FIELD_ATTEMPT)))
+        world_fail(w, "agent %d gets task %lu of agent %d", a->number, h.task,
+                   t->holder);
+    w->out->claims++;
+    held_drop(a, h.task, h.token);
+    if (a->held_count < DRAFT_LEASES)
+        a->held[a->held_count++] = h;
+}
+
+/* --- All of it ----------------------------------------------------------- */
+
+static void hear(struct world *w, struct client *a, const struct answer *from,
+                 const struct msg *m)
+{
+    bool is_mine = from->session == 0 || from->session == a->actor.session;
+    uint64_t n = msg_u(m, FIELD_COUNT);
+
+    if (!is_mine && m->verb != MSG_DONE && m->verb != MSG_DONE_ALL)
+        return; /* of a life before this one */
+    switch (m->verb) {
+    case MSG_DONE:
+        outcome(w, a, from->session, msg_u(m, FIELD_SEQ),
+                (int)msg_u(m, FIELD_OUTCOME), msg_u(m, FIELD_REVISION));
+        return;
+    case MSG_DONE_ALL:
+        for (uint64_t i = 0; i < n; i++)
+            outcome(w, a, from->session, msg_u(m, FIELD_FIRST_SEQ) + i,
+                    CHOIR_OK, msg_u(m, FIELD_REVISION) + i);
+        return;
+    case MSG_TURNED_AWAY: turned_away(w, a, m); return;
+    case MSG_REPLY: reply(w, a, m); return;
+    case MSG_CHANGE: change(w, a, m); return;
+    case MSG_CAUGHT_UP: told_up_to(w, a, msg_u(m, FIELD_REVISION)); return;
+    case MSG_TASK: task(w, a, m); return;
+    case MSG_LEASE_LOST:
+        held_drop(a, msg_u(m, FIELD_TASK), msg_u(m, FIELD_TOKEN));
+        return;
+    case MSG_SESSION_OVER:
+        if (msg_u(m, FIELD_SESSION) == a->actor.session)
+            client_die(w, a);
+        return;
+    case MSG_WATCH_OVER: a->credit = 0; return;
+    default: return;
+    }
+}
+
+void client_hear(struct world *w, struct client *a, struct bytes frame)
+{
+    struct answer answer;
+    struct msg m;
+
+    if (answer_open(&answer, frame) ||
+        answer_verify(&answer, core_key(w->rig.core)->public_key))
+        world_fail(w, "agent %d cannot open what it is sent", a->number);
+    if (answer.size > w->model.size)
+        world_fail(w, "%lu entries are said to be durable, they are %lu",
+                   answer.size, w->model.size);
+    while (answer_next(&answer, &m) == 0)
+        hear(w, a, &answer, &m);
+}

@@ -1,0 +1,127 @@
+/* A second, simple-minded broker: it is shown the record entry by entry, says
+ * which outcome each had to have, and knows what the shared state then is.
+ *
+ * What a verb means stands in one row of the table in verbs.h; a new verb is a
+ * new row. */
+#ifndef CHOIR_TESTS_SIM_MODEL_H
+#define CHOIR_TESTS_SIM_MODEL_H
+
+#include <stdbool.h>
+
+#include "proto/merkle.h"
+#include "proto/record.h"
+#include "proto/refusal.h"
+#include "proto/schema.h"
+
+enum {
+    MODEL_AGENTS = 8,
+    MODEL_KEYS = 12,
+    MODEL_KEY_BYTES = 16,
+    MODEL_WHY = 256,
+    MODEL_BROKER = -1,
+};
+
+struct m_version {
+    uint64_t revision, value; /* value: a hash of its bytes */
+    bool deleted;
+};
+
+struct m_key {
+    char name[MODEL_KEY_BYTES];
+    struct m_version *versions; /* owned, oldest first */
+    size_t count, cap;
+};
+
+struct m_task {
+    uint64_t id;
+    unsigned state; /* enum task_state; 0: forgotten */
+    int submitter, holder, queue;
+    uint64_t token, attempt, max_attempts, backoff_ms, lease_ms, not_before;
+    uint64_t renewed; /* time, at the earliest, of claim or heartbeat */
+    uint64_t changed;
+};
+
+struct m_id {
+    int agent;
+    uint64_t text, index; /* text: a hash of it */
+    int outcome;
+};
+
+/* One entry, so that what an agent is told can be compared. */
+struct m_entry {
+    int agent;
+    uint64_t session, seq;
+    int outcome;
+    unsigned verb;
+    struct hash leaf;
+};
+
+struct m_session {
+    uint64_t id, next_seq;
+    int agent;
+    bool over;
+};
+
+struct model_limits {
+    uint64_t value_bytes, queue_tasks, leases_per_agent;
+};
+
+struct model {
+    struct hash agents[MODEL_AGENTS];
+    unsigned rights[MODEL_AGENTS];
+    int agent_count;
+    struct m_key keys[MODEL_KEYS];
+    size_t key_count;
+    struct m_task *tasks;
+    size_t task_count, task_cap;
+    struct m_id *ids;
+    size_t id_count, id_cap;
+    struct m_session *sessions;
+    size_t session_count, session_cap;
+    struct m_entry *entries; /* size of them */
+    uint64_t size, entry_cap;
+    struct model_limits limits;
+    struct frontier tree;
+    char why[MODEL_WHY];
+};
+
+/* An entry as verbs look at it. */
+struct seen {
+    const struct entry *e;
+    const struct msg *op, *effect;
+    int agent;
+    uint64_t index, time;
+};
+
+void model_free(struct model *m);
+/* Returns its number. */
+int model_agent(struct model *m, const struct hash *id, unsigned rights);
+/* The next entry of the record. False: it had to be otherwise; m->why. */
+bool model_take(struct model *m, const struct entry *e);
+/* Does the record still begin with it? */
+bool model_agrees(struct model *m, const struct entry *e);
+/* Say why and return false. */
+bool model_says(struct model *m, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* --- For verbs and agents ------------------------------------------------ */
+
+uint64_t model_hash(struct bytes b);
+struct m_key *model_key(struct model *m, struct bytes name);
+/* The version that counts at a revision, or NULL. */
+const struct m_version *key_at(const struct m_key *k, uint64_t revision);
+/* 0 if it is absent. */
+uint64_t key_revision(const struct m_key *k);
+struct m_task *model_task(const struct model *m, uint64_t id);
+bool task_is_over(const struct m_task *t);
+struct m_session *model_session(const struct model *m, uint64_t id);
+bool model_may(const struct model *m, int agent, unsigned right);
+/* The value of a slot of the entry, hashed. */
+uint64_t seen_slot(const struct seen *s, uint64_t slot);
+struct m_task *task_new(struct model *m);
+/* Keys that this entry wrote. */
+size_t model_written_at(const struct model *m, uint64_t revision);
+/* Was anything written from that entry on? */
+bool model_writes(const struct model *m, uint64_t from);
+
+#endif

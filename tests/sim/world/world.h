@@ -1,0 +1,145 @@
+/* A broker, its disk, its agents and the network between them, all of it in
+ * one thread and a function of one number.
+ *
+ * The broker is the real one from cycle.h down. Frames take their time, each
+ * peer's at its own pace; connections are cut; agents die and come back;
+ * the broker is killed anywhere in what it does to the disk, and the disk
+ * forgets what was not synced. */
+#ifndef CHOIR_TESTS_SIM_WORLD_H
+#define CHOIR_TESTS_SIM_WORLD_H
+
+#include <setjmp.h>
+
+#include "broker/cycle.h"
+#include "tests/sim/world/model.h"
+#include "tests/sim/world/verbs.h"
+#include "tests/support/rig.h"
+
+enum {
+    WORLD_AGENTS = 6,
+    WORLD_LINES = 48, /* of the trace, kept for when something goes wrong */
+    WORLD_LINE = 160,
+    SENT_MAX = 8,
+    ASKS_MAX = 16,
+};
+
+struct world_options {
+    uint64_t seed, steps;
+    bool trace;        /* every line to standard error */
+    bool lies;         /* the disk does: this must be found out */
+    const char *place; /* of the data, below DISK_ROOT */
+};
+
+/* What happened, as far as it is to be the same for the same seed. */
+struct world_result {
+    bool good;
+    uint64_t trace, ledger; /* hashes */
+    uint64_t entries, restarts, losses, acknowledged, reads, changes, claims;
+    char why[MODEL_WHY + 64];
+};
+
+void world_run(const struct world_options *o, struct world_result *out);
+
+/* --- Shared by the parts ------------------------------------------------- */
+
+/* A bundle that is not answered whole. */
+struct sent {
+    struct buf frame;
+    uint64_t first;
+    uint32_t count;
+    uint64_t answered; /* bits */
+};
+
+struct question {
+    uint64_t number; /* 0: none */
+    enum message verb;
+    char key[MODEL_KEY_BYTES];
+    uint64_t floor; /* the answer rests on at least this revision */
+    uint64_t at;    /* revision asked about; UINT64_MAX: now */
+    uint64_t asked; /* wall clock */
+    struct held items[DRAFT_LEASES];
+    size_t count;
+};
+
+struct client {
+    struct actor actor;
+    int number;                    /* of the model */
+    struct connection *connection; /* NULL: none */
+    uint64_t serial; /* of the connection: frames of another are lost */
+    bool is_opening, is_cut;
+    uint64_t connect_at, resend_at; /* steady time; 0: no */
+    struct sent sent[SENT_MAX];
+    size_t sent_count;
+    struct held held[DRAFT_LEASES];
+    size_t held_count;
+    struct question questions[ASKS_MAX];
+    uint64_t known;      /* highest revision it was told of */
+    uint64_t watch_next; /* revision from which its watch goes on */
+    uint64_t credit;
+    bool watches;
+    uint64_t last_due[2]; /* of its frames, each way: none overtakes */
+};
+
+/* What an agent signed, to be found in the record as it was. */
+struct signed_op {
+    uint64_t session, seq;
+    struct hash hash;
+};
+
+struct packet {
+    uint64_t due, order, serial;
+    int agent;
+    bool to_broker;
+    struct buf frame;
+    struct packet *next;
+};
+
+struct world {
+    struct world_options o;
+    struct world_result *out;
+    struct rig rig;
+    struct cycle *cycle; /* NULL: the broker is down */
+    struct ledger_reader *reader;
+    struct model model;
+    struct client agents[WORLD_AGENTS];
+    struct signed_op *said[WORLD_AGENTS];
+    size_t said_count[WORLD_AGENTS], said_cap[WORLD_AGENTS];
+    struct packet *packets; /* by due and order */
+    uint64_t orders, step, start_at, values;
+    bool beside;
+    bool calm;  /* no more faults, no new work */
+    bool fault; /* a sync is going to fail, or has */
+    bool full;  /* the disk, or nearly */
+    char lines[WORLD_LINES][WORLD_LINE];
+    uint64_t line;
+    jmp_buf failed;
+};
+
+uint64_t world_any(uint64_t n);
+uint64_t world_now(const struct world *w);
+void world_say(struct world *w, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Something is wrong: the run ends here. */
+void world_fail(struct world *w, const char *format, ...)
+    __attribute__((format(printf, 2, 3), noreturn));
+
+/* To the other end, after a while. */
+void world_send(struct world *w, struct client *a, bool to_broker,
+                struct bytes frame);
+
+void client_join(struct world *w, struct client *a, unsigned i);
+/* It does something, or nothing. */
+void client_act(struct world *w, struct client *a);
+/* A frame of the broker's has arrived. */
+void client_hear(struct world *w, struct client *a, struct bytes frame);
+/* Its connection is gone. */
+void client_lost(struct world *w, struct client *a);
+/* Its process is gone, and whatever it knew. */
+void client_die(struct world *w, struct client *a);
+/* Nothing that it said is without an answer. */
+bool client_is_done(const struct world *w, const struct client *a);
+void client_end(struct world *w, struct client *a);
+/* Did it say that? */
+bool client_said(const struct world *w, int agent, const struct entry *e);
+
+#endif
