@@ -344,6 +344,9 @@ static int pair_level(struct index *index, struct node *parent, uint32_t at,
     row_give(row, behind, row->n - behind, right);
     parent->keys[at] = separator;
     parent->hints[at] = hint_of(separator->bytes, separator->len, parent->skip);
+    if (parent->open) /* the new one may be shorter than its skip */
+        node_skip(parent,
+                  shared_len(parent->keys[0], parent->keys[parent->n - 1u]));
     pair_settle(parent, at, fences);
     return 0;
 }

@@ -303,6 +303,28 @@ TEST(index_stays_sound_when_emptied_from_either_end)
     }
 }
 
+/* Where two leaves level, their separator may become shorter than what the
+ * separators of an unfenced node had in common. Here: 00ed becomes 01. */
+TEST(index_stays_sound_when_a_separator_becomes_shorter)
+{
+    struct index *index = index_new();
+
+    for (unsigned i = 181; i <= 291; i++) {
+        uint8_t key[2] = {(uint8_t)(i >> 8), (uint8_t)i};
+
+        CHECK_OK(index_insert(index, &item_new(key, 2)->key));
+    }
+    for (unsigned i = 181; i <= 291; i++) {
+        uint8_t key[2] = {(uint8_t)(i >> 8), (uint8_t)i};
+        struct index_key *gone = index_remove(index, key, 2);
+
+        assert_non_null(gone);
+        free(index_item(gone, struct item, key));
+        CHECK_OK(index_check(index));
+    }
+    index_empty(&index);
+}
+
 TEST(index_gives_back_all_memory_when_emptied)
 {
     struct index *index = index_new();
