@@ -266,6 +266,8 @@ static struct projection from_scratch(struct world *w)
     char copy[] = DISK_ROOT "/copy";
     struct core *c = NULL;
 
+    disk_set_room(UINT64_MAX);
+    w->full = false;
     disk_copy(data, copy);
     unlink(DISK_ROOT "/copy/state.snapshot");
     w->rig.config->data = copy;
@@ -291,7 +293,7 @@ static void start(struct world *w)
     if (!w->calm && one_in(6))
         disk_cut_after(1 + world_any(12));
     r = core_open(&w->rig.core, &o, w->rig.trouble);
-    if (r && is_excused(w, r)) {
+    if (disk_is_cut() || (r && is_excused(w, r))) {
         crash(w, "while it starts");
         return;
     }
