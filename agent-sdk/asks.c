@@ -28,12 +28,15 @@ struct asks {
     int64_t backoff_ms;
     int64_t beat_ms; /* when the last heartbeat or ping left */
     struct standings standing;
-    struct buf due; /* ids of those whose credit is to be told */
+    struct buf due;   /* ids of those whose credit is to be told */
+    struct buf rows;  /* scratch of reads_tell */
+    int64_t reads_ms; /* nothing of read sets is told before */
 };
 
 enum {
     BEAT_TOKENS = 256,    /* of one heartbeat: they must fit into a head */
     IDLE_PING_MS = 20000, /* a session without any frame would expire */
+    READS_MS = 20,        /* what is read meanwhile goes along */
     BACKOFF_FIRST_MS = 10,
     BACKOFF_MAX_MS = 1000,
 };
@@ -85,6 +88,7 @@ void asks_destroy(struct asks **self_p)
         op_free(op);
     standings_free(&a->standing);
     buf_free(&a->due);
+    buf_free(&a->rows);
     free(a);
     *self_p = NULL;
 }
@@ -219,7 +223,8 @@ void asks_again(struct asks *a, struct wire *w)
         s->is_due = false;
         s->more = 0;
     }
-    a->later_ms = 0;
+    reads_again(w->reads);
+    a->later_ms = a->reads_ms = 0;
     a->beat_ms = leases_interval_ms(w->leases) < 0 ? w->now_ms : 0;
 }
 
@@ -456,6 +461,24 @@ static int send_batch(struct asks *a, struct wire *w, uint64_t session,
     return 0;
 }
 
+/* What the broker did not see read, so that it can tell when it moves. The
+ * outcome is of no concern: a lease that is lost is told by the heartbeat. */
+static void reads_tell(struct asks *a, struct wire *w)
+{
+    struct msg m;
+
+    if (!reads_unseen(w->reads) || w->now_ms < a->reads_ms)
+        return;
+    while (reads_next(w->reads, &m, &a->rows)) {
+        struct op *op = op_new(0, &m);
+
+        if (op)
+            op->token = 0;
+        enqueue(a, op);
+    }
+    a->reads_ms = w->now_ms + READS_MS;
+}
+
 static bool worth_sending(const struct asks *a)
 {
     return a->queue && a->under_way < BUNDLES_UNDER_WAY &&
@@ -477,6 +500,7 @@ int asks_pump(struct asks *a, struct wire *w, uint64_t session,
     if (w->growth.again_ms && w->now_ms >= w->growth.again_ms)
         enqueue(a, growth_ask(&w->growth, &w->verifier, w->now_ms));
     credit_tell(a, w);
+    reads_tell(a, w);
     while (!e && worth_sending(a))
         e = send_batch(a, w, session, answered);
     return e;
@@ -492,6 +516,8 @@ int64_t asks_deadline_ms(const struct asks *a, const struct wire *w)
         due = w->growth.again_ms;
     if (a->batches && a->batches->sent_ms + SILENCE_MS < due)
         due = a->batches->sent_ms + SILENCE_MS;
+    if (reads_unseen(w->reads) && a->reads_ms < due)
+        due = a->reads_ms;
     return due;
 }
 

@@ -2,8 +2,8 @@
 #include <errno.h>
 
 #include "error.h"
-#include "handle.h"
 #include "proto/refusal.h"
+#include "using.h"
 
 /* What a failed event says, as this thread's error. */
 static int event_error(const struct choir_event *e)
@@ -315,12 +315,24 @@ int choir_progress(struct choir *c, const struct choir_event *task,
     return call_revision(c, &r, NULL);
 }
 
+/* For calls that end the task: with it this thread's lease is over. */
+static int call_end(struct choir *c, struct choir_request **r,
+                    uint64_t *revision)
+{
+    uint64_t token = *r ? request_token(*r) : 0;
+    int code = call_revision(c, r, revision);
+
+    if (token && !leases_held(c->leases, token))
+        using_end(c, token);
+    return code;
+}
+
 int choir_complete(struct choir *c, const struct choir_event *task,
                    const void *result, size_t bytes)
 {
     struct choir_request *r = choir_complete_new(c, task, result, bytes);
 
-    return call_revision(c, &r, NULL);
+    return call_end(c, &r, NULL);
 }
 
 int choir_fail(struct choir *c, const struct choir_event *task,
@@ -330,7 +342,7 @@ int choir_fail(struct choir *c, const struct choir_event *task,
 
     if (r)
         choir_request_text(r, "reason", reason);
-    return call_revision(c, &r, NULL);
+    return call_end(c, &r, NULL);
 }
 
 int choir_nak(struct choir *c, const struct choir_event *task,
@@ -340,7 +352,7 @@ int choir_nak(struct choir *c, const struct choir_event *task,
 
     if (r && reason)
         choir_request_text(r, "reason", reason);
-    return call_revision(c, &r, NULL);
+    return call_end(c, &r, NULL);
 }
 
 /* --- Transactions --------------------------------------------------------- */
@@ -408,5 +420,7 @@ int choir_commit(struct choir *c, struct choir_request **r, uint64_t *revision)
 {
     if (!*r)
         return error_set(-ENOMEM, 0, NULL);
+    if (request_verb(*r) == MSG_COMPLETE)
+        return call_end(c, r, revision);
     return call_revision(c, r, revision);
 }

@@ -168,6 +168,21 @@ enum choir_right {
     CHOIR_RIGHT_ADMIN = 64,
 };
 
+/* Answers to what moved, in the field "kind" of a heed. */
+enum choir_heed {
+    CHOIR_REFRESH = 1, /* it will be read again */
+    CHOIR_IGNORE = 2,  /* it does not matter: complete in spite of it */
+    CHOIR_ABANDON = 3, /* the task is given back, as by choir_nak */
+};
+
+/* What becomes of a completion that is stale, in the field "stale" of a
+ * submit. */
+enum choir_stale {
+    CHOIR_STALE_REJECT = 1,  /* CHOIR_STALE; the task is still yours */
+    CHOIR_STALE_FLAG = 2,    /* it is accepted, and marked */
+    CHOIR_STALE_REQUEUE = 3, /* CHOIR_STALE; another attempt follows */
+};
+
 /* "CONFLICT" for CHOIR_CONFLICT, "ENOENT" for -ENOENT; "UNKNOWN" for a
  * number without a name. Static. Any thread. */
 CHOIR_API const char *choir_code_name(int code);
@@ -369,7 +384,9 @@ CHOIR_API CHOIR_MUST_CHECK int choir_result(struct choir *c, uint64_t task,
  * timeout_ms: -1 for ever; 0: only if one has arrived already.
  * task: owned, free with choir_event_free; payload as its value; "task",
  * "token", "attempt", "space", "queue", "type", "agent" (who submitted),
- * "progress" (last progress of an earlier attempt). CHOIR_TIMEOUT. */
+ * "progress" (last progress of an earlier attempt), "items" (what had moved
+ * when an earlier attempt was found stale). CHOIR_TIMEOUT.
+ * From then on this thread acts under its lease: see choir_lease_use. */
 CHOIR_API CHOIR_MUST_CHECK int choir_work(struct choir *c, const char *queue,
                                           int timeout_ms,
                                           struct choir_event **task);
@@ -380,8 +397,12 @@ CHOIR_API bool choir_task_held(struct choir *c, const struct choir_event *task);
 CHOIR_API CHOIR_MUST_CHECK int choir_progress(struct choir *c,
                                               const struct choir_event *task,
                                               const void *value, size_t bytes);
-/* Done, with this result. CHOIR_FENCED. With context writes in the same
- * transaction: choir_complete_new. */
+/* Done, with this result. CHOIR_FENCED. CHOIR_STALE: what was read under the
+ * lease has changed since; choir_error_text() names it, and choir_moved tells
+ * all of it. The task is still yours: read again and complete again, say
+ * CHOIR_IGNORE, or give it back; unless it was submitted with
+ * CHOIR_STALE_REQUEUE. With context writes in the same transaction:
+ * choir_complete_new. */
 CHOIR_API CHOIR_MUST_CHECK int choir_complete(struct choir *c,
                                               const struct choir_event *task,
                                               const void *result, size_t bytes);
@@ -394,6 +415,49 @@ CHOIR_API CHOIR_MUST_CHECK int choir_fail(struct choir *c,
 CHOIR_API CHOIR_MUST_CHECK int choir_nak(struct choir *c,
                                          const struct choir_event *task,
                                          const char *reason);
+
+/* --- In step: what a task was made from ----------------------------------- */
+
+/* What is read under a lease joins the task's read set: keys that were there
+ * and keys that were not, listings, logs, reads at a revision, and what is
+ * read of a replica. The completion carries it, and the broker accepts it only
+ * if all of that still stands (else CHOIR_STALE, or what the submitter chose).
+ * Of one key the later reading counts; your own writes under the lease do not
+ * make it stale, if nobody else wrote that key between your reading and your
+ * write. Wait for the outcome of a write before you complete. A read set of
+ * more than 4,096 rows is widened to prefixes: it may then be found stale for
+ * a neighbour's sake.
+ *
+ * This thread acts under that lease from now on: its gets, lists, logs and
+ * replica reads join the read set, and its writes carry the lease, so that
+ * they are CHOIR_FENCED once it is lost. choir_work does this by itself for
+ * the thread that called it; the calls that end a task, in the thread that
+ * makes them. A thread that hands its task to another one says 0; the other
+ * one says the token. Requests that name "task" and "token" themselves are left
+ * as they are.
+ * token: the field "token" of the task; 0: under none.
+ * Returns 0; CHOIR_FENCED (this handle does not hold it). */
+CHOIR_API int choir_lease_use(struct choir *c, uint64_t token);
+
+/* Wait until something in the read set was changed by others and is not yet
+ * answered or read again. For those who fetch events by choir_next it also
+ * comes as an event "moved" of their "work" request, once for each news.
+ * timeout_ms: 0 not at all, -1 for ever.
+ * moved: owned; "task", "token", "revision" (up to where this is told), "items"
+ * with "key", "prev" (what you read), "revision" (where it is now), "agent"
+ * (who wrote it), "kind" 1 if it was deleted.
+ * Returns 0; CHOIR_TIMEOUT (nothing); CHOIR_FENCED (the lease is over). */
+CHOIR_API CHOIR_MUST_CHECK int choir_moved(struct choir *c, uint64_t token,
+                                           int timeout_ms,
+                                           struct choir_event **moved);
+/* Answer it; the answer is recorded. The broker reminds of what moved until
+ * then. After CHOIR_REFRESH read again what moved, or the completion is stale.
+ * revision: up to where it answers; 0: all that was told. reason: or NULL.
+ * CHOIR_FENCED. */
+CHOIR_API CHOIR_MUST_CHECK int choir_heed(struct choir *c, uint64_t token,
+                                          enum choir_heed heed,
+                                          uint64_t revision,
+                                          const char *reason);
 
 /* --- Transactions --------------------------------------------------------- */
 
@@ -521,7 +585,7 @@ CHOIR_API void choir_event_free(struct choir_event **e);
 
 /* What it is: "done" (outcome of an operation), "reply" (answer to a
  * question), "change", "caught_up", "task", "task_state", "lease_lost",
- * "entry", "notice", "watch_over". Static. */
+ * "moved", "entry", "notice", "watch_over". Static. */
 CHOIR_API const char *choir_event_name(const struct choir_event *e);
 /* The request it belongs to, and that request's verb ("put"). */
 CHOIR_API uint64_t choir_event_request(const struct choir_event *e);
@@ -662,7 +726,8 @@ CHOIR_API CHOIR_MUST_CHECK int choir_marked(struct choir *c, const char *name,
  * keys it takes away stay as they were. Open one replica for each prefix that
  * is granted as a whole.
  *
- * Its reads are not part of a task's read set.
+ * What a thread that acts under a lease reads of it joins the task's read set
+ * as everything else does (choir_lease_use).
  *
  * Threads: all of these from any number of threads, but choir_replica_close
  * when the others have left. Close replicas before their handle. */

@@ -6,6 +6,8 @@
 #include "event.h"
 #include "proto/refusal.h"
 
+enum { MOVES_SAID = 4 };
+
 struct line {
     char s[1024];
     size_t n;
@@ -79,6 +81,27 @@ static void add_details(struct line *l, const struct msg *m, int code)
     }
 }
 
+/* What moved, as much as a line takes. */
+static void add_moves(struct line *l, const struct msg *m)
+{
+    struct list at = msg_list(m, FIELD_ITEMS);
+    struct msg row;
+    char hex[HASH_HEX];
+
+    add_uint(l, "moved", m, FIELD_COUNT);
+    for (int n = 0; n < MOVES_SAID && list_next(&at, &row); n++) {
+        struct hash writer = msg_hash(&row, FIELD_AGENT);
+
+        add_text(l, "key", &row, FIELD_KEY);
+        add_text(l, "prefix", &row, FIELD_PREFIX);
+        add_uint(l, "read", &row, FIELD_PREV);
+        add_uint(l, "now", &row, FIELD_REVISION);
+        hash_hex(&writer, hex);
+        if (msg_has(&row, FIELD_AGENT))
+            add(l, " writer=%.16s", hex);
+    }
+}
+
 const char *choir_event_explain(const struct choir_event *e)
 {
     const struct choir_event *effect = choir_event_item(e, "effect", 0);
@@ -92,6 +115,8 @@ const char *choir_event_explain(const struct choir_event *e)
         add_text(&l, "key", m, FIELD_KEY);
     add_subject(&l, e, effect && msg_has(m, FIELD_KEY));
     add_details(&l, m, e->code);
+    if (e->code == CHOIR_STALE && effect)
+        add_moves(&l, m);
     add(&l, ": %s", choir_code_sentence(e->code));
     if (msg_has(m, FIELD_TEXT))
         add(&l, " (%.*s)", (int)msg_b(m, FIELD_TEXT).n,

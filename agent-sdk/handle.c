@@ -11,6 +11,7 @@
 #include "late.h"
 #include "process.h"
 #include "proto/refusal.h"
+#include "using.h"
 
 enum {
     WATCH_CREDIT = 64, /* changes may carry values */
@@ -192,6 +193,10 @@ void handle_deliver(struct choir *c, struct choir_event *event)
             entry_free(c, e);
         return;
     }
+    if (event->kind == MSG_MOVED && e->is_reserved) {
+        choir_event_free(&event); /* choir_moved tells of it */
+        return;
+    }
     if (event->kind == MSG_TASK && e->outstanding)
         e->outstanding--;
     DL_APPEND(e->events, event);
@@ -345,7 +350,9 @@ int handle_send(struct choir *c, struct choir_request **request, int timeout_ms,
     int r;
 
     defaults(*request);
-    r = request_encode(*request, c->space);
+    r = using_fill(c, *request);
+    if (!r)
+        r = request_encode(*request, c->space);
     if (r)
         return r;
     event = stands(request_verb(*request)) ? NULL : event_blank();

@@ -11,6 +11,7 @@
 #include "find.h"
 #include "intake.h"
 #include "leases.h"
+#include "reads.h"
 #include "request.h"
 
 /* A request as the caller knows it. */
@@ -56,6 +57,8 @@ struct choir {
     size_t in_flight_max;
     int ready_fd;
     struct leases *leases;
+    struct reads *reads;
+    uint64_t serial; /* no other handle of the process has it */
     struct checkpoint first_seen;
     struct buf first_proof; /* of it, as it was stored */
 

@@ -66,14 +66,23 @@ bool leases_add(struct leases *l, const struct lease *lease)
     return added;
 }
 
-bool leases_held(struct leases *l, uint64_t token)
+bool leases_get(struct leases *l, uint64_t token, struct lease *lease)
 {
-    bool there;
+    const struct held *h;
 
     pthread_mutex_lock(&l->lock);
-    there = find(l, token) != NULL;
+    h = find(l, token);
+    if (h)
+        *lease = h->lease;
     pthread_mutex_unlock(&l->lock);
-    return there;
+    return h != NULL;
+}
+
+bool leases_held(struct leases *l, uint64_t token)
+{
+    struct lease lease;
+
+    return leases_get(l, token, &lease);
 }
 
 bool leases_drop(struct leases *l, uint64_t token, struct lease *lease)

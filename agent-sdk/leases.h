@@ -22,6 +22,8 @@ void leases_destroy(struct leases **l);
 /* false: it is there already (the broker told again), or no memory. */
 bool leases_add(struct leases *l, const struct lease *lease);
 bool leases_held(struct leases *l, uint64_t token);
+/* What it is. false: it is not there. */
+bool leases_get(struct leases *l, uint64_t token, struct lease *lease);
 /* It is over. false: it was not there. lease: if not NULL, what it was. */
 bool leases_drop(struct leases *l, uint64_t token, struct lease *lease);
 /* Something was given under it, by that entry. false: that is known already,

@@ -163,6 +163,7 @@ static void handle_free(struct choir *c)
     if (c->ready_fd >= 0)
         close(c->ready_fd);
     leases_destroy(&c->leases);
+    reads_destroy(&c->reads);
     pthread_cond_destroy(&c->changed);
     pthread_mutex_destroy(&c->lock);
     pthread_mutex_destroy(&c->work_lock);
@@ -176,6 +177,7 @@ static void handle_free(struct choir *c)
 
 static struct choir *handle_new(void)
 {
+    static uint64_t handles;
     struct choir *c = calloc(1, sizeof *c);
     pthread_condattr_t attributes;
 
@@ -193,7 +195,9 @@ static struct choir *handle_new(void)
     pthread_condattr_destroy(&attributes);
     c->ready_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     c->leases = leases_new();
-    if (intake_open(&c->intake) || c->ready_fd < 0 || !c->leases) {
+    c->reads = reads_new();
+    c->serial = __atomic_add_fetch(&handles, 1, __ATOMIC_RELAXED);
+    if (intake_open(&c->intake) || c->ready_fd < 0 || !c->leases || !c->reads) {
         handle_free(c);
         return NULL;
     }

@@ -9,6 +9,7 @@
 
 #include "error.h"
 #include "proto/refusal.h"
+#include "using.h"
 
 enum { BYTES_DEFAULT = 256 << 20, MARK_DEFAULT_MS = 1000 };
 
@@ -229,6 +230,45 @@ static void view_set(struct choir_view *view, struct version *v, bool held)
     view->held = held ? v : NULL;
 }
 
+/* The broker did not see it asked, and is told. */
+static void tell_broker(struct choir_replica *r)
+{
+    pthread_mutex_lock(&r->c->lock);
+    intake_wake(&r->c->intake);
+    pthread_mutex_unlock(&r->c->lock);
+}
+
+/* A version that is there was the newest when it was written, and so far as is
+ * known still is. What is not there was looked for as of now. */
+static void key_joins(struct choir_replica *r, const char *key,
+                      const struct version *v)
+{
+    struct look k = {.space = bytes_text(r->space),
+                     .name = bytes_text(key),
+                     .revision = v ? v->revision : 0};
+
+    pthread_mutex_lock(&r->c->lock);
+    k.at = v && v->revision > r->complete ? v->revision : r->complete;
+    pthread_mutex_unlock(&r->c->lock);
+    if (bytes_start_with(k.name, bytes_text(r->prefix)) &&
+        reads_key(r->c->reads, using_token(r->c), &k, true))
+        tell_broker(r);
+}
+
+static void cut_joins(struct choir_replica *r, const char *prefix, uint64_t at)
+{
+    struct bytes asked = bytes_text(prefix), ours = bytes_text(r->prefix);
+    struct look p = {
+        .space = bytes_text(r->space),
+        .name = asked.n > ours.n ? asked : ours, /* what it can have held */
+        .at = at};
+
+    if (bytes_start_with(p.name, asked) && bytes_start_with(p.name, ours) &&
+        reads_page(r->c->reads, using_token(r->c), &p, (struct bytes){0},
+                   (struct bytes){0}, true))
+        tell_broker(r);
+}
+
 int choir_replica_get(struct choir_replica *r, const char *key,
                       struct choir_view *view)
 {
@@ -245,6 +285,8 @@ int choir_replica_get(struct choir_replica *r, const char *key,
     if (v)
         version_hold(v);
     pthread_rwlock_unlock(&r->reading);
+    if (is_readable && using_token(r->c))
+        key_joins(r, key, v);
     if (v) {
         view_set(view, v, true);
         return 0;
@@ -285,11 +327,14 @@ int choir_replica_cut(struct choir_replica *r, const char *prefix,
             error_set(code, 0, NULL);
     }
     pthread_mutex_unlock(&r->writing);
-    if (code)
+    if (code) {
         free(cut);
-    else
-        *out = cut;
-    return code;
+        return code;
+    }
+    if (using_token(r->c))
+        cut_joins(r, prefix, cut->revision);
+    *out = cut;
+    return 0;
 }
 
 uint64_t choir_cut_revision(const struct choir_cut *cut)

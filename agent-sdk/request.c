@@ -133,6 +133,16 @@ bool request_has(const struct choir_request *r, enum field f)
     return msg_has(&r->m, f);
 }
 
+uint64_t request_token(const struct choir_request *r)
+{
+    return msg_u(&r->m, FIELD_TOKEN);
+}
+
+size_t request_slots(const struct choir_request *r)
+{
+    return r->rows.n / SLOT_ROW_BYTES;
+}
+
 /* The field's number in the message that is being set, or 0. */
 static unsigned field_of(struct choir_request *r, const char *name,
                          const struct field_row **row)

@@ -57,5 +57,8 @@ static inline uint64_t revision_now(enum message verb)
 enum message request_verb(const struct choir_request *r);
 /* Has that field been set? */
 bool request_has(const struct choir_request *r, enum field f);
+/* The lease it names; 0: none. How many slots it has by now. */
+uint64_t request_token(const struct choir_request *r);
+size_t request_slots(const struct choir_request *r);
 
 #endif

@@ -234,6 +234,7 @@ static void task_item(struct standings *all, struct wire *w,
     lease.work = s->id;
     if (!leases_add(w->leases, &lease))
         return;
+    reads_begin(w->reads, lease.task, lease.token, msg_b(item, FIELD_SPACE));
     credit_use(s);
     told(s, w);
     wire_event(w, s->id, s->verb, item, 0, false);
@@ -298,6 +299,23 @@ void standing_lease_lost(struct standings *all, struct wire *w,
 
     if (!leases_drop(w->leases, msg_u(item, FIELD_TOKEN), &lease))
         return;
+    reads_end(w->reads, lease.token);
+    s = standing_find(all, lease.work);
+    if (s)
+        wire_event(w, s->id, s->verb, item, 0, false);
+}
+
+/* The broker says it again until it is answered; the caller is told once. */
+static void moved_item(struct standings *all, struct wire *w,
+                       const struct msg *item)
+{
+    struct lease lease;
+    struct standing *s;
+
+    if (!leases_get(w->leases, msg_u(item, FIELD_TOKEN), &lease) ||
+        !reads_moved(w->reads, lease.token, msg_u(item, FIELD_REVISION),
+                     msg_list(item, FIELD_ITEMS)))
+        return;
     s = standing_find(all, lease.work);
     if (s)
         wire_event(w, s->id, s->verb, item, 0, false);
@@ -312,6 +330,7 @@ void standing_item(struct standings *all, struct wire *w,
     case MSG_PARTIAL_TOLD: partial_item(all, w, item); return;
     case MSG_INPUT_TOLD: input_item(all, w, item); return;
     case MSG_LEASE_LOST: standing_lease_lost(all, w, item); return;
+    case MSG_MOVED: moved_item(all, w, item); return;
     default: watch_item(all, w, item);
     }
 }

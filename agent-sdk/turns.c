@@ -47,6 +47,7 @@ static int start(struct engine *e, struct choir *c)
     e->wire.id = &c->id;
     e->wire.connection = e->connection;
     e->wire.leases = c->leases;
+    e->wire.reads = c->reads;
     e->wire.labels = c->labels;
     e->wire.label_count = c->label_count;
     e->wire.now_ms = e->begin_ms = e->saved_ms = sdk_clock_ms();

@@ -6,6 +6,7 @@
 #include <utlist.h>
 
 #include "proto/refusal.h"
+#include "reads_hear.h"
 
 void wire_disown_events(struct wire *w, int code, const char *line)
 {
@@ -87,17 +88,23 @@ int wire_sign(struct wire *w, struct bundle_facts *facts, const struct op *ops,
 }
 
 /* A task that was finished, or is not ours any more, needs no heartbeat. */
-static void lease_settle(struct wire *w, const struct op *op, int code)
+static void lease_settle(struct wire *w, const struct op *op, int code,
+                         const struct msg *item)
 {
     bool ends =
-        op->verb == MSG_COMPLETE || op->verb == MSG_FAIL || op->verb == MSG_NAK;
+        code == CHOIR_OK || code == CHOIR_TERMINAL || code == CHOIR_NOT_FOUND;
 
-    if (!op->token)
+    switch (op->verb) {
+    case MSG_COMPLETE: ends |= code == CHOIR_STALE && stale_ended(item); break;
+    case MSG_FAIL:
+    case MSG_NAK: break;
+    case MSG_HEED: ends &= code != CHOIR_OK || op_abandons(op); break;
+    default: ends = false;
+    }
+    if (!ends && code != CHOIR_FENCED)
         return;
-    if (code == CHOIR_FENCED ||
-        (ends && (code == CHOIR_OK || code == CHOIR_TERMINAL ||
-                  code == CHOIR_NOT_FOUND)))
-        leases_drop(w->leases, op->token, NULL);
+    leases_drop(w->leases, op->token, NULL);
+    reads_end(w->reads, op->token);
 }
 
 /* What came is copied; only what we made of it is encoded. */
@@ -127,7 +134,10 @@ void wire_outcome(struct wire *w, struct op *op, enum message kind, int code,
 {
     struct choir_event *e = NULL;
 
-    lease_settle(w, op, code);
+    if (op->token) {
+        reads_hear(w->reads, op, code, revision, item);
+        lease_settle(w, op, code, item);
+    }
     if (op->id)
         e = outcome_event(w, op, kind, code, item);
     if (e) {

@@ -9,6 +9,7 @@
 #include "identity.h"
 #include "leases.h"
 #include "proto/bundle.h"
+#include "reads.h"
 #include "request.h"
 
 /* A bundle is sent while others are under way only if it is worth its
@@ -28,6 +29,7 @@ struct wire {
     struct verifier verifier;
     struct growth growth;  /* what it must show before it is believed */
     struct leases *leases; /* shared with the handle */
+    struct reads *reads;   /* likewise */
     struct hash challenge; /* of the present connection */
     struct buf labels;     /* encoded pairs */
     unsigned label_count;

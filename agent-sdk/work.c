@@ -5,8 +5,8 @@
 #include <utlist.h>
 
 #include "error.h"
-#include "handle.h"
 #include "proto/refusal.h"
+#include "using.h"
 
 static struct worker *worker_find(struct choir *c, const char *queue)
 {
@@ -138,6 +138,9 @@ static int task_wait(struct choir *c, struct worker *w, int timeout_ms,
     if (r)
         credit_fit(c, w);
     pthread_mutex_unlock(&c->lock);
+    if (!r)
+        using_begin(c, choir_event_uint(*task, "task"),
+                    choir_event_uint(*task, "token"));
     return r;
 }
 

@@ -14,6 +14,7 @@
 #include "proto/bundle.h"
 #include "proto/note.h"
 #include "proto/refusal.h"
+#include "rows.h"
 
 enum {
     SESSIONS = 64,
@@ -92,8 +93,10 @@ struct standin {
     enum standin_trick trick;
     int away_code, away_left, asks_code, asks_left, swallow;
     bool mute, repeat, refuse, hold_lists;
+    int stale;
     uint64_t marks;
     uint64_t compacted, marked; /* the line; the one mark there is */
+    char read_set[1024], told_reads[1024], heed[64];
     struct standin_counts counts;
     struct standin_counts told; /* a copy for the test's thread */
     uint64_t told_task;
@@ -370,6 +373,37 @@ static int delete_apply(struct standin *s, const struct bundle *b,
     return 0;
 }
 
+static int complete_apply(struct standin *s, const struct bundle_op *op,
+                          const struct msg *m)
+{
+    struct bytes salt, part;
+    struct msg set;
+    unsigned field;
+
+    s->read_set[0] = '\0';
+    if (msg_has(m, FIELD_READS) &&
+        !slot_at(msg_b(m, FIELD_SLOTS), op->payload, msg_u(m, FIELD_READS),
+                 &salt, &part) &&
+        !part_decode(MSG_READ_SET, part, &set, &field))
+        rows_text(msg_list(&set, FIELD_COMPARES), s->read_set,
+                  sizeof s->read_set);
+    if (s->stale) {
+        s->stale--;
+        return CHOIR_STALE;
+    }
+    s->counts.completes++;
+    return 0;
+}
+
+static int heed_apply(struct standin *s, const struct msg *m)
+{
+    s->counts.heeds++;
+    snprintf(s->heed, sizeof s->heed, "%llu %llu",
+             (unsigned long long)msg_u(m, FIELD_KIND),
+             (unsigned long long)msg_u(m, FIELD_REVISION));
+    return 0;
+}
+
 static int op_apply(struct standin *s, const struct bundle *b,
                     const struct bundle_op *op, uint64_t revision)
 {
@@ -383,10 +417,39 @@ static int op_apply(struct standin *s, const struct bundle *b,
     case MSG_PUT: return put_apply(s, b, op, &m, revision);
     case MSG_DELETE: return delete_apply(s, b, &m, revision);
     case MSG_NAK: s->counts.naks++; return 0;
-    case MSG_COMPLETE: s->counts.completes++; return 0;
     case MSG_MARK: s->marked = msg_u(&m, FIELD_REVISION); return 0;
+    case MSG_COMPLETE: return complete_apply(s, op, &m);
+    case MSG_HEED: return heed_apply(s, &m);
     default: return 0;
     }
+}
+
+static void row_put(struct buf *out, const char *key, uint64_t prev,
+                    uint64_t revision)
+{
+    struct hash writer = {{0xab}};
+    struct msg item;
+
+    msg_init(&item, MSG_ITEM);
+    msg_set_text(&item, FIELD_KEY, key);
+    msg_set_u(&item, FIELD_PREV, prev);
+    msg_set_u(&item, FIELD_REVISION, revision);
+    msg_set_hash(&item, FIELD_AGENT, &writer);
+    msg_encode(&item, out);
+}
+
+static void stale_put(struct msg *done, struct buf *bytes)
+{
+    struct buf items = {0};
+    struct msg effect;
+
+    row_put(&items, "plan", 5, 900);
+    msg_init(&effect, MSG_EFFECT);
+    msg_set_list(&effect, FIELD_ITEMS, 1, buf_bytes(&items));
+    msg_set_u(&effect, FIELD_COUNT, 1);
+    msg_encode(&effect, bytes);
+    msg_set_b(done, FIELD_EFFECT, buf_bytes(bytes));
+    buf_free(&items);
 }
 
 static void done_put(struct standin *s, const struct accepted_bundle *a,
@@ -406,6 +469,8 @@ static void done_put(struct standin *s, const struct accepted_bundle *a,
         msg_encode(&effect, &bytes);
         msg_set_b(&m, FIELD_EFFECT, buf_bytes(&bytes));
     }
+    if (a->codes[i] == CHOIR_STALE)
+        stale_put(&m, &bytes);
     body_item(s, &m);
     buf_free(&bytes);
 }
@@ -723,6 +788,16 @@ static void beat_hear(struct standin *s, const struct msg *ask, struct msg *m,
         msg_set_list(m, FIELD_ITEMS, lost, buf_bytes(items));
 }
 
+static void told_add(struct standin *s, const struct msg *ask)
+{
+    size_t at = strlen(s->told_reads);
+
+    if (at)
+        s->told_reads[at++] = '|';
+    rows_text(msg_list(ask, FIELD_COMPARES), s->told_reads + at,
+              sizeof s->told_reads - at);
+}
+
 static void ask_hear(struct standin *s, struct session *session,
                      struct bundle *b)
 {
@@ -759,6 +834,9 @@ static void ask_hear(struct standin *s, struct session *session,
             watch_of(s, session, &ask)->credit += msg_u(&ask, FIELD_CREDIT);
             msg_set_u(&m, FIELD_REVISION, mark_of(s));
         }
+        if (ask.verb == MSG_READS)
+            told_add(s, &ask);
+        s->counts.leased += ask.verb != MSG_READS && msg_has(&ask, FIELD_TOKEN);
         if (ask.verb != MSG_LIST || !s->hold_lists)
             body_item(s, &m);
         buf_free(&items);
@@ -797,6 +875,7 @@ static void hello_hear(struct standin *s)
     struct msg m, item;
 
     s->counts.hellos++;
+    s->told_reads[0] = '\0';
     msg_init(&item, MSG_ITEM);
     msg_set_text(&item, FIELD_NAME, "value_bytes_max");
     msg_set_u(&item, FIELD_LIMIT, 4096);
@@ -1246,6 +1325,49 @@ uint64_t standin_task(struct standin *s, const char *queue)
     return s->told_task;
 }
 
+struct move {
+    uint64_t task, prev, revision;
+};
+
+static void do_move(struct standin *s, long a, const char *b)
+{
+    const struct move *move = (const struct move *)a;
+    struct buf items = {0};
+    struct msg m;
+
+    row_put(&items, b, move->prev, move->revision);
+    msg_init(&m, MSG_MOVED);
+    msg_set_u(&m, FIELD_TASK, move->task);
+    msg_set_u(&m, FIELD_REVISION, move->revision);
+    msg_set_list(&m, FIELD_ITEMS, 1, buf_bytes(&items));
+    for (unsigned i = 0; i < s->task_count; i++) {
+        if (s->tasks[i].task != move->task)
+            continue;
+        msg_set_u(&m, FIELD_TOKEN, s->tasks[i].token);
+        say(s, session_of(s, s->tasks[i].session), &m);
+    }
+    buf_free(&items);
+}
+
+void standin_move(struct standin *s, uint64_t task, const char *key,
+                  uint64_t prev, uint64_t revision)
+{
+    struct move move = {task, prev, revision};
+
+    tell(s, do_move, (long)&move, key);
+}
+
+static void do_stale(struct standin *s, long a, const char *b)
+{
+    (void)b;
+    s->stale = (int)a;
+}
+
+void standin_stale(struct standin *s, int n)
+{
+    tell(s, do_stale, n, NULL);
+}
+
 static void do_hold_marks(struct standin *s, long a, const char *b)
 {
     (void)b;
@@ -1255,6 +1377,36 @@ static void do_hold_marks(struct standin *s, long a, const char *b)
 void standin_hold_marks(struct standin *s, uint64_t revision)
 {
     tell(s, do_hold_marks, (long)revision, NULL);
+}
+
+/* Copied where the test's thread may read it. */
+static void do_copy(struct standin *s, long a, const char *b)
+{
+    (void)s;
+    snprintf((char *)a, sizeof s->read_set, "%s", b);
+}
+
+static const char *copy(struct standin *s, const char *text)
+{
+    static char out[sizeof s->read_set];
+
+    tell(s, do_copy, (long)out, text);
+    return out;
+}
+
+const char *standin_read_set(struct standin *s)
+{
+    return copy(s, s->read_set);
+}
+
+const char *standin_told_reads(struct standin *s)
+{
+    return copy(s, s->told_reads);
+}
+
+const char *standin_heed(struct standin *s)
+{
+    return copy(s, s->heed);
 }
 
 static void do_counts(struct standin *s, long a, const char *b)

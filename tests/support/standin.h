@@ -62,9 +62,20 @@ uint64_t standin_task(struct standin *s, const char *queue);
 /* Tell heartbeats that this lease is gone. */
 void standin_lose_lease(struct standin *s, uint64_t task);
 
+/* Tell whoever holds the task that key moved from revision prev to another. */
+void standin_move(struct standin *s, uint64_t task, const char *key,
+                  uint64_t prev, uint64_t revision);
+/* Refuse the next n completions as STALE, because `plan` moved from 5 to 900. */
+void standin_stale(struct standin *s, int n);
 /* Replies to credit say that watches are told up to there, and caught_up
  * likewise; 0: up to the end. */
 void standin_hold_marks(struct standin *s, uint64_t revision);
+/* The read set of the last completion, and what asks READS told since the last
+ * hello, as rows_text writes them. Borrowed until the next call. */
+const char *standin_read_set(struct standin *s);
+const char *standin_told_reads(struct standin *s);
+/* The last heed, as "kind revision". */
+const char *standin_heed(struct standin *s);
 
 /* What has been counted so far. */
 struct standin_counts {
@@ -73,7 +84,8 @@ struct standin_counts {
     unsigned operations; /* applied, each once */
     unsigned duplicates; /* bundles that came again after being accepted */
     unsigned equivocations;
-    unsigned asks, heartbeats, naks, completes;
+    unsigned asks, heartbeats, naks, completes, heeds;
+    unsigned leased;     /* gets, lists and logs that named a lease */
     unsigned bad;        /* bundles that fail a check no honest client fails */
     uint64_t watch_from; /* where the last watch to be opened began */
     uint64_t size;
