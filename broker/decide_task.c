@@ -160,7 +160,10 @@ int decide_nak(struct decision *d)
 {
     struct task *t = held_task(d);
 
-    return t ? give_back(d, t) : CHOIR_FENCED;
+    if (!t)
+        return CHOIR_FENCED;
+    return msg_u(d->op, FIELD_REVISION) < d->f->index ? give_back(d, t)
+                                                      : CHOIR_INVALID;
 }
 
 int decide_expire(struct decision *d)

@@ -407,7 +407,7 @@ static int claim(struct leases *l, struct offer *o, const struct task *t)
     msg_set_u(&m, FIELD_SESSION, o->p->session);
     msg_set_u(&m, FIELD_ATTEMPT, t->attempt + 1);
     msg_set_u(&m, FIELD_LEASE_MS, t->lease_ms);
-    if (t->stale == STALE_REQUEUE && t->attempt)
+    if (t->attempt)
         msg_set_u(&m, FIELD_REVISION, t->changed); /* why it is another */
     r = core_say(l->core, &m, &index);
     if (r)

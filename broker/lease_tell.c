@@ -75,25 +75,45 @@ static int slot_read(struct leases *l, uint64_t index, struct buf *out,
     return out->failed ? -ENOMEM : 0;
 }
 
+/* The entry that this one names as the reason for it; 0: none. */
+static int reason_of(struct leases *l, uint64_t index, enum message verb,
+                     uint64_t *reason)
+{
+    const struct entry *e;
+    struct msg head;
+    unsigned field;
+    int r = ledger_entry(core_ledger(l->core), index, &e);
+
+    *reason = 0;
+    if (!r &&
+        !msg_decode(e->head, CLASS_OPERATION | CLASS_BROKER, &head, &field) &&
+        head.verb == verb)
+        *reason = msg_u(&head, FIELD_REVISION);
+    return r;
+}
+
 /* Why an earlier attempt was stale, as far as this holder may read it: the
- * claim names the entry that ended it. */
+ * claim names the entry that ended it, which was the stale completion, or a
+ * nak that names it. */
 static int difference(struct leases *l, const struct presence *p,
                       const struct task *t, struct msg *m)
 {
     const struct agent *a = agent_by_number(leases_state(l)->agents, p->agent);
     const struct entry *e;
-    struct msg claim;
-    unsigned field;
+    uint64_t ended, stale;
     int r;
 
-    if (t->stale != STALE_REQUEUE || t->attempt < 2)
+    if (t->attempt < 2)
         return 0;
-    r = ledger_entry(core_ledger(l->core), t->token, &e);
-    if (r || msg_decode(e->head, CLASS_BROKER, &claim, &field) ||
-        !msg_has(&claim, FIELD_REVISION))
+    r = reason_of(l, t->token, MSG_CLAIM, &ended);
+    if (r || !ended)
         return r;
-    r = ledger_entry(core_ledger(l->core), msg_u(&claim, FIELD_REVISION), &e);
-    return r ? r : stale_items(e, a, bytes_text(t->queue->space), &l->moves, m);
+    r = reason_of(l, ended, MSG_NAK, &stale);
+    if (!r)
+        r = ledger_entry(core_ledger(l->core), stale ? stale : ended, &e);
+    return r ? r
+             : stale_items(e, t->id, a, bytes_text(t->queue->space), &l->moves,
+                           m);
 }
 
 static int say_task(struct leases *l, struct presence *p, const struct task *t)

@@ -41,8 +41,18 @@ static bool is_readable(const struct agent *reader, struct bytes space,
         (struct bytes){0});
 }
 
-int stale_items(const struct entry *e, const struct agent *reader,
-                struct bytes space, struct buf *keep, struct msg *m)
+static bool completes(const struct entry *e, uint64_t task)
+{
+    struct msg head;
+    unsigned field;
+
+    return !msg_decode(e->head, CLASS_OPERATION, &head, &field) &&
+           head.verb == MSG_COMPLETE && msg_u(&head, FIELD_TASK) == task;
+}
+
+int stale_items(const struct entry *e, uint64_t task,
+                const struct agent *reader, struct bytes space,
+                struct buf *keep, struct msg *m)
 {
     struct msg effect, item;
     struct list items;
@@ -50,7 +60,7 @@ int stale_items(const struct entry *e, const struct agent *reader,
     int r = effect_of(e, &effect);
 
     buf_clear(keep);
-    if (r || e->outcome != CHOIR_STALE || !reader)
+    if (r || e->outcome != CHOIR_STALE || !reader || !completes(e, task))
         return r;
     items = msg_list(&effect, FIELD_ITEMS);
     while (list_next(&items, &item)) {

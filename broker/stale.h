@@ -13,11 +13,12 @@ struct stale_facts {
 /* Of the completion at that entry. 0 or negative errno. */
 int stale_facts_of(struct ledger *l, uint64_t index, struct stale_facts *out);
 
-/* If the entry was refused as STALE, put what had changed, as far as the
+/* If the entry is a completion of that task, refused as STALE, put what had changed, as far as the
  * reader may read it, into FIELD_ITEMS of m, and how much it was in all into
  * FIELD_COUNT. space: of the task. keep: cleared; holds the items. 0 or
  * negative errno. */
-int stale_items(const struct entry *e, const struct agent *reader,
-                struct bytes space, struct buf *keep, struct msg *m);
+int stale_items(const struct entry *e, uint64_t task,
+                const struct agent *reader, struct bytes space,
+                struct buf *keep, struct msg *m);
 
 #endif

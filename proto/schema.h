@@ -232,7 +232,7 @@ enum message_class {
       B(TYPE) | B(COMPARES) | B(WRITES) | B(ID) | B(READS))                    \
     X(FAIL, 13, "fail", OPERATION, B(TASK) | B(TOKEN) | B(REASON), B(ID))      \
     X(NAK, 14, "nak", OPERATION, B(TASK) | B(TOKEN),                           \
-      B(REASON) | B(BACKOFF_MS) | B(ID))                                       \
+      B(REASON) | B(BACKOFF_MS) | B(ID) | B(REVISION))                         \
     X(CANCEL, 15, "cancel", OPERATION, B(TASK), B(REASON) | B(ID))             \
     X(REQUEUE, 16, "requeue", OPERATION, B(TASK), B(ID))                       \
     X(POLICY, 17, "policy", OPERATION, B(SPACE) | B(PREFIX) | B(RULE), 0)      \
