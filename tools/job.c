@@ -26,6 +26,7 @@ enum {
 
 struct job {
     pid_t pid;
+    int signal;
     int fds[JOB_FDS]; /* our ends; -1: closed */
     struct buf input, output, errors;
     size_t input_at, output_max;
@@ -67,6 +68,16 @@ static char **environment_join(char *const *more)
 
 static volatile sig_atomic_t orphaned;
 
+/* What the worker says to its leader is for the command, and not for those
+ * that the command runs. */
+static volatile sig_atomic_t command;
+
+static void on_signal(int number)
+{
+    if (command)
+        kill(command, number);
+}
+
 static void on_orphaned(int number)
 {
     (void)number;
@@ -85,18 +96,18 @@ _Noreturn static void end_like(int status)
 
 /* The group's leader only waits. If the worker dies, the lease is lost and
  * nobody takes the result: then the whole group goes, not the shell alone. */
-_Noreturn static void keep(pid_t command)
+_Noreturn static void keep(pid_t pid)
 {
     int status = 0;
 
     close_range(0, ~0U, 0); /* the worker's, too: the command's input ends */
-    while (waitpid(command, &status, 0) != command && !orphaned)
+    while (waitpid(pid, &status, 0) != pid && !orphaned)
         ;
     if (!orphaned)
         end_like(status);
     kill(0, SIGTERM);
     for (int i = 0; i < ORPHAN_TRIES; i++) {
-        if (waitpid(command, &status, WNOHANG) == command)
+        if (waitpid(pid, &status, WNOHANG) == pid)
             break;
         usleep(ORPHAN_WAIT_US);
     }
@@ -104,11 +115,14 @@ _Noreturn static void keep(pid_t command)
     _exit(127);
 }
 
-_Noreturn static void command_exec(const char *command, char **environment)
+_Noreturn static void command_exec(const struct job_order *order,
+                                   char **environment)
 {
     char *const argv[] = {(char *)"sh", (char *)"-c",
-                          (char *)(uintptr_t)command, NULL};
+                          (char *)(uintptr_t)order->command, NULL};
 
+    if (order->signal)
+        signal(order->signal, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
     signal(SIGHUP, SIG_DFL);
     execve("/bin/sh", argv, environment);
@@ -132,13 +146,16 @@ _Noreturn static void child(const struct job_order *order, char **environment,
     signal(SIGPIPE, SIG_DFL);
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_IGN); /* the group's, not its leader's */
+    if (order->signal)
+        signal(order->signal, on_signal);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     pid = fork();
     if (pid == 0)
-        command_exec(order->command, environment);
+        command_exec(order, environment);
     if (pid < 0)
         _exit(127);
+    command = pid;
     keep(pid);
 }
 
@@ -192,6 +209,7 @@ int job_start(const struct job_order *order, struct job **out)
         for (int i = 0; i < JOB_FDS; i++)
             j->fds[i] = -1;
         j->output_max = order->output_max;
+        j->signal = order->signal;
         buf_put(&j->input, order->input.p, order->input.n);
     }
     if (j && environment && !j->input.failed)
@@ -350,6 +368,12 @@ void job_tend(struct job *j, int64_t now_ms)
         kill(-j->pid, SIGKILL);
         j->kill_at_ms = INT64_MAX;
     }
+}
+
+void job_signal(const struct job *j)
+{
+    if (!j->ended && j->signal)
+        kill(j->pid, j->signal);
 }
 
 int job_status(const struct job *j)

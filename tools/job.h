@@ -22,6 +22,7 @@ struct job_order {
     struct bytes input;       /* copied */
     char *const *environment; /* "NAME=value" on top of ours; NULL ends */
     size_t output_max;        /* bytes; more of it ends the command */
+    int signal;               /* for job_signal; 0: none */
 };
 
 /* 0 or -errno. j: owned. */
@@ -40,6 +41,9 @@ void job_stop(struct job *j, int64_t now_ms, int64_t grace_ms);
 /* Milliseconds until job_tend has something to do; -1: nothing. */
 int64_t job_wait_ms(const struct job *j, int64_t now_ms);
 void job_tend(struct job *j, int64_t now_ms);
+
+/* Send the order's signal to the command, but not to what it runs. */
+void job_signal(const struct job *j);
 
 /* Of one that has ended. Exit status as a shell would say it: 128 + signal. */
 int job_status(const struct job *j);

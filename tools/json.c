@@ -268,6 +268,18 @@ int code_of_name(const char *name)
     return -1;
 }
 
+const char *choice_name(unsigned field, unsigned number)
+{
+    static const char *const stale[] = {"reject", "flag", "requeue"};
+    static const char *const heed[] = {"refresh", "ignore", "abandon"};
+
+    if (number < 1 || number > 3)
+        return NULL;
+    return field == FIELD_STALE  ? stale[number - 1]
+           : field == FIELD_KIND ? heed[number - 1]
+                                 : NULL;
+}
+
 static int right_of_name(const char *name, size_t n)
 {
     if (n == 3 && memcmp(name, "all", n) == 0)

@@ -6,8 +6,8 @@
  *     "F": "text"          when the bytes are UTF-8 without NUL
  *     "F_json": any        when their media type is JSON_TYPE (msgpack)
  *     "F_base64": "..."    otherwise
- * Numbers that have names in proto/ (outcome, state, rights, operation) are
- * written as names and read either way.
+ * Numbers that have names in proto/ (outcome, state, rights, operation, stale)
+ * are written as names and read either way.
  *
  * Threads: any, on objects of their own. */
 #ifndef CHOIR_TOOLS_JSON_H
@@ -53,6 +53,9 @@ json_t *event_to_json(const struct choir_event *e);
 int request_from_json(struct choir *c, const json_t *o,
                       struct choir_request **r, char why[WHY_BYTES]);
 
+/* What is chosen by "stale" ("reject", ...) and by "kind" of a heed
+ * ("refresh", ...), from 1; NULL: no such choice. Static. */
+const char *choice_name(unsigned field, unsigned number);
 /* A code by its name ("CONFLICT"); -1 for none. */
 int code_of_name(const char *name);
 /* Rights by their names with commas ("read,write", "none", "all"); -1: one of

@@ -21,7 +21,8 @@ static bool tells_versions(const struct choir_event *top)
 {
     const char *name = choir_event_name(top), *verb = choir_event_verb(top);
 
-    return strcmp(name, "change") == 0 ||
+    return strcmp(name, "change") == 0 || strcmp(name, "moved") == 0 ||
+           strcmp(name, "task") == 0 || strcmp(verb, "complete") == 0 ||
            (strcmp(name, "reply") == 0 &&
             (strcmp(verb, "log") == 0 || strcmp(verb, "since") == 0 ||
              strcmp(verb, "diff") == 0));
@@ -47,6 +48,10 @@ static json_t *number_to_json(const struct choir_event *top,
         row = message_row((unsigned)f->number);
         return row ? json_string(row->name)
                    : json_integer((json_int_t)f->number);
+    case FIELD_STALE:
+        if (choice_name(FIELD_STALE, (unsigned)f->number))
+            return json_string(choice_name(FIELD_STALE, (unsigned)f->number));
+        break;
     case FIELD_KIND:
         if (tells_versions(top))
             return json_string(f->number ? "delete" : "put");

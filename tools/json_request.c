@@ -41,6 +41,14 @@ static int rights_join(const json_t *v, char *out, size_t n)
     return rights_of_names(out[0] ? out : "none");
 }
 
+static int choice_of_name(unsigned field, const char *name)
+{
+    for (int i = 1; choice_name(field, (unsigned)i); i++)
+        if (strcmp(choice_name(field, (unsigned)i), name) == 0)
+            return i;
+    return -1;
+}
+
 /* A number that stands there by its name; -1: it does not. */
 static int64_t number_by_name(unsigned field, const json_t *v)
 {
@@ -51,6 +59,8 @@ static int64_t number_by_name(unsigned field, const json_t *v)
         return json_is_array(v) ? rights_join(v, names, sizeof names)
                : s              ? rights_of_names(s)
                                 : -1;
+    if ((field == FIELD_STALE || field == FIELD_KIND) && s)
+        return choice_of_name(field, s);
     for (unsigned state = 0; field == FIELD_STATE && s && state < 256; state++)
         if (strcmp(choir_state_name(state), s) == 0 && task_state_name(state))
             return state;

@@ -1,13 +1,12 @@
 /* A request that finds no room in the handle waits in its lane, and the lane
  * is not read meanwhile: whoever speaks too fast is slowed by its own pipe. */
-#include "relay.h"
+#include "relay_private.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <uthash.h>
 #include <utlist.h>
 
 #include "json.h"
@@ -18,44 +17,6 @@ enum {
     FULL_BYTES = 4 << 20,
     LOST_BYTES = 64 << 20, /* a lane under a lease that does not listen */
     WRITE_BYTES = 4096,    /* a pipe that polls writable takes PIPE_BUF */
-};
-
-/* Who waits for the events of a request. */
-struct route {
-    uint64_t request;
-    struct lane *lane;
-    json_t *id;     /* as the speaker gave it, or NULL */
-    uint64_t token; /* the lease that ends if the outcome is OK; 0: none */
-    bool stands;
-    UT_hash_handle hh;
-};
-
-/* A task that came over a lane and is not answered for. */
-struct held {
-    uint64_t task, token, request;
-    struct held *next;
-};
-
-struct lane {
-    struct relay *relay;
-    int in, out;
-    uint64_t task, token;
-    struct buf heard, said;
-    size_t said_at;
-    bool skips; /* the rest of a line that is too long */
-    bool at_end, is_gone;
-    struct choir_request *stuck; /* no room for it yet */
-    struct route *stuck_route;
-    unsigned open; /* routes that do not stand */
-    struct held *held;
-    struct lane *prev, *next;
-};
-
-struct relay {
-    struct choir *choir;
-    struct route *routes;
-    struct lane *lanes;
-    unsigned count;
 };
 
 struct relay *relay_new(struct choir *c)
@@ -75,7 +36,7 @@ static int line_put(const char *p, size_t n, void *data)
     return 0;
 }
 
-static void lane_say(struct lane *l, json_t *o, json_t *id)
+void lane_say(struct lane *l, json_t *o, json_t *id)
 {
     if (id)
         json_object_set(o, "id", id);
@@ -88,7 +49,7 @@ static void lane_say(struct lane *l, json_t *o, json_t *id)
     json_decref(o);
 }
 
-static void lane_refuse(struct lane *l, json_t *id, int code, const char *line)
+void lane_refuse(struct lane *l, json_t *id, int code, const char *line)
 {
     lane_say(l,
              json_pack("{s:s, s:s}", "outcome", choir_code_name(code),
@@ -150,6 +111,18 @@ static void held_drop(struct lane *l, uint64_t token)
     free(h);
 }
 
+/* In a lane under that lease the owner of the task is to know. */
+static void lease_over(struct lane *l, uint64_t token)
+{
+    struct ended *ended = l->token == token ? calloc(1, sizeof *ended) : NULL;
+
+    held_drop(l, token);
+    if (!ended)
+        return;
+    ended->token = token;
+    LL_PREPEND(l->relay->ended, ended);
+}
+
 static void held_give_back(struct lane *l)
 {
     while (l->held) {
@@ -183,20 +156,16 @@ static struct route *route_new(struct lane *l, const json_t *o,
                                const char *verb)
 {
     static const char *const standing[] = {"watch", "tap", "work"};
-    static const char *const ending[] = {"complete", "fail", "nak"};
     struct route *route = calloc(1, sizeof *route);
 
     if (!route)
         return NULL;
     route->lane = l;
     route->id = json_incref(json_object_get(o, "id"));
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 3; i++)
         if (strcmp(verb, standing[i]) == 0)
             route->stands = true;
-        if (strcmp(verb, ending[i]) == 0)
-            route->token =
-                (uint64_t)json_integer_value(json_object_get(o, "token"));
-    }
+    route->token = lease_ended_by(l, o, verb);
     if (!route->stands)
         l->open++;
     return route;
@@ -267,29 +236,6 @@ static bool about_route(struct lane *l, const json_t *o, const char *verb)
     return true;
 }
 
-/* Under a lease, what is written is written for that task. False: refused. */
-static bool lease_add(struct lane *l, json_t *o, const char *verb)
-{
-    static const char *const ours[] = {"put", "delete", "txn", "progress"};
-    static const char *const never[] = {"work", "complete", "fail", "nak"};
-
-    if (!l->token)
-        return true;
-    for (size_t i = 0; i < 4; i++) {
-        if (strcmp(verb, never[i]) == 0) {
-            lane_refuse(l, json_object_get(o, "id"), CHOIR_INVALID,
-                        "INVALID: inside choir work --exec the command's exit "
-                        "status ends the task, and it takes no other");
-            return false;
-        }
-        if (strcmp(verb, ours[i]) == 0 && !json_object_get(o, "task")) {
-            json_object_set_new(o, "task", json_integer((json_int_t)l->task));
-            json_object_set_new(o, "token", json_integer((json_int_t)l->token));
-        }
-    }
-    return true;
-}
-
 static void object_take(struct lane *l, json_t *o)
 {
     const char *verb = json_string_value(json_object_get(o, "op"));
@@ -298,7 +244,8 @@ static void object_take(struct lane *l, json_t *o)
 
     if (!verb)
         verb = "";
-    if (about_route(l, o, verb) || !lease_add(l, o, verb))
+    if (about_route(l, o, verb) || about_moved(l, o, verb) ||
+        !lease_fill(l, o, verb))
         return;
     code = request_from_json(l->relay->choir, o, &l->stuck, why);
     if (!code) {
@@ -437,6 +384,7 @@ void lane_close(struct lane **self_p)
     lane_flush(l);
     routes_close(l);
     held_give_back(l);
+    waits_free(l);
     if (l->stuck_route)
         route_free(l->stuck_route);
     choir_request_free(&l->stuck);
@@ -477,12 +425,15 @@ void relay_destroy(struct relay **self_p)
 {
     struct relay *r = self_p ? *self_p : NULL;
     struct lane *l, *next;
+    uint64_t token;
 
     if (!r)
         return;
     DL_FOREACH_SAFE (r->lanes, l, next) {
         lane_close(&l);
     }
+    while (relay_lease_over(r, &token))
+        ;
     free(r);
     *self_p = NULL;
 }
@@ -576,9 +527,10 @@ bool relay_event(struct relay *r, struct choir_event **e)
         held_add(l, *e);
     else if (strcmp(name, "lease_lost") == 0)
         held_drop(l, choir_event_uint(*e, "token"));
-    else if (route->token && (choir_event_code(*e) == 0 ||
-                              choir_event_code(*e) == CHOIR_FENCED))
-        held_drop(l, route->token);
+    else if (strcmp(name, "moved") == 0)
+        relay_moved(r, choir_event_uint(*e, "token"));
+    else if (route->token && outcome_ends(*e))
+        lease_over(l, route->token);
     if (choir_event_last(*e)) {
         HASH_DEL(r->routes, route);
         route_free(route);

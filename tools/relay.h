@@ -36,6 +36,11 @@ bool lane_ended(const struct lane *l);
 /* All lanes under that lease, closed. */
 void relay_close_lease(struct relay *r, uint64_t token);
 
+/* Something moved under that lease, or it is over: who waits to hear it. */
+void relay_moved(struct relay *r, uint64_t token);
+/* The next lease that was abandoned over a lane under it; false: none. */
+bool relay_lease_over(struct relay *r, uint64_t *token);
+
 /* Fill in what is waited for: at most 2 * RELAY_LANES_MAX. Returns how many;
  * relay_after takes the same ones. Lanes that ended and have a lease are
  * closed there. */

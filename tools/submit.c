@@ -28,8 +28,12 @@ static json_t *request_make(const struct cli *cli)
     const char *type = cli_option(cli, "type"), *id = cli_option(cli, "id");
     json_t *request =
         json_pack("{s:s, s:s}", "op", "submit", "queue", cli->args[0]);
+    const char *stale = cli_option(cli, "on-stale");
     struct buf payload = {0};
 
+    if (stale && strcmp(stale, "reject") != 0 && strcmp(stale, "flag") != 0 &&
+        strcmp(stale, "requeue") != 0)
+        cli_wrong(cli, "--on-stale takes reject, flag or requeue");
     cli_value(cli, cli->args[1], &payload);
     bytes_to_json(request, "value", buf_bytes(&payload), NULL);
     buf_free(&payload);
@@ -37,6 +41,8 @@ static json_t *request_make(const struct cli *cli)
         json_object_set_new(request, "type", json_string(type));
     if (id)
         json_object_set_new(request, "operation_id", json_string(id));
+    if (stale)
+        json_object_set_new(request, "stale", json_string(stale));
     number_add(cli, request, "priority", "priority");
     number_add(cli, request, "max-attempts", "max_attempts");
     duration_add(cli, request, "lease", "lease_ms");
@@ -126,6 +132,8 @@ static const struct cli_option options[] = {
     {"max-attempts", "N", "then the task is dead"},
     {"lease", "TIME", "how long a worker may be silent"},
     {"backoff", "TIME", "wait before the second attempt; then it doubles"},
+    {"on-stale", "DO",
+     "if it rests on what has changed: reject, flag, requeue"},
     {"type", "T", "media type of the payload"},
     {"id", "OP", "operation id: said again, it is not done again"},
     {NULL, NULL, NULL},

@@ -1,9 +1,10 @@
-/* choir task ls | show | cancel | requeue. */
+/* choir task ls | show | cancel | requeue | moved | heed. */
 #include <string.h>
 
 #include "client.h"
 #include "commands.h"
 #include "json.h"
+#include "task_lease.h"
 
 static void text_print(const char *s)
 {
@@ -183,31 +184,72 @@ static int change(struct cli *cli, struct client *c, const char *verb,
     return r;
 }
 
-static int task_run(struct cli *cli)
+static const char *const answers[] = {"refresh", "ignore", "abandon", NULL};
+
+static bool is_one_of(const char *const *words, const char *word)
+{
+    for (; *words; words++)
+        if (strcmp(*words, word) == 0)
+            return true;
+    return false;
+}
+
+static void words_check(const struct cli *cli)
+{
+    static const char *const alone[] = {"ls", "moved", NULL};
+    static const char *const with_task[] = {"show", "cancel", "requeue", NULL};
+    const char *what = cli->args[0];
+
+    if (strcmp(what, "heed") == 0) {
+        if (cli->count != 2 || !is_one_of(answers, cli->args[1]))
+            cli_wrong(cli, "task heed needs refresh, ignore or abandon");
+    } else if (is_one_of(alone, what)) {
+        if (cli->count != 1)
+            cli_wrong(cli, "task %s takes no argument", what);
+    } else if (!is_one_of(with_task, what)) {
+        cli_wrong(cli,
+                  "task %s: there is ls, show, cancel, requeue, moved and heed",
+                  what);
+    } else if (cli->count != 2) {
+        cli_wrong(cli, "task show, cancel and requeue need TASK");
+    } else {
+        (void)cli_number_arg(cli, 1, "TASK");
+    }
+}
+
+/* What only a command of `choir work` can ask. */
+static int lease_run(struct cli *cli, struct client *c, const char *what)
+{
+    if (client_handle(c))
+        return cli_failed(CHOIR_FENCED,
+                          "FENCED: no lease: this is for a command that `choir "
+                          "work --exec` runs");
+    return strcmp(what, "moved") == 0 ? task_moved(cli, c)
+                                      : task_heed(cli, c, cli->args[1]);
+}
+
+static int command_run(struct cli *cli, struct client *c)
 {
     const char *what = cli->args[0];
-    bool lists = strcmp(what, "ls") == 0, shows = strcmp(what, "show") == 0;
+
+    if (strcmp(what, "ls") == 0)
+        return list(cli, c);
+    if (strcmp(what, "moved") == 0 || strcmp(what, "heed") == 0)
+        return lease_run(cli, c, what);
+    if (strcmp(what, "show") == 0)
+        return show(cli, c, cli_number_arg(cli, 1, "TASK"));
+    return change(cli, c, what, cli_number_arg(cli, 1, "TASK"));
+}
+
+static int task_run(struct cli *cli)
+{
     struct client *c;
-    uint64_t task = 0;
     int r;
 
-    if (!lists && !shows && strcmp(what, "cancel") != 0 &&
-        strcmp(what, "requeue") != 0)
-        cli_wrong(cli, "task %s: there is ls, show, cancel and requeue", what);
-    if (lists != (cli->count == 1))
-        cli_wrong(cli, lists ? "task ls takes no argument"
-                             : "task show, cancel and requeue need TASK");
-    if (!lists)
-        task = cli_number_arg(cli, 1, "TASK");
+    words_check(cli);
     r = client_open(cli, &c);
-    if (r)
-        return r;
-    if (lists)
-        r = list(cli, c);
-    else if (shows)
-        r = show(cli, c, task);
-    else
-        r = change(cli, c, what, task);
+    if (!r)
+        r = command_run(cli, c);
     client_close(&c);
     return r;
 }
@@ -216,17 +258,26 @@ static const struct cli_option options[] = {
     {"state", "S", "ls: queued, working, completed, failed, cancelled, dead"},
     {"queue", "QUEUE", "ls: of that queue only"},
     {"count", "N", "ls: at most N"},
-    {"reason", "TEXT", "cancel: why"},
+    {"reason", "TEXT", "cancel, heed: why"},
+    {"wait", NULL, "moved: until something has"},
+    {"revision", "N", "heed: up to there; default: all that was told"},
     {NULL, NULL, NULL},
 };
 const struct command command_task = {
     .name = "task",
-    .usage = "ls | show TASK | cancel TASK | requeue TASK",
+    .usage = "ls | show TASK | cancel TASK | requeue TASK |\n"
+             "                  moved | heed refresh|ignore|abandon",
     .what = "look at tasks, cancel them, queue them again",
-    .more = "ls prints a line per task: id, state, attempts, queue, who\n"
-            "submitted it and who works on it. cancel prints the revision;\n"
-            "requeue of a task that failed, was cancelled or is dead makes a\n"
-            "new one with the same payload and prints its id.",
+    .more =
+        "ls prints a line per task: id, state, attempts, queue, who\n"
+        "submitted it and who works on it. cancel prints the revision;\n"
+        "requeue of a task that failed, was cancelled or is dead makes a\n"
+        "new one with the same payload and prints its id.\n\n"
+        "Inside a command of `choir work`: moved prints what it has read\n"
+        "and others have changed since: the revision it read, where the\n"
+        "key is now, who wrote it; exit code 1 if nothing has. heed answers\n"
+        "(recorded): refresh, I read it again; ignore, the result may\n"
+        "stand in spite of it; abandon, the task goes back.",
     .options = options,
     .least = 1,
     .most = 2,

@@ -49,6 +49,7 @@ struct work {
     struct choir *choir;
     struct relay *relay;
     const char *queue, *command;
+    int signal;                      /* that tells CMD of what moved; or 0 */
     uint64_t request;                /* the standing one */
     uint64_t granted, finished, max; /* tasks: let come, ended, wanted */
     struct piece *pieces;
@@ -84,7 +85,8 @@ static int listener_open(struct piece *p)
 
 struct variables {
     char text[7][LIMIT_TEXT_BYTES];
-    char *list[8];
+    char *stale; /* owned */
+    char *list[9];
 };
 
 __attribute__((format(printf, 2, 3))) static void variable(struct variables *v,
@@ -102,6 +104,21 @@ __attribute__((format(printf, 2, 3))) static void variable(struct variables *v,
     v->list[i] = v->text[i];
 }
 
+/* Why an earlier attempt was too late: its items, as JSON. Owned; NULL: it was
+ * not. */
+static char *stale_variable(const struct choir_event *e)
+{
+    json_t *o = choir_event_count(e, "items") ? event_to_json(e) : NULL;
+    char *items = json_dumps(json_object_get(o, "items"), JSON_COMPACT);
+    char *out = NULL;
+
+    if (items && asprintf(&out, "CHOIR_STALE=%s", items) < 0)
+        out = NULL;
+    free(items);
+    json_decref(o);
+    return out;
+}
+
 static void variables_fill(struct variables *v, const struct piece *p,
                            const struct choir_event *e)
 {
@@ -115,6 +132,13 @@ static void variables_fill(struct variables *v, const struct piece *p,
              (unsigned long long)choir_event_uint(e, "attempt"));
     if (p->listener >= 0)
         variable(v, "CHOIR_SOCKET=%s", p->path);
+    v->stale = stale_variable(e);
+    for (size_t i = 0; v->stale; i++) {
+        if (v->list[i])
+            continue;
+        v->list[i] = v->stale;
+        break;
+    }
 }
 
 static int piece_run(struct work *w, struct piece *p,
@@ -122,15 +146,19 @@ static int piece_run(struct work *w, struct piece *p,
 {
     uint64_t limit = choir_limit(w->choir, "value_bytes_max");
     struct variables v;
+    int r;
     struct job_order order = {
         .command = w->command,
+        .signal = w->signal,
         .environment = v.list,
         .output_max = limit ? limit : VALUE_BYTES_DEFAULT,
     };
 
     order.input.p = choir_event_value(e, &order.input.n);
     variables_fill(&v, p, e);
-    return job_start(&order, &p->job);
+    r = job_start(&order, &p->job);
+    free(v.stale);
+    return r;
 }
 
 /* --- Ending a task --------------------------------------------------------- */
@@ -243,6 +271,14 @@ static const char *past_of(const char *verb)
                                          : "given back";
 }
 
+/* Has the broker ended the attempt by itself? */
+static bool outcome_has_state(const struct choir_event *e)
+{
+    const struct choir_event *effect = choir_event_item(e, "effect", 0);
+
+    return effect && choir_event_has(effect, "state");
+}
+
 static void piece_answered(struct work *w, struct piece *p,
                            const struct choir_event *e)
 {
@@ -256,8 +292,15 @@ static void piece_answered(struct work *w, struct piece *p,
         piece_answer(w, p, "fail", choir_event_explain(e));
         return;
     }
+    /* Too late: the next attempt is told what moved. */
+    if (code == CHOIR_STALE && !outcome_has_state(e)) {
+        say(w, p, "stale", choir_event_explain(e));
+        piece_answer(w, p, "nak", choir_event_explain(e));
+        return;
+    }
     if (code)
-        say(w, p, "refused", choir_event_explain(e));
+        say(w, p, code == CHOIR_STALE ? "stale" : "refused",
+            choir_event_explain(e));
     else
         say(w, p, past_of(p->verb),
             strcmp(p->verb, "complete") == 0 ? NULL : reason);
@@ -303,19 +346,45 @@ static void task_take(struct work *w, const struct choir_event *e)
         piece_answer(w, p, "nak", strerror(-r));
 }
 
-static void lease_lost(struct work *w, const struct choir_event *e)
+static struct piece *piece_of_token(struct work *w, uint64_t token)
 {
-    const char *reason = choir_event_text(e, "reason");
     struct piece *p;
 
-    LL_SEARCH_SCALAR(w->pieces, p, token, choir_event_uint(e, "token"));
+    LL_SEARCH_SCALAR(w->pieces, p, token, token);
+    return p;
+}
+
+/* Nobody wants to hear any more how it ends. */
+static void piece_lose(struct work *w, uint64_t token, const char *what,
+                       const char *why)
+{
+    struct piece *p = piece_of_token(w, token);
+
     if (!p || p->lost || p->stage == ANSWERING)
         return;
     p->lost = true;
-    say(w, p, "lost", reason ? reason : "its lease is over");
+    say(w, p, what, why);
     relay_close_lease(w->relay, p->token);
     if (p->job)
         job_stop(p->job, now_ms(), GRACE_MS);
+}
+
+static void lease_lost(struct work *w, const struct choir_event *e)
+{
+    const char *reason = choir_event_text(e, "reason");
+
+    piece_lose(w, choir_event_uint(e, "token"), "lost",
+               reason ? reason : "its lease is over");
+}
+
+/* The command hears of it if it wants to: by a signal, or over its socket. */
+static void moved(struct work *w, const struct choir_event *e)
+{
+    struct piece *p = piece_of_token(w, choir_event_uint(e, "token"));
+
+    relay_moved(w->relay, choir_event_uint(e, "token"));
+    if (p && p->stage == RUNNING)
+        job_signal(p->job);
 }
 
 static struct piece *piece_of_request(struct work *w, uint64_t request)
@@ -335,6 +404,8 @@ static void event_take(struct work *w, struct choir_event *e, int *code)
         task_take(w, e);
     else if (strcmp(name, "lease_lost") == 0)
         lease_lost(w, e);
+    else if (strcmp(name, "moved") == 0)
+        moved(w, e);
     else if (p && strcmp(name, "done") == 0)
         piece_answered(w, p, e);
     else if (choir_event_request(e) == w->request && choir_event_code(e))
@@ -346,12 +417,15 @@ static void event_take(struct work *w, struct choir_event *e, int *code)
 static void events_take(struct work *w, int *code)
 {
     struct choir_event *e;
+    uint64_t token;
     int r = 0;
 
     while (!*code && !(r = choir_next(w->choir, 0, &e))) {
         if (!relay_event(w->relay, &e))
             event_take(w, e, code);
         choir_event_free(&e);
+        while (relay_lease_over(w->relay, &token))
+            piece_lose(w, token, "given back", "the command abandoned it");
     }
     if (r && r != CHOIR_TIMEOUT && r != CHOIR_UNREACHABLE)
         *code = cli_failed(r, NULL);
@@ -546,6 +620,22 @@ static void work_end(struct work *w)
     choir_close(&w->choir);
 }
 
+/* "USR1" or "SIGUSR1". What cannot be caught, and what the worker says by
+ * itself, is refused. */
+static int signal_of_name(const struct cli *cli, const char *name)
+{
+    const char *bare = strncmp(name, "SIG", 3) == 0 ? name + 3 : name;
+
+    for (int i = 1; i < NSIG; i++) {
+        const char *known = sigabbrev_np(i);
+
+        if (known && strcmp(known, bare) == 0 && i != SIGKILL && i != SIGSTOP &&
+            i != SIGTERM && i != SIGCHLD)
+            return i;
+    }
+    cli_wrong(cli, "--signal takes one that is free, as USR1 or INT");
+}
+
 static void work_options(struct work *w)
 {
     const struct cli *cli = w->cli;
@@ -557,6 +647,8 @@ static void work_options(struct work *w)
         cli_wrong(cli, "work needs --exec CMD");
     if (jobs < 1 || jobs > JOBS_MAX)
         cli_wrong(cli, "--jobs takes 1 to %d", JOBS_MAX);
+    if (cli_option(cli, "signal"))
+        w->signal = signal_of_name(cli, cli_option(cli, "signal"));
     w->max = cli_number(cli, "count", UINT64_MAX);
     if (cli_option(cli, "once"))
         w->max = 1;
@@ -586,6 +678,7 @@ static const struct cli_option options[] = {
     {"jobs", "N", "up to N at once; default 1"},
     {"once", NULL, "end after one task"},
     {"count", "N", "end after N tasks"},
+    {"signal", "NAME", "sent to CMD when something it has read changes"},
     {NULL, NULL, NULL},
 };
 const struct command command_work = {
@@ -599,6 +692,11 @@ const struct command command_work = {
         "reason. Its environment has CHOIR_TASK, CHOIR_SPACE, CHOIR_QUEUE,\n"
         "CHOIR_REVISION, CHOIR_ATTEMPT, and CHOIR_SOCKET, by which `choir put`\n"
         "and the others inside it act under the task's lease.\n\n"
+        "What they read there goes along with the completion. If it has\n"
+        "changed by then, the task is given back (unless it was submitted\n"
+        "otherwise), and CHOIR_STALE tells the next attempt what moved. While\n"
+        "CMD runs, --signal NAME and `choir task moved` tell it, and `choir\n"
+        "task heed` answers.\n\n"
         "The lease is kept alive while CMD runs. SIGTERM tells it that the\n"
         "task was cancelled or the lease lost, SIGKILL follows after 5 s.\n"
         "Ctrl-C finishes what is in hand and ends with 0; a second one stops\n"
