@@ -133,6 +133,7 @@ enum choir_code {
     /* reads */
     CHOIR_COMPACTED = 96, /* that revision is no longer kept */
     CHOIR_FUTURE = 97,    /* that revision does not exist yet */
+    CHOIR_DIVERGED = 98,  /* handled inside the library */
     /* said by this library */
     CHOIR_TIMEOUT = 128,         /* no answer in time; it may still happen */
     CHOIR_UNREACHABLE = 129,     /* the broker cannot be reached */
@@ -743,10 +744,12 @@ struct choir_replica_options {
     int mark_ms;         /* how often to ask how far it is complete when
                             nothing changes; 0: 1,000; -1: only for
                             choir_replica_wait */
+    int check_ms; /* how often to compare a part of it with the broker; 0:
+                            10,000; -1: never */
 };
-#define CHOIR_REPLICA_INIT                               \
-    {                                                    \
-        sizeof(struct choir_replica_options), NULL, 0, 0 \
+#define CHOIR_REPLICA_INIT                                  \
+    {                                                       \
+        sizeof(struct choir_replica_options), NULL, 0, 0, 0 \
     }
 
 /* Subscribe to the keys that begin with prefix ("": all) and begin to load.

@@ -11,7 +11,11 @@
 #include "proto/refusal.h"
 #include "using.h"
 
-enum { BYTES_DEFAULT = 256 << 20, MARK_DEFAULT_MS = 1000 };
+enum {
+    BYTES_DEFAULT = 256 << 20,
+    MARK_DEFAULT_MS = 1000,
+    CHECK_DEFAULT_MS = 10000,
+};
 
 struct choir_cut {
     uint64_t revision;
@@ -58,12 +62,13 @@ static int options_get(const struct choir_replica_options *given,
                          "CHOIR_REPLICA_INIT",
                          size);
     memcpy(o, given, size < sizeof *o ? size : sizeof *o);
-    if (o->mark_ms < -1)
-        return error_set(CHOIR_INVALID, 0,
-                         "field=mark_ms value=%d: milliseconds, 0 for the "
-                         "default, -1 for never",
-                         o->mark_ms);
-    return 0;
+    if (o->mark_ms >= -1 && o->check_ms >= -1)
+        return 0;
+    return error_set(CHOIR_INVALID, 0,
+                     "field=%s value=%d: milliseconds, 0 for the default, -1 "
+                     "for never",
+                     o->mark_ms < -1 ? "mark_ms" : "check_ms",
+                     o->mark_ms < -1 ? o->mark_ms : o->check_ms);
 }
 
 static void locks_init(struct choir_replica *r)
@@ -106,6 +111,7 @@ static struct choir_replica *replica_new(struct choir *c, const char *prefix,
     r->space = strdup(o->space ? o->space : c->space);
     r->bytes_max = o->bytes_max ? o->bytes_max : BYTES_DEFAULT;
     r->mark_ms = o->mark_ms ? o->mark_ms : MARK_DEFAULT_MS;
+    r->check_ms = o->check_ms ? o->check_ms : CHECK_DEFAULT_MS;
     if (r->prefix && r->space)
         return r;
     replica_free(r);

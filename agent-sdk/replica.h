@@ -12,7 +12,7 @@ struct choir_replica {
     struct choir *c;
     char *prefix, *space; /* owned */
     size_t bytes_max;
-    int mark_ms;
+    int mark_ms, check_ms;
     unsigned forks; /* of the process that opened it */
     pthread_t thread;
 

@@ -14,7 +14,7 @@
 #include "error.h"
 #include "late.h"
 #include "proto/refusal.h"
-#include "replica.h"
+#include "replica_feed.h"
 
 enum {
     FEED_CREDIT = 256,    /* changes the broker may send ahead */
@@ -25,16 +25,6 @@ enum {
     AGAIN_FIRST_MS = 50,  /* before everything is loaded anew */
     AGAIN_MAX_MS = 5000,
     ROOM_MS = 20,
-};
-
-struct feed {
-    struct choir_replica *r;
-    struct choir *c;
-    struct replica_map *loading; /* NULL: what comes is live */
-    uint64_t told;               /* all changes up to there have come */
-    bool knows_epoch;
-    uint64_t epoch;  /* in which it was loaded */
-    int64_t soon_ms; /* until the next mark while somebody waits */
 };
 
 /* --- Waiting -------------------------------------------------------------- */
@@ -136,7 +126,7 @@ static int send_when_room(struct feed *f, struct choir_request **q,
     return code;
 }
 
-static struct choir_request *request(struct choir_replica *r, const char *verb)
+struct choir_request *feed_request(struct choir_replica *r, const char *verb)
 {
     struct choir_request *q = choir_request_new(r->c, verb);
 
@@ -147,7 +137,7 @@ static struct choir_request *request(struct choir_replica *r, const char *verb)
 
 static struct choir_request *watch_request(struct choir_replica *r)
 {
-    struct choir_request *q = request(r, "watch");
+    struct choir_request *q = feed_request(r, "watch");
 
     if (q) {
         choir_request_text(q, "prefix", r->prefix);
@@ -194,7 +184,7 @@ static int event_code(const struct choir_event *e)
 }
 
 /* Send, and take the one reply. */
-static int ask(struct feed *f, struct choir_request **q, struct choir_event **e)
+int feed_ask(struct feed *f, struct choir_request **q, struct choir_event **e)
 {
     uint64_t id;
     int code = *q ? send_when_room(f, q, &id) : choir_error_code();
@@ -433,7 +423,7 @@ static int value_ask(struct feed *f, struct reading *reading,
         code = values_take(f, reading);
     if (code)
         return code;
-    q = request(f->r, "get");
+    q = feed_request(f->r, "get");
     if (q)
         choir_request_text(q, "key", choir_event_text(item, "key"));
     code = q ? send_when_room(f, &q, &reading->id[reading->count])
@@ -447,7 +437,7 @@ static int value_ask(struct feed *f, struct reading *reading,
 
 static int page_ask(struct feed *f, const char *after, struct choir_event **e)
 {
-    struct choir_request *q = request(f->r, "list");
+    struct choir_request *q = feed_request(f->r, "list");
 
     if (q) {
         choir_request_text(q, "prefix", f->r->prefix);
@@ -455,7 +445,7 @@ static int page_ask(struct feed *f, const char *after, struct choir_event **e)
         if (after)
             choir_request_text(q, "after", after);
     }
-    return ask(f, &q, e);
+    return feed_ask(f, &q, e);
 }
 
 static int pages_load(struct feed *f, struct reading *reading)
@@ -589,15 +579,25 @@ static int64_t mark_due(struct feed *f)
     return due;
 }
 
+static int64_t sooner(int64_t a, int64_t b)
+{
+    return a < 0 ? b : b < 0 ? a : a < b ? a : b;
+}
+
 static int follow(struct feed *f)
 {
     int code = 0;
 
     f->soon_ms = MARK_SOON_MS;
+    check_begin(f);
     while (!code) {
         int64_t due = mark_due(f);
 
-        code = hear(f, due);
+        code = hear(f, sooner(due, f->check.due_ms));
+        if (code == CHOIR_TIMEOUT && !is_over(due))
+            code = 0;
+        if (!code)
+            code = check_page(f);
         if (code != CHOIR_TIMEOUT)
             continue;
         code = 0;
@@ -616,7 +616,7 @@ static int follow(struct feed *f)
 static bool begins_anew(int code)
 {
     return code == CHOIR_COMPACTED || code == CHOIR_FUTURE ||
-           code == CHOIR_EPOCH_CHANGED;
+           code == CHOIR_EPOCH_CHANGED || code == CHOIR_DIVERGED;
 }
 
 static int watch_again(struct feed *f)

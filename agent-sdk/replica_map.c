@@ -14,6 +14,7 @@
 #include <bsd/sys/tree.h>
 
 #include "proto/key.h"
+#include "proto/keyset.h"
 
 enum { SLOTS_FIRST = 64 };
 
@@ -394,6 +395,25 @@ static struct place *place_from(const struct replica_map *map,
 static bool is_under(const struct place *p, struct bytes prefix)
 {
     return p && bytes_start_with(version_key(p->version), prefix);
+}
+
+bool replica_map_run(const struct replica_map *map, struct bytes after,
+                     size_t max, size_t bytes_max, struct buf *run,
+                     struct bytes *last)
+{
+    struct place *p = place_from(map, after);
+
+    if (p && after.n && bytes_equal(version_key(p->version), after))
+        p = RB_NEXT(place_order, NULL, p);
+    for (size_t n = 0; p; p = RB_NEXT(place_order, NULL, p)) {
+        if (p->version->is_gone)
+            continue;
+        if (n++ == max || run->n >= bytes_max)
+            return true;
+        *last = version_key(p->version);
+        keyset_add(run, *last, p->version->revision);
+    }
+    return false;
 }
 
 int replica_map_cut(const struct replica_map *map, struct bytes prefix,

@@ -74,6 +74,13 @@ int replica_map_gone(struct replica_map *map, struct bytes key,
                      uint64_t revision);
 void replica_map_forget_gone(struct replica_map *map);
 
+/* The keys behind `after` (no bytes: from the first), in order, with their
+ * revisions as proto/keyset.h has them: as many as fit into max and bytes_max.
+ * last: of them, the last one; owned by the map. True: more follow. */
+bool replica_map_run(const struct replica_map *map, struct bytes after,
+                     size_t max, size_t bytes_max, struct buf *run,
+                     struct bytes *last);
+
 /* Keys that are there; and bytes of all it keeps. */
 size_t replica_map_keys(const struct replica_map *map);
 size_t replica_map_bytes(const struct replica_map *map);

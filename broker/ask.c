@@ -25,6 +25,7 @@ static const ask_verb verbs[256] = {
     [MSG_TAP] = ask_tap,
     [MSG_PING] = ask_ping,
     [MSG_BACKUP] = ask_backup,
+    [MSG_DIGEST] = ask_digest,
     [MSG_QUEUE_LIST] = ask_queue_list,
     [MSG_SINCE] = ask_since,
     [MSG_DIFF] = ask_diff,

@@ -85,6 +85,7 @@ int ask_prove(struct ask *q);
 int ask_consistency(struct ask *q);
 int ask_mark_list(struct ask *q);
 int ask_queue_list(struct ask *q);
+int ask_digest(struct ask *q);
 
 /* Append what hangs on the task as items, each with its kind. 0 or negative
  * errno. */

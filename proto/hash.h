@@ -29,6 +29,7 @@ struct hash {
     X(GROUP, "group/1")   \
     X(SUM, "sum/1")       \
     X(STATE, "state/1")   \
+    X(KEYS, "keys/1")     \
     X(SALT, "salt/1")     \
     X(CHALLENGE, "challng1")
 

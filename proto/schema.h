@@ -304,6 +304,8 @@ enum message_class {
     X(CONSISTENCY, 95, "consistency", ASK, B(PREV), B(SIZE))                   \
     X(MARK_LIST, 96, "mark_list", ASK, B(SPACE),                               \
       B(NAME) | B(TOPIC) | B(AFTER) | B(KIND) | B(COUNT))                      \
+    X(DIGEST, 86, "digest", ASK,                                               \
+      B(SPACE) | B(PREFIX) | B(REVISION) | B(DIGEST), B(AFTER) | B(KEY))       \
     X(QUEUE_LIST, 87, "queue_list", ASK, B(SPACE), B(AFTER) | B(COUNT))        \
     X(DONE, 128, "done", ITEM, B(SEQ) | B(OUTCOME) | B(REVISION), B(EFFECT))   \
     X(DONE_ALL, 129, "done_all", ITEM, B(FIRST_SEQ) | B(COUNT) | B(REVISION),  \

@@ -93,7 +93,7 @@ struct standin {
     enum standin_trick trick;
     int away_code, away_left, asks_code, asks_left, swallow;
     bool mute, repeat, refuse, hold_lists;
-    int stale;
+    int stale, diverge;
     uint64_t marks;
     uint64_t compacted, marked; /* the line; the one mark there is */
     char read_set[1024], told_reads[1024], heed[64];
@@ -798,6 +798,15 @@ static void told_add(struct standin *s, const struct msg *ask)
               sizeof s->told_reads - at);
 }
 
+static void digest_hear(struct standin *s, struct msg *m)
+{
+    s->counts.digests++;
+    if (!s->diverge)
+        return;
+    s->diverge--;
+    msg_set_u(m, FIELD_OUTCOME, CHOIR_DIVERGED);
+}
+
 static void ask_hear(struct standin *s, struct session *session,
                      struct bundle *b)
 {
@@ -836,6 +845,8 @@ static void ask_hear(struct standin *s, struct session *session,
         }
         if (ask.verb == MSG_READS)
             told_add(s, &ask);
+        if (ask.verb == MSG_DIGEST)
+            digest_hear(s, &m);
         s->counts.leased += ask.verb != MSG_READS && msg_has(&ask, FIELD_TOKEN);
         if (ask.verb != MSG_LIST || !s->hold_lists)
             body_item(s, &m);
@@ -1366,6 +1377,17 @@ static void do_stale(struct standin *s, long a, const char *b)
 void standin_stale(struct standin *s, int n)
 {
     tell(s, do_stale, n, NULL);
+}
+
+static void do_diverge(struct standin *s, long a, const char *b)
+{
+    (void)b;
+    s->diverge = (int)a;
+}
+
+void standin_diverge(struct standin *s, int n)
+{
+    tell(s, do_diverge, n, NULL);
 }
 
 static void do_hold_marks(struct standin *s, long a, const char *b)

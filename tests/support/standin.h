@@ -70,6 +70,8 @@ void standin_stale(struct standin *s, int n);
 /* Replies to credit say that watches are told up to there, and caught_up
  * likewise; 0: up to the end. */
 void standin_hold_marks(struct standin *s, uint64_t revision);
+/* Say of the next n digests that they are not the same. */
+void standin_diverge(struct standin *s, int n);
 /* The read set of the last completion, and what asks READS told since the last
  * hello, as rows_text writes them. Borrowed until the next call. */
 const char *standin_read_set(struct standin *s);
@@ -85,6 +87,7 @@ struct standin_counts {
     unsigned duplicates; /* bundles that came again after being accepted */
     unsigned equivocations;
     unsigned asks, heartbeats, naks, completes, heeds;
+    unsigned digests;
     unsigned leased;     /* gets, lists and logs that named a lease */
     unsigned bad;        /* bundles that fail a check no honest client fails */
     uint64_t watch_from; /* where the last watch to be opened began */

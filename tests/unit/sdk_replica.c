@@ -544,6 +544,52 @@ TEST(what_was_deleted_while_nobody_watched_is_gone_after_loading_anew)
     end();
 }
 
+static uint64_t loads_of(struct choir_replica *r)
+{
+    struct choir_replica_facts facts = {.struct_bytes = sizeof facts};
+
+    CHECK_OK(choir_replica_facts(r, &facts));
+    return facts.loads;
+}
+
+TEST(it_is_compared_with_the_broker_and_loaded_anew_when_they_differ)
+{
+    struct choir_replica_options o = CHOIR_REPLICA_INIT;
+    struct choir_replica *r;
+    unsigned asked;
+
+    begin();
+    put("docs/a", "v");
+    o.check_ms = 10;
+    CHECK_OK(choir_replica_open(c, "docs/", &o, &r));
+    CHECK_OK(choir_replica_wait(r, 0, 20000));
+    asked = standin_counts(broker).digests;
+    while (standin_counts(broker).digests < asked + 3)
+        usleep(1000);
+    CHECK_EQ(loads_of(r), 1);
+    standin_diverge(broker, 2);
+    while (loads_of(r) < 3)
+        usleep(1000);
+    choir_replica_close(&r);
+    end();
+}
+
+TEST(it_is_not_compared_if_nobody_wants_it)
+{
+    struct choir_replica_options o = CHOIR_REPLICA_INIT;
+    struct choir_replica *r;
+
+    begin();
+    o.check_ms = -1;
+    o.mark_ms = 5;
+    CHECK_OK(choir_replica_open(c, "docs/", &o, &r));
+    CHECK_OK(choir_replica_wait(r, put("docs/a", "v"), 20000));
+    usleep(50000);
+    CHECK_EQ(standin_counts(broker).digests, 0);
+    choir_replica_close(&r);
+    end();
+}
+
 TEST(a_restored_ledger_that_kept_what_was_seen_is_loaded_anew)
 {
     struct choir_replica *r;
