@@ -224,7 +224,8 @@ bool handle_publish(struct choir *c, struct choir_event **events)
 static void taken_note(struct choir *c, struct entry *e,
                        const struct choir_event *event)
 {
-    if (event->kind != MSG_CHANGE && event->kind != MSG_ENTRY)
+    if (event->kind != MSG_CHANGE && event->kind != MSG_ENTRY &&
+        event->kind != MSG_MESSAGE)
         return;
     if (++e->taken * 2 < e->window)
         return;
@@ -251,24 +252,25 @@ static void defaults(struct choir_request *r)
 {
     enum message verb = request_verb(r);
     bool watches = verb == MSG_WATCH || verb == MSG_TAP;
+    bool inbox = verb == MSG_INBOX;
 
-    if (watches)
+    if (watches || inbox)
         choir_request_uint(r, "watch", 0);
     if (watches && !request_has(r, FIELD_REVISION))
         choir_request_uint(r, "revision", revision_now(verb));
     if (verb == MSG_WATCH && !request_has(r, FIELD_PREFIX))
         choir_request_text(r, "prefix", "");
-    if ((watches || verb == MSG_WORK) && !request_has(r, FIELD_CREDIT))
+    if ((watches || inbox || verb == MSG_WORK) && !request_has(r, FIELD_CREDIT))
         choir_request_uint(r, "credit",
-                           verb == MSG_WATCH ? WATCH_CREDIT
-                           : verb == MSG_TAP ? TAP_CREDIT
-                                             : 1);
+                           verb == MSG_WATCH || inbox ? WATCH_CREDIT
+                           : verb == MSG_TAP          ? TAP_CREDIT
+                                                      : 1);
 }
 
 static bool stands(enum message verb)
 {
     return verb == MSG_WATCH || verb == MSG_TAP || verb == MSG_WORK ||
-           verb == MSG_AWAIT;
+           verb == MSG_AWAIT || verb == MSG_INBOX;
 }
 
 static uint64_t credit_of(const struct op *op)

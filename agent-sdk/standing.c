@@ -10,7 +10,7 @@
 bool standing_verb(enum message verb)
 {
     return verb == MSG_WATCH || verb == MSG_TAP || verb == MSG_WORK ||
-           verb == MSG_AWAIT;
+           verb == MSG_AWAIT || verb == MSG_INBOX;
 }
 
 /* TASK items name space and queue, not the request. */
@@ -137,6 +137,11 @@ struct op *standing_op(struct standing *s, struct wire *w)
         if (s->verb == MSG_WATCH) /* what was compacted is made up for */
             msg_set_u(&m, FIELD_KIND, 1);
     }
+    if (s->verb == MSG_INBOX) {
+        msg_set_u(&m, FIELD_WATCH, s->id);
+        if (s->next) /* else the broker knows where */
+            msg_set_u(&m, FIELD_REVISION, s->next);
+    }
     if (s->verb != MSG_AWAIT)
         msg_set_u(&m, FIELD_CREDIT, s->credit);
     if (s->partials)
@@ -172,7 +177,7 @@ static void credit_use(struct standing *s)
         s->credit--;
 }
 
-/* A change or an entry: each revision once, in order. */
+/* A change, an entry or a message: each revision once, in order. */
 static void revision_item(struct standing *s, struct wire *w,
                           const struct msg *item)
 {
@@ -209,6 +214,7 @@ static void watch_item(struct standings *all, struct wire *w,
     told(s, w);
     switch (item->verb) {
     case MSG_CHANGE:
+    case MSG_MESSAGE:
     case MSG_ENTRY: revision_item(s, w, item); return;
     case MSG_CAUGHT_UP: told_up_to(s, w, item); return;
     case MSG_NOTICE: wire_event(w, s->id, s->verb, item, 0, false); return;

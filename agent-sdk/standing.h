@@ -1,4 +1,4 @@
-/* Standing requests: watch, tap, work, await. Each knows how to begin again
+/* Standing requests: watch, tap, inbox, work, await. Each knows how to begin again
  * after a reconnect so that its events go on without a gap or a double.
  * Engine only. */
 #ifndef CHOIR_SDK_STANDING_H

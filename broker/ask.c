@@ -34,6 +34,7 @@ static const ask_verb verbs[256] = {
     [MSG_PROVE] = ask_prove,
     [MSG_CONSISTENCY] = ask_consistency,
     [MSG_MARK_LIST] = ask_mark_list,
+    [MSG_INBOX] = ask_inbox,
 };
 
 struct asks *asks_new(const struct ask_parts *parts)

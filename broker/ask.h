@@ -9,6 +9,7 @@
 #include "core.h"
 #include "cursor.h"
 #include "lease.h"
+#include "mailbox.h"
 
 struct asks;
 
@@ -30,6 +31,7 @@ struct ask_parts {
     struct cursors *cursors;
     struct leases *leases;
     struct awaits *awaits;
+    struct inboxes *inboxes;
     status_source more; /* further counters; may be NULL */
     void *more_arg;
 };

@@ -40,6 +40,8 @@ static void status_of_state(const struct asks *a, struct status_list *s)
     status_number(s, "read_only", ledger_room(a->ledger, 0) == CHOIR_READ_ONLY);
     status_number(s, "agents", agents_count(state->agents));
     status_number(s, "sessions", sessions_count(state->sessions));
+    status_number(s, "messages", mail_count(state->mail));
+    status_number(s, "marks", marks_count(state->marks));
     status_number(s, "keys", context_count(state->context));
     status_number(s, "tasks", tasks_count(state->tasks));
     status_number(s, "tasks_final", tasks_final_count(state->tasks));
@@ -77,6 +79,7 @@ static void status_of_edge(const struct asks *a, struct status_list *s)
     status_number(s, "watches", w->watches);
     status_number(s, "watches_level", w->live);
     status_number(s, "taps", w->taps);
+    status_number(s, "inboxes", inboxes_count(a->with.inboxes));
     status_number(s, "changes_sent", w->changes);
     status_number(s, "entries_reread", w->entries_read);
     status_number(s, "leases", l->live);

@@ -281,8 +281,10 @@ static int open_cursor(struct ask *q, bool tap)
         .values = tap && msg_u(q->op, FIELD_KIND) == 1,
         .gaps = !tap && msg_u(q->op, FIELD_KIND) == 1,
     };
-    int r = watch_open(q->a->with.cursors, q->p, &request, limit);
+    int r;
 
+    inbox_close(q->a->with.inboxes, q->p, request.number);
+    r = watch_open(q->a->with.cursors, q->p, &request, limit);
     if (r == CHOIR_COMPACTED)
         return kept_at(q, request.revision);
     return r == CHOIR_OVER_LIMIT
@@ -300,12 +302,15 @@ int ask_tap(struct ask *q)
     return open_cursor(q, true);
 }
 
+/* One number for watches, taps and inboxes. */
 int ask_credit(struct ask *q)
 {
-    uint64_t told;
-    int r = watch_credit(q->a->with.cursors, q->p, msg_u(q->op, FIELD_WATCH),
-                         msg_u(q->op, FIELD_CREDIT), &told);
+    uint64_t number = msg_u(q->op, FIELD_WATCH), told;
+    uint64_t credit = msg_u(q->op, FIELD_CREDIT);
+    int r = watch_credit(q->a->with.cursors, q->p, number, credit, &told);
 
+    if (r == CHOIR_NOT_FOUND)
+        r = inbox_credit(q->a->with.inboxes, q->p, number, credit, &told);
     if (!r)
         msg_set_u(q->reply, FIELD_REVISION, told);
     return r;
@@ -313,5 +318,9 @@ int ask_credit(struct ask *q)
 
 int ask_unwatch(struct ask *q)
 {
-    return watch_close(q->a->with.cursors, q->p, msg_u(q->op, FIELD_WATCH));
+    uint64_t number = msg_u(q->op, FIELD_WATCH);
+    int r = watch_close(q->a->with.cursors, q->p, number);
+
+    return r == CHOIR_NOT_FOUND ? inbox_close(q->a->with.inboxes, q->p, number)
+                                : r;
 }

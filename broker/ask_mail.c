@@ -1,4 +1,4 @@
-/* Reading one's own marks. */
+/* Reading what was sent, and one's own marks. */
 #include "ask_private.h"
 #include "proto/refusal.h"
 
@@ -56,4 +56,43 @@ int ask_mark_list(struct ask *q)
         msg_set_b(q->reply, FIELD_AFTER, mark_name(m));
     msg_set_list(q->reply, FIELD_ITEMS, n, buf_bytes(&q->a->items));
     return 0;
+}
+
+/* --- Inboxes ------------------------------------------------------------- */
+
+/* A topic goes on behind its reader's mark, a mailbox with all that it has not
+ * acknowledged, unless it says where. */
+static uint64_t inbox_from(const struct ask *q)
+{
+    struct mark_id id = {
+        .agent = q->agent->number,
+        .kind = MARK_TOPIC,
+        .space = msg_b(q->op, FIELD_SPACE),
+        .name = msg_b(q->op, FIELD_TOPIC),
+    };
+
+    if (msg_has(q->op, FIELD_REVISION))
+        return msg_u(q->op, FIELD_REVISION);
+    return id.name.n ? mark_find(q->a->state->marks, &id) + 1 : 0;
+}
+
+int ask_inbox(struct ask *q)
+{
+    uint64_t limit = q->a->with.config->watches_per_agent_max;
+    struct inbox_request request = {
+        .number = msg_u(q->op, FIELD_WATCH),
+        .space = msg_b(q->op, FIELD_SPACE),
+        .topic = msg_b(q->op, FIELD_TOPIC),
+        .from = inbox_from(q),
+        .credit = msg_u(q->op, FIELD_CREDIT),
+    };
+    int r;
+
+    if (msg_has(q->op, FIELD_TOPIC) && !request.topic.n)
+        return CHOIR_INVALID;
+    watch_close(q->a->with.cursors, q->p, request.number);
+    r = inbox_open(q->a->with.inboxes, q->p, &request, limit);
+    return r == CHOIR_OVER_LIMIT
+               ? ask_over(q, "watches_per_agent_max", limit, limit)
+               : r;
 }

@@ -99,6 +99,7 @@ enum task_item {
     TASK_ITEM_INPUT = 7,
 };
 int ask_task_links(struct ask *q, const struct task *t, uint64_t *n);
+int ask_inbox(struct ask *q);
 
 /* --- ask_reads.c ---------------------------------------------------------- */
 

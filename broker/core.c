@@ -319,10 +319,14 @@ static int keep_house(struct core *c)
     uint64_t tasks = tasks_to_forget(c);
     uint64_t id = operation_ids_oldest(c->state->agents);
     uint64_t kept = c->config->operation_ids_kept;
+    uint64_t topical = mail_oldest_topical(c->state->mail);
+    uint64_t topics = c->config->topic_entries_kept;
     int r = tasks ? say_forget(c, FORGET_TASKS, tasks) : 0;
 
     if (!r && id && c->state->size > id + kept + kept / 8)
         r = say_forget(c, FORGET_IDS, c->state->size - kept);
+    if (!r && topical && c->state->size > topical + topics + topics / 8)
+        r = say_forget(c, FORGET_TOPICS, c->state->size - topics);
     if (!r && invites_earliest(c->state->agents) <= c->time)
         r = say_forget(c, FORGET_INVITES, c->state->size - 1);
     return r ? r : core_compact(c);

@@ -30,6 +30,7 @@ static void presence_quiet(struct cycle *c, struct presence *p)
     watches_drop(c->cursors, p);
     leases_drop(c->leases, p);
     awaits_drop(c->awaits, p);
+    inboxes_drop(c->inboxes, p);
 }
 
 static void presence_leave(struct cycle *c, struct presence *p)
@@ -209,6 +210,7 @@ static void on_room(void *arg, struct connection *connection)
         watches_wake(c->cursors, p);
         leases_wake(c->leases, p);
         awaits_wake(c->awaits, p);
+        inboxes_wake(c->inboxes, p);
     }
 }
 
@@ -239,6 +241,8 @@ int cycle_end(struct cycle *c)
         r = leases_deliver(c->leases);
     if (!r)
         r = awaits_tell(c->awaits);
+    if (!r)
+        r = inboxes_pump(c->inboxes);
     if (!r)
         r = cursors_pump(c->cursors);
     if (r)
@@ -275,8 +279,8 @@ uint64_t cycle_next(const struct cycle *c)
 
     if (next == 0 && c->draining)
         next = UINT64_MAX;
-    if (cursors_ready(c->cursors) || (c->jobs && c->jobs_ready) ||
-        core_tree_lags(c->core))
+    if (cursors_ready(c->cursors) || inboxes_ready(c->inboxes) ||
+        (c->jobs && c->jobs_ready) || core_tree_lags(c->core))
         return 0;
     if ((cursors_wait(c->cursors) || router_waits(c->router) || c->jobs) &&
         retry < next)
@@ -323,7 +327,8 @@ static int parts_make(struct cycle *c, const struct cycle_options *o)
     c->cursors =
         cursors_new(cycle_state(c), core_ledger(c->core), c->router, c->env);
     c->awaits = awaits_new(cycle_state(c), core_ledger(c->core), c->router);
-    if (!c->cursors || !c->awaits)
+    c->inboxes = inboxes_new(cycle_state(c), core_ledger(c->core), c->router);
+    if (!c->cursors || !c->awaits || !c->inboxes)
         return -ENOMEM;
     c->leases = leases_new(c->core, c->env, c->config, c->router, c->awaits);
     if (!c->leases)
@@ -336,6 +341,7 @@ static int parts_make(struct cycle *c, const struct cycle_options *o)
         .cursors = c->cursors,
         .leases = c->leases,
         .awaits = c->awaits,
+        .inboxes = c->inboxes,
         .more = o->more,
         .more_arg = o->more_arg,
     };
@@ -368,7 +374,7 @@ void cycle_destroy(struct cycle **self_p)
 
     if (!c)
         return;
-    while (c->router && c->cursors &&
+    while (c->router && c->cursors && c->inboxes &&
            (x = connections_next(c->router, NULL)) != NULL)
         cycle_disconnect(c, x);
     jobs_free(c);
@@ -377,6 +383,7 @@ void cycle_destroy(struct cycle **self_p)
     asks_destroy(&c->asks);
     leases_destroy(&c->leases);
     awaits_destroy(&c->awaits);
+    inboxes_destroy(&c->inboxes);
     cursors_destroy(&c->cursors);
     router_destroy(&c->router);
     outbox_destroy(&c->outbox);

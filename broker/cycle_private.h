@@ -52,6 +52,7 @@ struct cycle {
     struct cursors *cursors;
     struct leases *leases;
     struct awaits *awaits;
+    struct inboxes *inboxes;
     uint64_t turn;
     struct asks *asks;
     struct job *jobs, *spare;

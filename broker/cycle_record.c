@@ -25,8 +25,10 @@ static void grants_changed(struct cycle *c, const struct agent *a)
 {
     struct presence *p;
 
-    for (p = agent_presences(c->router, a->number); p; p = p->agent_next)
+    for (p = agent_presences(c->router, a->number); p; p = p->agent_next) {
         watches_recheck(c->cursors, p);
+        inboxes_recheck(c->inboxes, p);
+    }
 }
 
 static void rights_applied(struct cycle *c, const struct msg *op)
@@ -78,6 +80,7 @@ static int task_applied(struct cycle *c, struct bytes head, uint64_t index)
         return -EUCLEAN;
     r = lease_applied(c->leases, &op, index);
     await_touch(c->awaits, msg_u(&op, FIELD_TASK));
+    inboxes_touch(c->inboxes, &op);
     return r;
 }
 
@@ -109,6 +112,11 @@ static int applied(struct cycle *c, const struct bundle *b, uint32_t position,
     case MSG_ASK_INPUT:
     case MSG_INPUT:
     case MSG_QUEUE_SET: return task_applied(c, head, index);
+    case MSG_SEND:
+        if (msg_decode(head, CLASS_OPERATION, &op, &field))
+            return -EUCLEAN;
+        inboxes_touch(c->inboxes, &op);
+        return 0;
     case MSG_GRANT:
     case MSG_REVOKE:
         if (msg_decode(head, CLASS_OPERATION, &op, &field))
@@ -169,7 +177,8 @@ static bool worth_telling(unsigned verb, int outcome, struct bytes effect)
     case MSG_INCR:
     case MSG_SUBMIT:
     case MSG_PARTIAL:
-    case MSG_QUEUE_SET: return false;
+    case MSG_QUEUE_SET:
+    case MSG_SEND: return false;
     default: return true;
     }
 }

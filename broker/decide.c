@@ -102,6 +102,7 @@ static const decide_verb verbs[256] = {
     [MSG_POLICY] = decide_policy,
     [MSG_APPEND] = decide_append,
     [MSG_INCR] = decide_incr,
+    [MSG_SEND] = decide_send,
     [MSG_MARK] = decide_mark,
     [MSG_PARTIAL] = decide_partial,
     [MSG_ASK_INPUT] = decide_ask_input,

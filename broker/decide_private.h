@@ -79,6 +79,8 @@ int decide_txn(struct decision *d);
 
 /* --- decide_task.c -------------------------------------------------------- */
 
+/* Of a completion: its writes, and what it sends. */
+int results_combine(struct decision *d, struct bytes space);
 int decide_submit(struct decision *d);
 int decide_claim(struct decision *d);
 int decide_progress(struct decision *d);
@@ -110,7 +112,12 @@ int decide_queue_set(struct decision *d);
 
 /* --- decide_mail.c -------------------------------------------------------- */
 
+int decide_send(struct decision *d);
 int decide_mark(struct decision *d);
+/* The messages of a completion: 0 or the outcome; and, after writes_combine,
+ * their elements behind those of the writes. */
+int sends_fit(struct decision *d, struct bytes space);
+void sends_note(struct decision *d, struct bytes space);
 
 /* --- decide_reads.c ------------------------------------------------------- */
 

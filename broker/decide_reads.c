@@ -351,7 +351,7 @@ static int judge(struct check *c, const struct task *t)
 {
     struct decision *d = c->d;
     int r = c->moved && t->stale != STALE_FLAG ? CHOIR_STALE
-                                               : writes_combine(d, c->space);
+                                               : results_combine(d, c->space);
 
     if (r && r != CHOIR_STALE)
         return r;

@@ -98,6 +98,15 @@ int decide_progress(struct decision *d)
     return held_task(d) ? slots_fit(d, 1, 1) : CHOIR_FENCED;
 }
 
+int results_combine(struct decision *d, struct bytes space)
+{
+    int r = writes_combine(d, space);
+
+    if (!r)
+        sends_note(d, space);
+    return r;
+}
+
 int decide_complete(struct decision *d)
 {
     struct task *t = held_task(d);
@@ -112,11 +121,13 @@ int decide_complete(struct decision *d)
         r = writes_fit(d, space);
     if (!r)
         r = compares_fit(d, space);
+    if (!r)
+        r = sends_fit(d, space);
     if (r)
         return r;
     return msg_has(d->op, FIELD_READS) || d->f->observed_count
                ? decide_reads(d, t)
-               : writes_combine(d, space);
+               : results_combine(d, space);
 }
 
 int decide_fail(struct decision *d)

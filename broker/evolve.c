@@ -81,6 +81,7 @@ static int on_forget(struct state *s, const struct evolve_op *o)
     case FORGET_TASKS: tasks_forget(s->tasks, upto); return 0;
     case FORGET_IDS: operation_ids_forget(s->agents, upto); return 0;
     case FORGET_INVITES: invites_forget(s->agents, o->time); return 0;
+    case FORGET_TOPICS: return evolve_forget_topics(s, upto);
     default: return -EUCLEAN;
     }
 }
@@ -107,6 +108,7 @@ static const evolve_verb verbs[256] = {
     [MSG_POLICY] = evolve_policy,
     [MSG_APPEND] = evolve_put,
     [MSG_INCR] = evolve_put,
+    [MSG_SEND] = evolve_send,
     [MSG_MARK] = evolve_mark,
     [MSG_PARTIAL] = evolve_partial,
     [MSG_ASK_INPUT] = evolve_ask_input,

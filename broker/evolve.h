@@ -12,7 +12,12 @@
 #include "state/state.h"
 
 /* FIELD_KIND of a forget: up to its revision; invitations: by its time. */
-enum { FORGET_TASKS = 1, FORGET_IDS = 2, FORGET_INVITES = 3 };
+enum {
+    FORGET_TASKS = 1,
+    FORGET_IDS = 2,
+    FORGET_INVITES = 3,
+    FORGET_TOPICS = 4, /* their messages */
+};
 
 /* A bundle was accepted. For an agent's: before its first operation; for the
  * broker's own: after its last, because the broker signs at the end. */

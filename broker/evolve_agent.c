@@ -95,7 +95,7 @@ int evolve_revoke(struct state *s, const struct evolve_op *o)
         if (at->agent == a->number && session_over(s, at))
             return -EUCLEAN;
     }
-    return 0;
+    return evolve_mailboxes_drop(s, a);
 }
 
 int evolve_admit(struct state *s, const struct evolve_op *o)

@@ -47,10 +47,17 @@ int evolve_queue_set(struct state *s, const struct evolve_op *o);
 
 /* --- evolve_mail.c --- */
 
+int evolve_send(struct state *s, const struct evolve_op *o);
 int evolve_mark(struct state *s, const struct evolve_op *o);
 int evolve_heed(struct state *s, const struct evolve_op *o);
 /* A completion that was refused as STALE; it may have ended the lease. */
 int evolve_stale(struct state *s, const struct evolve_op *o);
+/* What a completion sends besides. */
+int evolve_sends(struct state *s, const struct evolve_op *o,
+                 struct bytes space);
+int evolve_forget_topics(struct state *s, uint64_t upto);
+/* Nobody will read the mailboxes of an agent that is no more. */
+int evolve_mailboxes_drop(struct state *s, const struct agent *a);
 
 /* --- evolve_agent.c --- */
 

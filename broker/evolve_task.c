@@ -111,6 +111,8 @@ int evolve_complete(struct state *s, const struct evolve_op *o)
 
     if (!r)
         r = evolve_writes(s, o, bytes_text(t->queue->space));
+    if (!r)
+        r = evolve_sends(s, o, bytes_text(t->queue->space));
     return r ? r : finish(s, o, t, TASK_COMPLETED);
 }
 

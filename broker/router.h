@@ -59,6 +59,7 @@ struct presence {
     uint32_t untold;               /* of those, how many it was not told of */
     uint32_t offer_count;          /* lease */
     struct await *awaits, *awaits_stalled; /* await */
+    struct inbox *inboxes;                 /* mailbox */
     struct heard heard;                    /* from its last bundle */
     struct presence *prev, *next;          /* on its connection */
     struct presence *away_prev, *away_next;

@@ -49,18 +49,35 @@ static int verdict(bool may)
     return may ? 0 : CHOIR_NOT_FOUND;
 }
 
-/* Every key it names, written or compared: an entry is shown whole or not at
+/* A topic as a key of that name; what goes to an agent is of the whole space.
+ */
+static bool may_message(const struct agent *a, enum right right,
+                        struct bytes space, const struct msg *m)
+{
+    struct bytes none = {0};
+
+    return agent_may(a, right, space,
+                     msg_has(m, FIELD_TOPIC) ? msg_b(m, FIELD_TOPIC) : none,
+                     none);
+}
+
+/* Every key it names, written or compared, and every topic: an entry is shown whole or not at
  * all. */
 static int may_keys(const struct agent *a, enum right right, struct bytes space,
                     const struct msg *head)
 {
     struct list writes = msg_list(head, FIELD_WRITES);
     struct list compares = msg_list(head, FIELD_COMPARES);
+    struct list sends = msg_list(head, FIELD_SENDS);
     struct bytes none = {0};
     struct msg m;
 
     while (list_next(&writes, &m)) {
         if (!agent_may(a, right, space, msg_b(&m, FIELD_KEY), none))
+            return CHOIR_NOT_FOUND;
+    }
+    while (list_next(&sends, &m)) {
+        if (!may_message(a, right, space, &m))
             return CHOIR_NOT_FOUND;
     }
     while (list_next(&compares, &m)) {
@@ -105,6 +122,8 @@ int tap_may(struct tap *t, const struct entry *e, const struct agent *a,
             agent_may(a, right, space, msg_b(&head, FIELD_KEY), none));
     case MSG_TXN: return may_keys(a, right, space, &head);
     case MSG_POLICY: return verdict(agent_may(a, right, space, none, none));
+    case MSG_SEND:
+    case MSG_MARK: return verdict(may_message(a, right, space, &head));
     case MSG_SUBMIT:
         return verdict(
             agent_may(a, right, space, none, msg_b(&head, FIELD_QUEUE)));

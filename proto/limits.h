@@ -23,6 +23,7 @@
     X(DEPTH, 16, "levels", "nesting of a message")                          \
     X(TXN_COMPARES, 64, "compares", "compares of one transaction")          \
     X(TXN_WRITES, 64, "writes", "writes of one transaction")                \
+    X(SENDS, 64, "messages", "messages of one completion")                  \
     X(GRANTS, 64, "grants", "grants of one invitation")                     \
     X(NEEDS, 64, "tasks", "tasks that one task needs")                      \
     X(CAPABILITIES, 16, "names", "capabilities of a task or a worker")      \

@@ -116,13 +116,14 @@
       "revision it was made from")                                             \
     X(88, LAG_MS, "lag_ms", UINT, LIMIT_UINT_MAX_WIRE,                         \
       "how long it is behind")                                                 \
-    X(89, INPUT, "input", BYTES, LIMIT_BUNDLE_BYTES, "what was given last")
+    X(89, INPUT, "input", BYTES, LIMIT_BUNDLE_BYTES, "what was given last")    \
+    X(90, SENDS, "sends", LIST, MSG_SEND_ROW, "messages sent along")
 
 enum field {
 #define X(number, name, text, kind, max, what) FIELD_##name = (number),
     FIELDS(X)
 #undef X
-        FIELD_END = 90
+        FIELD_END = 91
 };
 
 typedef unsigned __int128 field_mask;
@@ -194,6 +195,19 @@ enum merge_rule {
 enum stale_policy { STALE_REJECT = 1, STALE_FLAG = 2, STALE_REQUEUE = 3 };
 enum heed_kind { HEED_REFRESH = 1, HEED_IGNORE = 2, HEED_ABANDON = 3 };
 
+/* What a message is, in FIELD_KIND of a send. X(NAME, number, "name") */
+#define SEND_KINDS(X)        \
+    X(MESSAGE, 0, "message") \
+    X(REQUEST, 1, "request") \
+    X(PARTIAL, 2, "partial") \
+    X(FINAL, 3, "final")
+
+enum send_kind {
+#define X(name, number, text) SEND_##name = (number),
+    SEND_KINDS(X)
+#undef X
+};
+
 /* Who may say a message, and where it stands.
  * OPERATION: in a bundle of kind RECORD, from an agent. BROKER: likewise, from
  * the broker alone. ASK: in a bundle of kind ASK; never recorded. ITEM: in an
@@ -229,7 +243,7 @@ enum message_class {
     X(PROGRESS, 11, "progress", OPERATION, B(TASK) | B(TOKEN) | B(SLOTS),      \
       B(TYPE) | B(ID))                                                         \
     X(COMPLETE, 12, "complete", OPERATION, B(TASK) | B(TOKEN) | B(SLOTS),      \
-      B(TYPE) | B(COMPARES) | B(WRITES) | B(ID) | B(READS))                    \
+      B(TYPE) | B(COMPARES) | B(WRITES) | B(SENDS) | B(ID) | B(READS))         \
     X(FAIL, 13, "fail", OPERATION, B(TASK) | B(TOKEN) | B(REASON), B(ID))      \
     X(NAK, 14, "nak", OPERATION, B(TASK) | B(TOKEN),                           \
       B(REASON) | B(BACKOFF_MS) | B(ID) | B(REVISION))                         \
@@ -250,7 +264,11 @@ enum message_class {
       B(TYPE) | B(REVISION) | B(ID))                                           \
     X(QUEUE_SET, 24, "queue_set", OPERATION, B(SPACE) | B(QUEUE) | B(KIND),    \
       B(LIMIT))                                                                \
-    X(MARK, 26, "mark", OPERATION, B(SPACE) | B(REVISION), B(NAME) | B(TOPIC)) \
+    X(SEND, 25, "send", OPERATION, B(SPACE) | B(SLOTS),                        \
+      B(AGENT) | B(TOPIC) | B(TYPE) | B(KIND) | B(REPLY_TO) | B(ID) |          \
+          B(TASK) | B(TOKEN))                                                  \
+    X(MARK, 26, "mark", OPERATION, B(SPACE) | B(REVISION),                     \
+      B(NAME) | B(TOPIC) | B(KIND))                                            \
     X(COMPACT, 27, "compact", OPERATION, B(REVISION), B(SPACE) | B(REASON))    \
     X(GENESIS, 32, "genesis", BROKER,                                          \
       B(CHALLENGE) | B(PUBLIC_KEY) | B(CURVE_KEY) | B(FORMAT), 0)              \
@@ -299,6 +317,8 @@ enum message_class {
     X(DIFF, 82, "diff", ASK, B(SPACE) | B(PREFIX) | B(BASE) | B(REVISION),     \
       B(AFTER) | B(COUNT))                                                     \
     X(READS, 83, "reads", ASK, B(TASK) | B(TOKEN) | B(COMPARES), 0)            \
+    X(INBOX, 84, "inbox", ASK, B(WATCH) | B(SPACE) | B(CREDIT),                \
+      B(TOPIC) | B(REVISION))                                                  \
     X(POLICY_LIST, 85, "policy_list", ASK, B(SPACE) | B(PREFIX), 0)            \
     X(PROVE, 88, "prove", ASK, B(REVISION), B(SIZE))                           \
     X(CONSISTENCY, 95, "consistency", ASK, B(PREV), B(SIZE))                   \
@@ -341,6 +361,9 @@ enum message_class {
     X(SESSION_OVER, 141, "session_over", ITEM, B(SESSION), B(REASON))          \
     X(MOVED, 142, "moved", ITEM, B(TASK) | B(TOKEN) | B(REVISION) | B(ITEMS),  \
       B(COUNT))                                                                \
+    X(MESSAGE, 143, "message", ITEM,                                           \
+      B(WATCH) | B(REVISION) | B(TIME) | B(AGENT) | B(KIND),                   \
+      B(VALUE) | B(TYPE) | B(REPLY_TO) | B(TOPIC) | B(TASK) | B(PREV))         \
     X(PARTIAL_TOLD, 144, "partial_told", ITEM,                                 \
       B(TASK) | B(TOKEN) | B(COUNT) | B(REVISION), B(VALUE) | B(TYPE))         \
     X(INPUT_TOLD, 145, "input_told", ITEM,                                     \
@@ -385,6 +408,8 @@ enum message_class {
           B(BROKER_CURVE),                                                     \
       0)                                                                       \
     X(READ_SET, 211, "read_set", PART, B(COMPARES), 0)                         \
+    X(SEND_ROW, 210, "send_row", PART, B(SLOT),                                \
+      B(AGENT) | B(TOPIC) | B(TYPE) | B(KIND) | B(REPLY_TO))                   \
     X(EVIDENCE, 212, "evidence", PART,                                         \
       B(REVISION) | B(TIME) | B(OUTCOME) | B(HEADER) | B(SIGNATURE) |          \
           B(POSITION) | B(PATH) | B(HEAD) | B(EFFECT),                         \

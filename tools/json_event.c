@@ -35,6 +35,17 @@ static json_t *state_to_json(const struct choir_event *top, uint64_t state)
     return json_string(choir_state_name((unsigned)state));
 }
 
+static json_t *kind_to_json(uint64_t kind)
+{
+    switch (kind) {
+#define X(upper, number, text) \
+    case number: return json_string(text);
+        SEND_KINDS(X)
+#undef X
+    default: return json_integer((json_int_t)kind);
+    }
+}
+
 static json_t *number_to_json(const struct choir_event *top,
                               const struct choir_field *f)
 {
@@ -55,6 +66,8 @@ static json_t *number_to_json(const struct choir_event *top,
     case FIELD_KIND:
         if (tells_versions(top))
             return json_string(f->number ? "delete" : "put");
+        if (strcmp(choir_event_name(top), "message") == 0)
+            return kind_to_json(f->number);
         break;
     default: break;
     }

@@ -59,6 +59,11 @@ static int64_t number_by_name(unsigned field, const json_t *v)
         return json_is_array(v) ? rights_join(v, names, sizeof names)
                : s              ? rights_of_names(s)
                                 : -1;
+#define X(upper, number, text)                            \
+    if (field == FIELD_KIND && s && strcmp(s, text) == 0) \
+        return number;
+    SEND_KINDS(X)
+#undef X
     if ((field == FIELD_STALE || field == FIELD_KIND) && s)
         return choice_of_name(field, s);
     for (unsigned state = 0; field == FIELD_STATE && s && state < 256; state++)

@@ -155,14 +155,14 @@ static void route_free(struct route *route)
 static struct route *route_new(struct lane *l, const json_t *o,
                                const char *verb)
 {
-    static const char *const standing[] = {"watch", "tap", "work"};
+    static const char *const standing[] = {"watch", "tap", "work", "inbox"};
     struct route *route = calloc(1, sizeof *route);
 
     if (!route)
         return NULL;
     route->lane = l;
     route->id = json_incref(json_object_get(o, "id"));
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < 4; i++)
         if (strcmp(verb, standing[i]) == 0)
             route->stands = true;
     route->token = lease_ended_by(l, o, verb);

@@ -84,6 +84,16 @@
     NUMBER(reads_bytes_per_agent_max, "bytes", 16 * CONFIG_MIB,                \
         64 * CONFIG_KIB, 4 * CONFIG_GIB, RELOAD,                               \
         "Memory for what one agent read under its leases.")                    \
+    NUMBER(messages_per_agent_max, "messages", 100000, 1, 100000000, RELOAD,   \
+        "Most messages of one sender that are kept, in mailboxes and topics.") \
+    NUMBER(mailbox_messages_max, "messages", 10000, 1, 100000000, RELOAD,      \
+        "Most unacknowledged messages of one sender in one mailbox.")          \
+    NUMBER(mailbox_bytes_max, "bytes", 64 * CONFIG_MIB, 1, 1024 * CONFIG_GIB,  \
+        RELOAD, "Most bytes of them.")                                         \
+    NUMBER(topic_messages_max, "messages", 10000, 1, 100000000, RELOAD,        \
+        "Messages kept in one topic; then the oldest leave it.")               \
+    NUMBER(topic_entries_kept, "entries", 10000000, 1000, 1000000000,\
+        RELOAD, "Messages of topics are kept while not more have followed.")   \
     NUMBER(lease_ms_default, "ms", 30000, 100, 86400000, RELOAD,               \
         "Lease of a task that names none; at most lease_ms_max.")              \
     NUMBER(lease_ms_max, "ms", 86400000, 100, 604800000, RELOAD,               \

@@ -31,7 +31,8 @@ struct agent {
     uint64_t revoked;  /* 0: not */
     struct grant *grants;
     size_t grant_count;
-    uint32_t sessions, leases, open_tasks, marks; /* charged to it */
+    /* Charged to it; messages: those it sent that are still kept. */
+    uint32_t sessions, leases, open_tasks, marks, messages;
 };
 
 struct invite {

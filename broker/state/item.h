@@ -25,6 +25,7 @@ enum item_kind {
     ITEM_FACTS = 9, /* always the last */
     ITEM_POLICY = 10,
     ITEM_MARK = 11,
+    ITEM_MESSAGE = 12,
     ITEM_QUEUE = 14,
     ITEM_TASK_LINKS = 15,
     ITEM_COMPACTION = 16,

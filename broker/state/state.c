@@ -70,8 +70,9 @@ struct state *state_new(void)
     s->policies = policies_new(&s->digest);
     s->marks = marks_new(&s->digest);
     s->compaction = compaction_new(&s->digest);
+    s->mail = mail_new(&s->digest);
     if (!s->agents || !s->sessions || !s->context || !s->tasks ||
-        !s->policies || !s->marks || !s->compaction)
+        !s->policies || !s->marks || !s->compaction || !s->mail)
         state_destroy(&s);
     return s;
 }
@@ -81,6 +82,7 @@ void state_destroy(struct state **self_p)
     if (!self_p || !*self_p)
         return;
     policies_destroy(&(*self_p)->policies);
+    mail_destroy(&(*self_p)->mail);
     marks_destroy(&(*self_p)->marks);
     compaction_destroy(&(*self_p)->compaction);
     tasks_destroy(&(*self_p)->tasks);
@@ -99,6 +101,21 @@ struct hash state_digest(const struct state *s)
     facts_item(&it, s);
     item_add(&sum, &it);
     return digest_value(&sum);
+}
+
+bool state_box(const struct state *s, struct bytes space, const struct msg *m,
+               struct box_id *box)
+{
+    const struct agent *a;
+    struct hash id;
+
+    *box = (struct box_id){.space = space, .topic = msg_b(m, FIELD_TOPIC)};
+    if (!msg_has(m, FIELD_AGENT))
+        return true;
+    id = msg_hash(m, FIELD_AGENT);
+    a = agent_by_id(s->agents, &id);
+    box->agent = a ? a->number : AGENT_NONE;
+    return a != NULL;
 }
 
 /* The facts and, behind them, the right edge of the tree. */
@@ -132,6 +149,8 @@ int state_save(const struct state *s, snapshot_sink put, void *to)
         r = policies_save(s->policies, put, to);
     if (!r)
         r = marks_save(s->marks, put, to);
+    if (!r)
+        r = mail_save(s->mail, put, to);
     if (!r)
         r = compaction_save(s->compaction, put, to);
     return r ? r : facts_save(s, put, to);
@@ -245,6 +264,20 @@ static int mark_load(struct state *s, struct bytes record)
     return 0;
 }
 
+static int message_load(struct state *s, struct bytes record)
+{
+    uint32_t sender = AGENT_NONE, owner = AGENT_NONE;
+    int r = mail_read(s->mail, record, &sender, &owner);
+    struct agent *a = agent_by_number(s->agents, sender);
+
+    if (r)
+        return r;
+    if (!a || (owner && !agent_by_number(s->agents, owner)))
+        return CHOIR_MALFORMED;
+    a->messages++;
+    return 0;
+}
+
 int state_load(struct state *s, struct bytes record)
 {
     if (s->size || record.n == 0)
@@ -263,6 +296,7 @@ int state_load(struct state *s, struct bytes record)
     case ITEM_TASK_LINKS:
     case ITEM_QUEUE: return tasks_load(s->tasks, record);
     case ITEM_COMPACTION: return compaction_load(s->compaction, record);
+    case ITEM_MESSAGE: return message_load(s, record);
     case ITEM_FACTS: return facts_load(s, record);
     default: return CHOIR_MALFORMED;
     }

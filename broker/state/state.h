@@ -8,6 +8,7 @@
 #include "agent.h"
 #include "compaction.h"
 #include "context.h"
+#include "mail.h"
 #include "mark.h"
 #include "policy.h"
 #include "proto/merkle.h"
@@ -17,20 +18,24 @@
 
 /* Configuration that decides outcomes; a change of it is an entry.
  * X(name, default, unit) with the names of the configuration. */
-#define RULES(X)                               \
-    X(value_bytes_max, 1048576, "bytes")       \
-    X(queue_tasks_max, 100000, "tasks")        \
-    X(tasks_per_agent_max, 100000, "tasks")    \
-    X(leases_per_agent_max, 1024, "leases")    \
-    X(sessions_per_agent_max, 256, "sessions") \
-    X(lease_ms_default, 30000, "ms")           \
-    X(lease_ms_max, 86400000, "ms")            \
-    X(max_attempts_default, 5, "attempts")     \
-    X(backoff_ms_default, 1000, "ms")          \
-    X(marks_per_agent_max, 10000, "marks")     \
-    X(partials_per_task_max, 1000, "partials") \
-    X(queue_capability_sets_max, 64, "sets")   \
-    X(policies_per_space_max, 256, "prefixes")
+#define RULES(X)                                  \
+    X(value_bytes_max, 1048576, "bytes")          \
+    X(queue_tasks_max, 100000, "tasks")           \
+    X(tasks_per_agent_max, 100000, "tasks")       \
+    X(leases_per_agent_max, 1024, "leases")       \
+    X(sessions_per_agent_max, 256, "sessions")    \
+    X(lease_ms_default, 30000, "ms")              \
+    X(lease_ms_max, 86400000, "ms")               \
+    X(max_attempts_default, 5, "attempts")        \
+    X(backoff_ms_default, 1000, "ms")             \
+    X(marks_per_agent_max, 10000, "marks")        \
+    X(partials_per_task_max, 1000, "partials")    \
+    X(queue_capability_sets_max, 64, "sets")      \
+    X(policies_per_space_max, 256, "prefixes")    \
+    X(messages_per_agent_max, 100000, "messages") \
+    X(mailbox_messages_max, 10000, "messages")    \
+    X(mailbox_bytes_max, 67108864, "bytes")       \
+    X(topic_messages_max, 10000, "messages")
 
 struct rules {
 #define X(name, value, unit) uint64_t name;
@@ -57,6 +62,7 @@ struct state {
     struct tasks *tasks;
     struct marks *marks;
     struct compaction *compaction;
+    struct mail *mail;
 };
 
 /* NULL when out of memory. */
@@ -65,6 +71,11 @@ void state_destroy(struct state **self_p);
 
 /* Digest of everything above but the tree, which has its own root. */
 struct hash state_digest(const struct state *s);
+
+/* Where a message that names an agent or a topic goes. False: there is no such
+ * agent. */
+bool state_box(const struct state *s, struct bytes space, const struct msg *m,
+               struct box_id *box);
 
 /* For a snapshot: everything, as records, in an order that is a function of
  * the state alone (item.h has their kinds). Safe in a forked child. */

@@ -15,7 +15,9 @@
 #include "tests/support/rig.h"
 
 enum { ACTORS = 4, STEPS = 400, OPS_MAX = 5, WRITES_MAX = 4 };
-enum { WORKER = RIGHT_READ | RIGHT_WRITE | RIGHT_SUBMIT | RIGHT_WORK };
+enum {
+    WORKER = RIGHT_READ | RIGHT_WRITE | RIGHT_SUBMIT | RIGHT_WORK | RIGHT_SEND
+};
 
 static struct rig rig;
 static struct actor actors[ACTORS];
@@ -87,7 +89,7 @@ static struct hash any_agent(void)
 
 struct draft {
     struct msg m;
-    struct buf lists[2];
+    struct buf lists[3];
     struct bytes values[WRITES_MAX];
     size_t slots;
 };
@@ -278,10 +280,41 @@ static void draft_invite(struct draft *d)
     maybe_u(&d->m, FIELD_EXPIRES, any_number());
 }
 
+static void draft_message(struct msg *m, struct hash *room)
+{
+    if (!one_in(3))
+        msg_set_text(m, FIELD_TOPIC, any_key());
+    if (one_in(3)) {
+        *room = any_agent();
+        msg_set_hash(m, FIELD_AGENT, room);
+    }
+    maybe_u(m, FIELD_KIND, any(5));
+    maybe_u(m, FIELD_REPLY_TO, any_number());
+}
+
+static void draft_sends(struct draft *d)
+{
+    uint64_t n = any(3);
+    struct hash agent;
+    struct msg m;
+
+    for (uint64_t i = 0; i < n; i++) {
+        msg_init(&m, MSG_SEND_ROW);
+        msg_set_u(&m, FIELD_SLOT, any(WRITES_MAX));
+        draft_message(&m, &agent);
+        msg_encode(&m, &d->lists[2]);
+    }
+    if (n)
+        msg_set_list(&d->m, FIELD_SENDS, n, buf_bytes(&d->lists[2]));
+}
+
 static void draft_mark(struct draft *d)
 {
     msg_set_text(&d->m, FIELD_SPACE, any_space());
-    msg_set_text(&d->m, one_in(2) ? FIELD_NAME : FIELD_TOPIC, any_key());
+    if (!one_in(3))
+        msg_set_text(&d->m, one_in(2) ? FIELD_NAME : FIELD_TOPIC, any_key());
+    else if (one_in(2))
+        msg_set_u(&d->m, FIELD_KIND, any(3));
     if (one_in(10))
         msg_set_text(&d->m, FIELD_NAME, "");
     msg_set_u(&d->m, FIELD_REVISION, any_number());
@@ -300,7 +333,7 @@ static void draft_make(struct draft *d, struct hash *agent)
         MSG_TXN,    MSG_SUBMIT,   MSG_SUBMIT,  MSG_SUBMIT, MSG_PROGRESS,
         MSG_CANCEL, MSG_COMPLETE, MSG_FAIL,    MSG_NAK,    MSG_REQUEUE,
         MSG_INVITE, MSG_GRANT,    MSG_MARK,    MSG_POLICY, MSG_APPEND,
-        MSG_APPEND, MSG_INCR,     MSG_COMPACT,
+        MSG_APPEND, MSG_INCR,     MSG_COMPACT, MSG_SEND,   MSG_SEND,
     };
     enum message verb = verbs[any(sizeof verbs / sizeof *verbs)];
 
@@ -317,6 +350,13 @@ static void draft_make(struct draft *d, struct hash *agent)
     case MSG_SUBMIT: draft_submit(d); return;
     case MSG_INVITE: draft_invite(d); return;
     case MSG_MARK: draft_mark(d); return;
+    case MSG_SEND:
+        msg_set_text(&d->m, FIELD_SPACE, any_space());
+        draft_values(d, one_in(10) ? any(3) : 1);
+        draft_message(&d->m, agent);
+        draft_id(d);
+        draft_lease(d, false);
+        return;
     case MSG_REVOKE: draft_agent(d, agent); return;
     case MSG_COMPACT:
         msg_set_u(&d->m, FIELD_REVISION, any_number());
@@ -337,6 +377,7 @@ static void draft_make(struct draft *d, struct hash *agent)
         draft_values(d, any(WRITES_MAX));
         draft_writes(d);
         draft_compares(d);
+        draft_sends(d);
         break;
     case MSG_PROGRESS: draft_values(d, one_in(8) ? any(3) : 1); break;
     case MSG_FAIL: msg_set_text(&d->m, FIELD_REASON, ""); break;
@@ -367,6 +408,7 @@ static void draft_add(struct actor *a)
     actor_add(a, &d.m, d.values, d.slots);
     buf_free(&d.lists[0]);
     buf_free(&d.lists[1]);
+    buf_free(&d.lists[2]);
 }
 
 static void actor_enter(struct actor *a)
@@ -436,6 +478,11 @@ static void rules_change(void)
 {
     rig.config->queue_tasks_max = 1 + any(40);
     rig.config->leases_per_agent_max = 1 + any(8);
+    rig.config->messages_per_agent_max = 1 + any(40);
+    rig.config->mailbox_messages_max = 1 + any(6);
+    rig.config->topic_messages_max = 1 + any(6);
+    rig.config->topic_entries_kept = 1 + any(400);
+    rig.config->marks_per_agent_max = 1 + any(6);
     rig.config->value_bytes_max = 256 + any(400);
     core_begin(rig.core);
     HOLDS(core_rules(rig.core, rig.config) == 0);
@@ -453,7 +500,7 @@ static uint64_t charged(const struct state *s)
 
     while ((a = agents_next(s->agents, a)) != NULL)
         sum = sum * 31 + a->sessions + 101 * a->leases + 10007 * a->open_tasks +
-              1000003 * (uint64_t)a->marks;
+              1000003 * (uint64_t)a->marks + 7 * (uint64_t)a->messages;
     while ((q = queues_next(s->tasks, q)) != NULL)
         sum = sum * 31 + q->open + 101 * q->queued;
     return sum;

@@ -137,7 +137,8 @@ TEST(mark_without_one_name_is_refused)
     CHECK_EQ(outcome_of(&ada, &m, NULL, NULL), CHOIR_INVALID);
     m = mark_op(FIELD_NAME, "", 1);
     CHECK_EQ(outcome_of(&ada, &m, NULL, NULL), CHOIR_INVALID);
-    m.has &= ~FIELD_BIT(NAME);
+    m = mark_op(FIELD_NAME, "a", 1);
+    msg_set_u(&m, FIELD_KIND, 1); /* of a mailbox alone */
     CHECK_EQ(outcome_of(&ada, &m, NULL, NULL), CHOIR_INVALID);
     m = mark_op(FIELD_NAME, "a", 1);
     msg_set_text(&m, FIELD_SPACE, "*");

@@ -72,6 +72,16 @@ static void marks_fill(struct state *s)
     agent_by_number(s->agents, 2)->marks += 2;
 }
 
+static void mail_fill(struct state *s)
+{
+    struct box_id box = {.agent = 3, .space = text("s")};
+
+    CHECK_OK(mail_add(s->mail, &box, 40, 2, 7));
+    box = (struct box_id){.space = text("s"), .topic = text("news")};
+    CHECK_OK(mail_add(s->mail, &box, 41, 2, 7));
+    agent_by_number(s->agents, 2)->messages += 2;
+}
+
 static struct state *filled(void)
 {
     struct state *s = fresh();
@@ -86,6 +96,7 @@ static struct state *filled(void)
     CHECK_OK(policy_set(s->policies, text("s"), text(""), RULE_CAS));
     marks_fill(s);
     CHECK_OK(compaction_raise(s->compaction, text("s"), 41));
+    mail_fill(s);
     s->ledger.b[3] = 4;
     s->epoch = 2;
     s->size = 43;
@@ -165,6 +176,7 @@ TEST(load_counts_again_what_is_charged_to_each_agent)
         CHECK_EQ(b->leases, a->leases);
         CHECK_EQ(b->open_tasks, a->open_tasks);
         CHECK_EQ(b->marks, a->marks);
+        CHECK_EQ(b->messages, a->messages);
     }
     CHECK_EQ(agent_by_number(again->agents, 2)->sessions, 2);
     CHECK_EQ(agent_by_number(again->agents, 2)->open_tasks, 3);
@@ -279,7 +291,8 @@ TEST(load_refuses_sessions_and_tasks_of_agents_that_are_missing)
 {
     struct state *s = filled(), *again;
     struct records saved = {0};
-    static const uint8_t kinds[] = {ITEM_SESSION, ITEM_TASK, ITEM_MARK};
+    static const uint8_t kinds[] = {ITEM_SESSION, ITEM_TASK, ITEM_MARK,
+                                    ITEM_MESSAGE};
 
     save(s, &saved);
     for (size_t k = 0; k < sizeof kinds; k++) {
