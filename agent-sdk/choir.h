@@ -645,6 +645,32 @@ struct choir_field {
 CHOIR_API bool choir_event_field(const struct choir_event *e, size_t i,
                                  struct choir_field *field);
 
+/* --- Keys ------------------------------------------------------------------ */
+
+/* An agent stays who it is while its keys change: its id is the hash of its
+ * first one. In all of these CHOIR_OVER_LIMIT: it has had 64 keys. */
+
+/* A new key takes the place of the one this handle uses, in the ledger and in
+ * the identity file; whatever else speaks under the old one ends. The handle is
+ * good for nothing then but choir_close; open another. A crash in between is
+ * made good by the next choir_open. */
+CHOIR_API CHOIR_MUST_CHECK int choir_key_rotate(struct choir *c);
+/* A second key of the same agent, for another machine, as an identity file at
+ * path, which must not exist (-EEXIST). Set CHOIR_IDENTITY to it there. */
+CHOIR_API CHOIR_MUST_CHECK int choir_key_add(struct choir *c, const char *path);
+/* A key for the day when the others are lost or stolen, to path, which must not
+ * exist. Take it away from this machine. It replaces an earlier one. */
+CHOIR_API CHOIR_MUST_CHECK int choir_key_recovery(struct choir *c,
+                                                  const char *path);
+/* That day: with the recovery key and an invitation ("choir-invite-1:...") all
+ * keys of its agent end, and the identity gets a new one.
+ * path: if not NULL, owned: where the identity is.
+ * Returns 0; CHOIR_DENIED (not its recovery key); CHOIR_EXPIRED; and others as
+ * choir_join. */
+CHOIR_API CHOIR_MUST_CHECK int choir_recover(
+    const char *recovery_path, const char *invitation,
+    const struct choir_options *options, char **path);
+
 /* --- Tree heads ----------------------------------------------------------- */
 
 /* After every reconnect, and in the next run of the program, the broker has to

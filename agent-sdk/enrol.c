@@ -133,32 +133,43 @@ static int talk_hello(struct talk *t)
     return r ? unreachable(t) : talk_hear(t, MSG_WELCOME, MSG_WELCOME, &item);
 }
 
-static int enrol_send(struct talk *t, const struct identity *id)
+/* recovery: NULL: a new agent enrols; else an old one takes itself back. */
+static void introduction(const struct identity *id,
+                         const struct key_pair *recovery, struct buf *head)
 {
+    uint8_t signature[KEY_SIGNATURE_BYTES];
+    struct msg m;
+
+    msg_init(&m, recovery ? MSG_RECOVER : MSG_ENROL);
+    identity_claim(id, &m, signature);
+    if (!recovery) {
+        m.has &= ~FIELD_BIT(SIGNATURE); /* the bundle's is its word */
+        msg_set_text(&m, FIELD_NAME, id->name);
+    }
+    msg_encode(&m, head);
+}
+
+static int enrol_send(struct talk *t, const struct identity *id,
+                      const struct key_pair *recovery)
+{
+    const struct key_pair *key = recovery ? recovery : &id->key;
     const struct checkpoint *seen = &t->verifier.seen;
     struct bundle_facts facts = {.kind = BUNDLE_RECORD,
                                  .ledger = id->broker.ledger,
                                  .agent = id->agent,
                                  .epoch = seen->epoch,
                                  .seen = seen->size ? seen->size - 1 : 0,
-                                 .public_key = id->key.public_key};
+                                 .public_key = key->public_key};
     struct bundle_writer w = {0};
     struct buf head = {0}, frame = {0};
     struct hash hash;
-    struct msg m;
     int r;
 
-    msg_init(&m, MSG_ENROL);
-    msg_set_text(&m, FIELD_NAME, id->name);
-    msg_set_b(&m, FIELD_PUBLIC_KEY,
-              bytes_of(id->key.public_key, KEY_PUBLIC_BYTES));
-    msg_set_b(&m, FIELD_CURVE_KEY,
-              bytes_of(id->curve.public_key, KEY_CURVE_BYTES));
-    msg_encode(&m, &head);
+    introduction(id, recovery, &head);
     bundle_begin(&w);
     r = bundle_add(&w, buf_bytes(&head), (struct bytes){0});
     if (!r)
-        r = bundle_finish(&w, &facts, &id->key, &frame, &hash);
+        r = bundle_finish(&w, &facts, key, &frame, &hash);
     if (!r && connection_send(t->connection, buf_bytes(&frame)))
         r = unreachable(t);
     bundle_writer_free(&w);
@@ -197,8 +208,8 @@ static int is_known(const struct identity *id, int64_t deadline)
     return r;
 }
 
-static int introduce(const struct identity *id, const struct invitation *i,
-                     int64_t deadline)
+static int introduce(const struct identity *id, const struct key_pair *recovery,
+                     const struct invitation *i, int64_t deadline)
 {
     struct talk t;
     int r = talk_begin(&t, &i->broker, &i->curve, &id->agent, deadline);
@@ -213,7 +224,7 @@ static int introduce(const struct identity *id, const struct invitation *i,
     if (!r)
         r = talk_hello(&t);
     if (!r)
-        r = enrol_send(&t, id);
+        r = enrol_send(&t, id, recovery);
     if (!r)
         r = enrol_outcome(&t, id);
     talk_end(&t);
@@ -221,8 +232,10 @@ static int introduce(const struct identity *id, const struct invitation *i,
 }
 
 /* A broker that dies in between may have enrolled us or not: look first. */
-static int become_known(const struct identity *id, const struct invitation *i,
-                        bool begun, int64_t deadline)
+static int become_known(const struct identity *id,
+                        const struct key_pair *recovery,
+                        const struct invitation *i, bool begun,
+                        int64_t deadline)
 {
     int r = begun ? is_known(id, deadline) : CHOIR_UNKNOWN_AGENT;
 
@@ -230,7 +243,7 @@ static int become_known(const struct identity *id, const struct invitation *i,
         struct timespec nap = {0, RETRY_MS * 1000000};
 
         if (r == CHOIR_UNKNOWN_AGENT)
-            r = introduce(id, i, deadline);
+            r = introduce(id, recovery, i, deadline);
         if ((r != CHOIR_UNREACHABLE && r != CHOIR_BUSY) ||
             (deadline >= 0 && sdk_clock_ms() >= deadline))
             return r;
@@ -311,7 +324,7 @@ static int enrol_new(struct found *f, const struct invitation *i,
         r = identity_save(&f->identity, begun);
     }
     if (!r)
-        r = become_known(&f->identity, i, had_begun, deadline);
+        r = become_known(&f->identity, NULL, i, had_begun, deadline);
     if (r) {
         /* a definite no: nothing worth keeping was begun */
         if (r == CHOIR_NAME_TAKEN || r == CHOIR_EXPIRED)
@@ -342,6 +355,59 @@ int enrol_agent(struct found *f, const struct invitation *i, int timeout_ms)
     r = identity_load(&f->identity, f->path);
     if (r == -ENOENT)
         r = enrol_new(f, i, deadline);
+    f->has_identity = r == 0;
+    unlink(lock);
+    close(fd);
+    return r;
+}
+
+/* As enrol_new, but what stands there already is replaced. */
+static int recover_new(struct found *f, const struct identity *away,
+                       const struct invitation *i, int64_t deadline)
+{
+    char begun[PATH_BYTES];
+    bool had_begun;
+    int r = beside(begun, f->path, ".begun");
+
+    if (r)
+        return r;
+    r = identity_load(&f->identity, begun);
+    had_begun = r == 0 && hash_equal(&f->identity.agent, &away->agent);
+    if (r == 0 && !had_begun)
+        r = error_set(CHOIR_INVALID, 0,
+                      "path=%s: enrolling another agent was begun there",
+                      begun);
+    if (r == -ENOENT) {
+        identity_next(&f->identity, away);
+        f->identity.broker = i->broker;
+        r = identity_save(&f->identity, begun);
+    }
+    if (!r)
+        r = become_known(&f->identity, &away->key, i, had_begun, deadline);
+    if (!r)
+        r = identity_save(&f->identity, f->path);
+    if (!r || r == CHOIR_DENIED || r == CHOIR_EXPIRED)
+        unlink(begun);
+    return r;
+}
+
+int enrol_again(struct found *f, const struct identity *away,
+                const struct invitation *i, int timeout_ms)
+{
+    int64_t deadline = deadline_after(timeout_ms);
+    char lock[PATH_BYTES];
+    int r = find_path(f, &i->broker.ledger), fd;
+
+    if (!r)
+        r = store_make(f->store);
+    if (!r)
+        r = beside(lock, f->path, ".lock");
+    if (r)
+        return r;
+    fd = lock_take(lock, deadline);
+    if (fd < 0)
+        return fd;
+    r = recover_new(f, away, i, deadline);
     f->has_identity = r == 0;
     unlink(lock);
     close(fd);

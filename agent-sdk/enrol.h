@@ -11,4 +11,10 @@
  * CHOIR_BROKEN; -errno; the error line is set. Blocks up to timeout_ms. */
 int enrol_agent(struct found *f, const struct invitation *i, int timeout_ms);
 
+/* An agent whose recovery key we hold takes itself back: all its keys end, and
+ * f->path gets new ones. away: its agent id and recovery key. As above, and
+ * CHOIR_DENIED (that is not its recovery key). */
+int enrol_again(struct found *f, const struct identity *away,
+                const struct invitation *i, int timeout_ms);
+
 #endif

@@ -145,6 +145,27 @@ void identity_new(struct identity *id, const char *name,
     id->broker = *broker;
 }
 
+void identity_next(struct identity *id, const struct identity *before)
+{
+    identity_new(id, before->name, &before->broker);
+    id->agent = before->agent;
+}
+
+void identity_claim(const struct identity *id, struct msg *m,
+                    uint8_t signature[KEY_SIGNATURE_BYTES])
+{
+    uint8_t claim[KEY_CLAIM_BYTES];
+
+    key_claim(claim, &id->agent, id->key.public_key, id->curve.public_key);
+    key_sign(&id->key, KEY_FOR_KEY, &id->broker.ledger,
+             bytes_of(claim, sizeof claim), signature);
+    msg_set_b(m, FIELD_PUBLIC_KEY,
+              bytes_of(id->key.public_key, KEY_PUBLIC_BYTES));
+    msg_set_b(m, FIELD_CURVE_KEY,
+              bytes_of(id->curve.public_key, KEY_CURVE_BYTES));
+    msg_set_b(m, FIELD_SIGNATURE, bytes_of(signature, KEY_SIGNATURE_BYTES));
+}
+
 static int identity_get(struct identity *id, struct bytes text)
 {
     struct buf raw = {0};
@@ -160,7 +181,8 @@ static int identity_get(struct identity *id, struct bytes text)
         text_get(id->name, sizeof id->name, msg_b(&m, FIELD_NAME));
         memcpy(id->key.secret_key, secret, KEY_SECRET_BYTES);
         memcpy(id->key.public_key, secret + 32, KEY_PUBLIC_BYTES);
-        id->agent = agent_id(id->key.public_key);
+        id->agent = msg_has(&m, FIELD_AGENT) ? msg_hash(&m, FIELD_AGENT)
+                                             : agent_id(id->key.public_key);
         memcpy(id->curve.public_key, msg_b(&m, FIELD_CURVE_KEY).p,
                KEY_CURVE_BYTES);
         memcpy(id->curve.secret_key, msg_b(&m, FIELD_VALUE).p, KEY_CURVE_BYTES);
@@ -186,6 +208,7 @@ int identity_load(struct identity *id, const char *path)
 
 static int identity_put(const struct identity *id, struct buf *out)
 {
+    struct hash first = agent_id(id->key.public_key);
     struct msg m;
 
     msg_init(&m, MSG_IDENTITY);
@@ -200,6 +223,8 @@ static int identity_put(const struct identity *id, struct buf *out)
     msg_set_b(&m, FIELD_BROKER_CURVE,
               bytes_of(id->broker.broker_curve, KEY_CURVE_BYTES));
     msg_set_text(&m, FIELD_URL, id->broker.url);
+    if (!hash_equal(&first, &id->agent)) /* a later key */
+        msg_set_hash(&m, FIELD_AGENT, &id->agent);
     return armour_put(out, &m);
 }
 

@@ -36,9 +36,15 @@ int invitation_parse(struct invitation *i, const char *text);
 /* 0; -ENOENT; -EACCES; CHOIR_MALFORMED. No error line for -ENOENT. */
 int invitation_load(struct invitation *i, const char *path);
 
-/* New keys for name with that broker. */
+/* New keys for name with that broker: a new agent. */
 void identity_new(struct identity *id, const char *name,
                   const struct pinned *broker);
+/* New keys for the same agent. */
+void identity_next(struct identity *id, const struct identity *before);
+/* The new public key, its CURVE key, and its own word for whose it is, into a
+ * `rotate` or `recover`. signature: borrowed by m. */
+void identity_claim(const struct identity *id, struct msg *m,
+                    uint8_t signature[KEY_SIGNATURE_BYTES]);
 /* 0; -ENOENT (no error line); -EACCES, also when others than the owner may
  * read it; CHOIR_MALFORMED. */
 int identity_load(struct identity *id, const char *path);

@@ -10,6 +10,7 @@
 #include "enrol.h"
 #include "error.h"
 #include "handle.h"
+#include "keys.h"
 #include "process.h"
 #include "proto/pack.h"
 #include "proto/refusal.h"
@@ -311,6 +312,29 @@ static int open_found(const struct choir_options *o, struct found *f,
     return 0;
 }
 
+/* A rotation that was cut off: if the old key is not known any more, the new
+ * one is. */
+static int open_next(const struct choir_options *o, struct found *f,
+                     struct choir **out)
+{
+    char next[PATH_BYTES];
+    struct error first;
+    int r;
+
+    error_keep(&first);
+    if (keys_next_path(next, f->path) || identity_load(&f->identity, next)) {
+        error_restore(&first);
+        return CHOIR_UNKNOWN_AGENT;
+    }
+    r = open_found(o, f, out);
+    if (!r && rename(next, f->path)) {
+        r = error_set(-errno, 0, "path=%s: the new key is in %s", f->path,
+                      next);
+        choir_close(out);
+    }
+    return r;
+}
+
 static int no_silent_enrolment(const struct found *f)
 {
     return error_set(CHOIR_NO_IDENTITY, 0,
@@ -337,6 +361,8 @@ int choir_open(const struct choir_options *options, struct choir **c)
                 : enrol_agent(&f, &f.local, timeout_of(&o));
     if (!r)
         r = open_found(&o, &f, c);
+    if (r == CHOIR_UNKNOWN_AGENT)
+        r = open_next(&o, &f, c);
     found_free(&f);
     return r;
 }
@@ -424,4 +450,39 @@ int choir_discover(const struct choir_options *options, char **text)
 void choir_free(void *p)
 {
     free(p);
+}
+
+int choir_recover(const char *recovery, const char *invitation,
+                  const struct choir_options *options, char **path)
+{
+    struct identity away;
+    struct invitation i;
+    struct choir_options o;
+    struct found f;
+    int r;
+
+    if (path)
+        *path = NULL;
+    if (crypto_start())
+        return error_set(-EIO, 0, "what=libsodium: does not start");
+    if (options_get(options, &o))
+        return CHOIR_INVALID;
+    r = identity_load(&away, recovery);
+    if (r == -ENOENT)
+        error_set(r, 0, "path=%s", recovery);
+    if (!r)
+        r = invitation_parse(&i, invitation);
+    if (r)
+        return r;
+    if (!o.name)
+        o.name = away.name;
+    r = find_broker(&o, &f);
+    if (r == 0 || r == CHOIR_NO_IDENTITY)
+        r = enrol_again(&f, &away, &i, timeout_of(&o));
+    if (!r && path && !(*path = strdup(f.path)))
+        r = error_set(-ENOMEM, 0, NULL);
+    found_free(&f);
+    identity_wipe(&away);
+    secret_wipe(&i, sizeof i);
+    return r;
 }

@@ -10,6 +10,7 @@
 #include "names.h"
 #include "process.h"
 #include "proto/bundle.h"
+#include "proto/key.h"
 #include "proto/refusal.h"
 #include "shelf.h"
 
@@ -252,7 +253,10 @@ int choir_request_bytes(struct choir_request *r, const char *field,
         return CHOIR_UNSUPPORTED;
     if (row->kind == KIND_HASH && bytes != HASH_BYTES)
         return wrong_kind(r, field, "takes 32 bytes");
-    if (row->kind != KIND_BYTES && row->kind != KIND_HASH)
+    if (row->kind == KIND_SIGNATURE && bytes != KEY_SIGNATURE_BYTES)
+        return wrong_kind(r, field, "takes 64 bytes");
+    if (row->kind != KIND_BYTES && row->kind != KIND_HASH &&
+        row->kind != KIND_SIGNATURE)
         return wrong_kind(r, field, "does not take bytes");
     if (row->kind == KIND_BYTES && bytes > row->max)
         return too_much(r, field, bytes, row->max);
@@ -320,7 +324,8 @@ static void settle(struct msg *m, const size_t *at, const struct buf *arena)
         unsigned f = first_field(left);
         enum field_kind kind = field_row(f)->kind;
 
-        if (kind == KIND_TEXT || kind == KIND_BYTES || kind == KIND_HASH)
+        if (kind == KIND_TEXT || kind == KIND_BYTES || kind == KIND_HASH ||
+            kind == KIND_SIGNATURE)
             m->v[f].bytes.p = arena->p + at[f];
     }
 }

@@ -32,6 +32,7 @@ static const ask_verb verbs[256] = {
     [MSG_POLICY_LIST] = ask_policy_list,
     [MSG_READS] = ask_reads,
     [MSG_PROVE] = ask_prove,
+    [MSG_KEYS] = ask_keys,
     [MSG_CONSISTENCY] = ask_consistency,
     [MSG_MARK_LIST] = ask_mark_list,
     [MSG_INBOX] = ask_inbox,

@@ -82,6 +82,7 @@ int ask_ping(struct ask *q);
 int ask_reads(struct ask *q);
 int ask_backup(struct ask *q);
 int ask_prove(struct ask *q);
+int ask_keys(struct ask *q);
 int ask_consistency(struct ask *q);
 int ask_mark_list(struct ask *q);
 int ask_queue_list(struct ask *q);

@@ -53,6 +53,24 @@ static int end_session(struct core *c, uint64_t session, const char *reason)
 
 /* --- Who ----------------------------------------------------------------- */
 
+/* May that key speak for its agent in session 0? For one who is not enrolled it
+ * must be the key that the id is made of. */
+static bool key_is_of(const struct agent *a, const struct bundle *b)
+{
+    struct hash id;
+    int slot;
+
+    if (!a) {
+        id = agent_id(b->public_key);
+        return hash_equal(&id, &b->agent);
+    }
+    slot = agent_key_slot(a, b->public_key);
+    if (slot >= 0)
+        return agent_key_valid(a, (unsigned)slot);
+    return !a->revoked && a->recovery &&
+           memcmp(a->recovery, b->public_key, KEY_PUBLIC_BYTES) == 0;
+}
+
 /* Whose key must have signed it: the session's agent's, or in session 0 the
  * one it names. 0 or a turn-away. */
 static int signer_of(const struct core *c, const struct bundle *b,
@@ -60,17 +78,14 @@ static int signer_of(const struct core *c, const struct bundle *b,
                      const uint8_t **key)
 {
     const struct agent *a;
-    struct hash id;
 
     *session = NULL;
     if (!hash_equal(&b->ledger, &c->state->ledger))
         return CHOIR_WRONG_LEDGER;
     if (b->session == 0) {
-        id = agent_id(b->public_key);
-        a = agent_by_id(c->state->agents, &id);
-        if (!hash_equal(&id, &b->agent) ||
-            (sender->agent && (!a || a->number != sender->agent)) ||
-            (a && a->revoked))
+        a = agent_by_id(c->state->agents, &b->agent);
+        if ((sender->agent && (!a || a->number != sender->agent)) ||
+            !key_is_of(a, b))
             return CHOIR_UNKNOWN_AGENT;
         *key = b->public_key;
         return 0;
@@ -79,11 +94,10 @@ static int signer_of(const struct core *c, const struct bundle *b,
     if (!*session)
         return CHOIR_SESSION_ENDED;
     a = agent_by_number(c->state->agents, (*session)->agent);
-    if (!a || a->number != sender->agent || a->revoked ||
-        !hash_equal(&a->id, &b->agent))
-        return CHOIR_UNKNOWN_AGENT;
-    *key = a->public_key;
-    return 0;
+    *key = a ? agent_key_valid(a, (*session)->key) : NULL;
+    return !*key || a->number != sender->agent || !hash_equal(&a->id, &b->agent)
+               ? CHOIR_UNKNOWN_AGENT
+               : 0;
 }
 
 /* --- Proof --------------------------------------------------------------- */
@@ -270,7 +284,8 @@ static int room_for(struct core *c, const struct bundle *b, uint32_t agent,
 
 /* --- Applying ------------------------------------------------------------ */
 
-/* [enrol], [session_open] or [enrol, session_open], for this connection. A
+/* [enrol], [session_open] or [enrol, session_open], for this connection, or
+ * [recover]. A
  * recorded bundle that broke the rules of session 0 would be damage to every
  * reader of the record. */
 static int joins(const struct bundle *b, const struct sender *sender)
@@ -287,6 +302,8 @@ static int joins(const struct bundle *b, const struct sender *sender)
             msg_decode(b->ops[i].head, CLASS_OPERATION, &m, &field))
             return CHOIR_MALFORMED;
         if (m.verb == MSG_ENROL && i == 0)
+            continue;
+        if (m.verb == MSG_RECOVER && b->count == 1)
             continue;
         if (m.verb != MSG_SESSION_OPEN || i != b->count - 1)
             return CHOIR_MALFORMED;
@@ -356,6 +373,12 @@ static void merged_charge(const struct application *a)
         a->c->allowances[agent].bytes -= (double)bytes;
 }
 
+static bool ends_sessions(enum message verb)
+{
+    return verb == MSG_SESSION_CLOSE || verb == MSG_ROTATE ||
+           verb == MSG_REVOKE;
+}
+
 static int apply_one(struct application *a, core_told told, void *arg,
                      struct accepted *out)
 {
@@ -403,9 +426,11 @@ static int apply_one(struct application *a, core_told told, void *arg,
         c->counters.outcomes[step.outcome]++;
     if (step.outcome == CHOIR_OK && a->op.verb == MSG_SESSION_OPEN)
         out->session = step.index;
-    if (step.outcome == CHOIR_OK && a->op.verb == MSG_SESSION_CLOSE)
-        out->ends_session = true;
     r = evolve_op(c->state, &step);
+    if (!r && step.outcome == CHOIR_OK && a->b->session &&
+        ends_sessions(a->op.verb) &&
+        !session_by_id(c->state->sessions, a->b->session))
+        out->ends_session = true;
     if (!r)
         told(arg, a->b, a->position, step.outcome, step.index, effect);
     return r;

@@ -21,6 +21,26 @@ static void agent_revoked(struct cycle *c, const struct agent *a)
         connection_cut(c->router, x, "the agent was revoked");
 }
 
+/* The sessions it had opened are over; the one in which that was said hears its
+ * answer first. cut: whoever holds the key is not let near any more; the agent's
+ * others connect again by themselves. */
+static void key_ended(struct cycle *c, const struct agent *a, uint64_t said_in,
+                      bool cut)
+{
+    struct presence *p, *next;
+    struct connection *x;
+
+    for (p = agent_presences(c->router, a->number); p; p = next) {
+        next = p->agent_next;
+        if (p->session != said_in &&
+            !session_by_id(cycle_state(c)->sessions, p->session))
+            session_over(c, p->session, "its key has ended");
+    }
+    for (x = agent_connections(c->router, a->number); cut && x;
+         x = x->agent_next)
+        connection_cut(c->router, x, "a key of the agent was revoked");
+}
+
 static void grants_changed(struct cycle *c, const struct agent *a)
 {
     struct presence *p;
@@ -31,15 +51,18 @@ static void grants_changed(struct cycle *c, const struct agent *a)
     }
 }
 
-static void rights_applied(struct cycle *c, const struct msg *op)
+static void rights_applied(struct cycle *c, const struct bundle *b,
+                           const struct msg *op)
 {
     struct hash id = msg_hash(op, FIELD_AGENT);
     const struct agent *a = agent_by_id(cycle_state(c)->agents, &id);
 
     if (!a)
         return;
-    if (op->verb == MSG_REVOKE)
+    if (op->verb == MSG_REVOKE && !msg_has(op, FIELD_PUBLIC_KEY))
         agent_revoked(c, a);
+    else if (op->verb == MSG_REVOKE)
+        key_ended(c, a, b->session, true);
     else
         grants_changed(c, a);
 }
@@ -117,11 +140,16 @@ static int applied(struct cycle *c, const struct bundle *b, uint32_t position,
             return -EUCLEAN;
         inboxes_touch(c->inboxes, &op);
         return 0;
+    case MSG_ROTATE:
+    case MSG_RECOVER:
+        key_ended(c, agent_by_id(cycle_state(c)->agents, &b->agent), b->session,
+                  false);
+        return 0;
     case MSG_GRANT:
     case MSG_REVOKE:
         if (msg_decode(head, CLASS_OPERATION, &op, &field))
             return -EUCLEAN;
-        rights_applied(c, &op);
+        rights_applied(c, b, &op);
         return 0;
     default: return 0;
     }

@@ -89,6 +89,9 @@ static const decide_verb verbs[256] = {
     [MSG_INVITE] = decide_invite,
     [MSG_GRANT] = decide_grant,
     [MSG_REVOKE] = decide_revoke,
+    [MSG_ROTATE] = decide_rotate,
+    [MSG_SUSPECT] = decide_suspect,
+    [MSG_RECOVER] = decide_recover,
     [MSG_PUT] = decide_put,
     [MSG_DELETE] = decide_delete,
     [MSG_TXN] = decide_txn,
@@ -129,7 +132,8 @@ static const decide_verb verbs[256] = {
  * an author whose key is valid now, at the moment it is applied. */
 static int place_fits(const struct decision *d)
 {
-    bool joins = d->op->verb == MSG_ENROL || d->op->verb == MSG_SESSION_OPEN;
+    bool joins = d->op->verb == MSG_ENROL || d->op->verb == MSG_SESSION_OPEN ||
+                 d->op->verb == MSG_RECOVER;
 
     if (by_broker(d))
         return 0;

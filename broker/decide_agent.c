@@ -34,14 +34,13 @@ int decide_enrol(struct decision *d)
 
 int decide_session_open(struct decision *d)
 {
-    struct hash id;
-    const struct agent *a;
+    const struct agent *a = d->author;
+    int slot;
 
     if (!d->f->public_key)
         return CHOIR_INVALID;
-    id = agent_id(d->f->public_key);
-    a = agent_by_id(d->s->agents, &id);
-    if (!a || a->revoked || a->number == BROKER)
+    slot = a ? agent_key_slot(a, d->f->public_key) : -1;
+    if (slot < 0 || !agent_key_valid(a, (unsigned)slot) || a->number == BROKER)
         return CHOIR_DENIED;
     if (a->sessions >= d->s->rules.sessions_per_agent_max)
         return over_limit(d, "sessions_per_agent_max",
@@ -109,6 +108,8 @@ int decide_revoke(struct decision *d)
     const struct agent *a = agent_by_id(d->s->agents, &id);
     struct bytes none = {0};
 
+    if (msg_has(d->op, FIELD_PUBLIC_KEY))
+        return decide_key_end(d);
     if (!author_may(d, RIGHT_ADMIN, bytes_text("*"), none, none))
         return CHOIR_DENIED;
     return a && !a->revoked && a->number != BROKER ? CHOIR_OK : CHOIR_NOT_FOUND;

@@ -139,5 +139,11 @@ int decide_session_end(struct decision *d);
 /* --- decide_compaction.c -------------------------------------------------- */
 
 int decide_compact(struct decision *d);
+/* --- decide_keys.c -------------------------------------------------------- */
+
+int decide_rotate(struct decision *d);
+int decide_key_end(struct decision *d);
+int decide_suspect(struct decision *d);
+int decide_recover(struct decision *d);
 
 #endif

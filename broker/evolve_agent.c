@@ -19,14 +19,14 @@ static int session_over(struct state *s, struct session *session)
 
 int evolve_session_open(struct state *s, const struct evolve_op *o)
 {
-    struct hash id = agent_id(o->public_key);
-    struct agent *a = agent_by_id(s->agents, &id);
+    struct agent *a = evolve_author(s, o);
+    int slot = a ? agent_key_slot(a, o->public_key) : -1;
 
-    if (!a)
+    if (slot < 0)
         return -EUCLEAN;
     a->sessions++;
-    return evolve_must(
-        session_start(s->sessions, o->index, a->number, o->bundle));
+    return evolve_must(session_start(s->sessions, o->index, a->number,
+                                     (uint8_t)slot, o->bundle));
 }
 
 int evolve_session_close(struct state *s, const struct evolve_op *o)
@@ -81,20 +81,31 @@ int evolve_grant(struct state *s, const struct evolve_op *o)
         agent_grant(s->agents, a, msg_list(o->op, FIELD_GRANTS)));
 }
 
+int sessions_over(struct state *s, const struct agent *a, int slot)
+{
+    struct session *at, *next;
+
+    for (at = sessions_next(s->sessions, NULL); at; at = next) {
+        next = sessions_next(s->sessions, at);
+        if (at->agent == a->number && (slot < 0 || at->key == slot) &&
+            session_over(s, at))
+            return -EUCLEAN;
+    }
+    return 0;
+}
+
 int evolve_revoke(struct state *s, const struct evolve_op *o)
 {
     struct hash id = msg_hash(o->op, FIELD_AGENT);
     struct agent *a = agent_by_id(s->agents, &id);
-    struct session *at, *next;
 
     if (!a)
         return -EUCLEAN;
+    if (msg_has(o->op, FIELD_PUBLIC_KEY))
+        return evolve_key_end(s, o, a);
     agent_revoke(s->agents, a, o->index);
-    for (at = sessions_next(s->sessions, NULL); at; at = next) {
-        next = sessions_next(s->sessions, at);
-        if (at->agent == a->number && session_over(s, at))
-            return -EUCLEAN;
-    }
+    if (sessions_over(s, a, -1))
+        return -EUCLEAN;
     return evolve_mailboxes_drop(s, a);
 }
 

@@ -67,11 +67,19 @@ int evolve_enrol(struct state *s, const struct evolve_op *o);
 int evolve_invite(struct state *s, const struct evolve_op *o);
 int evolve_grant(struct state *s, const struct evolve_op *o);
 int evolve_revoke(struct state *s, const struct evolve_op *o);
+/* The agent's sessions, or those of one of its keys (slot -1: all), are over. */
+int sessions_over(struct state *s, const struct agent *a, int slot);
 int evolve_admit(struct state *s, const struct evolve_op *o);
 int evolve_session_end(struct state *s, const struct evolve_op *o);
 
 /* --- evolve_compaction.c --- */
 
 int evolve_compact(struct state *s, const struct evolve_op *o);
+/* --- evolve_keys.c --- */
+
+int evolve_rotate(struct state *s, const struct evolve_op *o);
+int evolve_key_end(struct state *s, const struct evolve_op *o, struct agent *a);
+int evolve_suspect(struct state *s, const struct evolve_op *o);
+int evolve_recover(struct state *s, const struct evolve_op *o);
 
 #endif

@@ -114,7 +114,8 @@ static int decide_again(struct verification *v, const struct entry *e,
     msg_init(&recorded, MSG_EFFECT);
     if (e->effect.n && part_decode(MSG_EFFECT, e->effect, &recorded, &field))
         return wrong(v, e->index, "its effect cannot be read");
-    if (op.verb == MSG_ENROL && e->outcome != CHOIR_REPEATED)
+    if ((op.verb == MSG_ENROL && e->outcome != CHOIR_REPEATED) ||
+        op.verb == MSG_RECOVER)
         facts.invite = msg_u(&recorded, FIELD_REVISION);
     if (e->position == 0)
         v->values.merged = v->unsure = 0;

@@ -13,6 +13,7 @@ enum { PURPOSE_BYTES = 16, LEAD_BYTES = PURPOSE_BYTES + HASH_BYTES + 8 };
 static const char purposes[KEY_PURPOSE_COUNT][PURPOSE_BYTES + 1] = {
     [KEY_FOR_BUNDLE] = "choir bundle 1",
     [KEY_FOR_ANSWER] = "choir answer 1",
+    [KEY_FOR_KEY] = "choir key 1",
 };
 
 int crypto_start(void)
@@ -88,6 +89,14 @@ int key_verify(const uint8_t public_key[KEY_PUBLIC_BYTES],
     return crypto_sign_verify_detached(signature, m, n, public_key) == 0
                ? 0
                : CHOIR_BAD_SIGNATURE;
+}
+
+void key_claim(uint8_t out[KEY_CLAIM_BYTES], const struct hash *agent,
+               const uint8_t *public_key, const uint8_t *curve_key)
+{
+    memcpy(out, agent->b, HASH_BYTES);
+    memcpy(out + HASH_BYTES, public_key, KEY_PUBLIC_BYTES);
+    memcpy(out + HASH_BYTES + KEY_PUBLIC_BYTES, curve_key, KEY_CURVE_BYTES);
 }
 
 int key_check(const uint8_t public_key[KEY_PUBLIC_BYTES])

@@ -16,7 +16,12 @@ enum {
 
 /* What a signature is for: its first bytes, so that one kind can never be
  * taken for another. 16 bytes each, padded with zeros. */
-enum key_purpose { KEY_FOR_BUNDLE, KEY_FOR_ANSWER, KEY_PURPOSE_COUNT };
+enum key_purpose {
+    KEY_FOR_BUNDLE,
+    KEY_FOR_ANSWER,
+    KEY_FOR_KEY, /* a new key says whose it is: key_claim() */
+    KEY_PURPOSE_COUNT
+};
 
 struct key_pair {
     uint8_t public_key[KEY_PUBLIC_BYTES];
@@ -51,6 +56,12 @@ void key_sign(const struct key_pair *k, enum key_purpose purpose,
 int key_verify(const uint8_t public_key[KEY_PUBLIC_BYTES],
                enum key_purpose purpose, const struct hash *ledger,
                struct bytes body, const uint8_t signature[KEY_SIGNATURE_BYTES]);
+
+/* What a new key of an agent signs for KEY_FOR_KEY: agent id || public key ||
+ * CURVE key. */
+enum { KEY_CLAIM_BYTES = 96 };
+void key_claim(uint8_t out[KEY_CLAIM_BYTES], const struct hash *agent,
+               const uint8_t *public_key, const uint8_t *curve_key);
 
 /* A public key that libsodium accepts for verification (on the curve, of the
  * main subgroup). 0 or CHOIR_INVALID. */

@@ -117,13 +117,15 @@
     X(88, LAG_MS, "lag_ms", UINT, LIMIT_UINT_MAX_WIRE,                         \
       "how long it is behind")                                                 \
     X(89, INPUT, "input", BYTES, LIMIT_BUNDLE_BYTES, "what was given last")    \
-    X(90, SENDS, "sends", LIST, MSG_SEND_ROW, "messages sent along")
+    X(90, SENDS, "sends", LIST, MSG_SEND_ROW, "messages sent along")           \
+    X(91, RECOVERY_KEY, "recovery_key", HASH, 0,                               \
+      "Ed25519 key that is kept away, for the day when the others are lost")
 
 enum field {
 #define X(number, name, text, kind, max, what) FIELD_##name = (number),
     FIELDS(X)
 #undef X
-        FIELD_END = 91
+        FIELD_END = 92
 };
 
 typedef unsigned __int128 field_mask;
@@ -229,7 +231,7 @@ enum message_class {
     X(INVITE, 4, "invite", OPERATION, B(CURVE_KEY) | B(GRANTS),                \
       B(USES) | B(EXPIRES))                                                    \
     X(GRANT, 5, "grant", OPERATION, B(AGENT) | B(GRANTS), 0)                   \
-    X(REVOKE, 6, "revoke", OPERATION, B(AGENT), B(REASON))                     \
+    X(REVOKE, 6, "revoke", OPERATION, B(AGENT), B(REASON) | B(PUBLIC_KEY))     \
     X(PUT, 7, "put", OPERATION, B(SPACE) | B(KEY) | B(SLOTS),                  \
       B(IF_REVISION) | B(TYPE) | B(ID) | B(TASK) | B(TOKEN))                   \
     X(DELETE, 8, "delete", OPERATION, B(SPACE) | B(KEY),                       \
@@ -270,6 +272,12 @@ enum message_class {
     X(MARK, 26, "mark", OPERATION, B(SPACE) | B(REVISION),                     \
       B(NAME) | B(TOPIC) | B(KIND))                                            \
     X(COMPACT, 27, "compact", OPERATION, B(REVISION), B(SPACE) | B(REASON))    \
+    X(ROTATE, 29, "rotate", OPERATION, 0,                                      \
+      B(PUBLIC_KEY) | B(CURVE_KEY) | B(SIGNATURE) | B(RECOVERY_KEY) | B(KIND)) \
+    X(SUSPECT, 30, "suspect", OPERATION, B(AGENT) | B(REVISION),               \
+      B(PUBLIC_KEY) | B(REASON))                                               \
+    X(RECOVER, 31, "recover", OPERATION,                                       \
+      B(PUBLIC_KEY) | B(CURVE_KEY) | B(SIGNATURE), B(RECOVERY_KEY))            \
     X(GENESIS, 32, "genesis", BROKER,                                          \
       B(CHALLENGE) | B(PUBLIC_KEY) | B(CURVE_KEY) | B(FORMAT), 0)              \
     X(ADMIT, 33, "admit", BROKER,                                              \
@@ -321,6 +329,7 @@ enum message_class {
       B(TOPIC) | B(REVISION))                                                  \
     X(POLICY_LIST, 85, "policy_list", ASK, B(SPACE) | B(PREFIX), 0)            \
     X(PROVE, 88, "prove", ASK, B(REVISION), B(SIZE))                           \
+    X(KEYS, 97, "keys", ASK, B(AGENT), 0)                                      \
     X(CONSISTENCY, 95, "consistency", ASK, B(PREV), B(SIZE))                   \
     X(MARK_LIST, 96, "mark_list", ASK, B(SPACE),                               \
       B(NAME) | B(TOPIC) | B(AFTER) | B(KIND) | B(COUNT))                      \
@@ -402,7 +411,7 @@ enum message_class {
     X(IDENTITY, 208, "identity", PART,                                         \
       B(NAME) | B(SECRET) | B(CURVE_KEY) | B(LEDGER) | B(BROKER_KEY) |         \
           B(BROKER_CURVE),                                                     \
-      B(URL) | B(VALUE))                                                       \
+      B(URL) | B(VALUE) | B(AGENT))                                            \
     X(INVITATION, 209, "invitation", PART,                                     \
       B(CURVE_KEY) | B(SECRET) | B(LEDGER) | B(URL) | B(BROKER_KEY) |          \
           B(BROKER_CURVE),                                                     \

@@ -1,15 +1,22 @@
-/* Keys need no directory: an agent's id is the hash of its first key. */
+/* Keys need no directory: an agent's id is the hash of its first key, and later
+ * ones are told by entries that an earlier one signed. */
 #include "check.h"
 
 #include <stdlib.h>
 
 #include <uthash.h>
+#include <utlist.h>
 
 #include "proto/evidence.h"
 
+struct known_key {
+    struct known_key *next;
+    uint8_t key[KEY_PUBLIC_BYTES];
+};
+
 struct known {
     struct hash agent;
-    uint8_t key[KEY_PUBLIC_BYTES];
+    struct known_key *keys; /* owned */
     UT_hash_handle hh;
 };
 
@@ -46,6 +53,10 @@ void check_destroy(struct check **self_p)
     if (!c)
         return;
     HASH_ITER (hh, c->keys, k, next) {
+        struct known_key *key, *next_key;
+
+        LL_FOREACH_SAFE (k->keys, key, next_key)
+            free(key);
         HASH_DEL(c->keys, k);
         free(k);
     }
@@ -55,7 +66,26 @@ void check_destroy(struct check **self_p)
 
 /* --- The author ------------------------------------------------------------ */
 
-static const uint8_t *key_keep(struct check *c, const struct hash *agent,
+static struct known *known_find(struct check *c, const struct hash *agent)
+{
+    struct known *k;
+
+    HASH_FIND(hh, c->keys, agent, sizeof *agent, k);
+    return k;
+}
+
+static void key_keep(struct known *k, const uint8_t *key)
+{
+    struct known_key *one = calloc(1, sizeof *one);
+
+    if (!one)
+        return;
+    memcpy(one->key, key, sizeof one->key);
+    LL_PREPEND(k->keys, one);
+}
+
+/* An agent's first key proves itself; any other must have been told. */
+static struct known *known_add(struct check *c, const struct hash *agent,
                                const uint8_t *key)
 {
     struct hash id = agent_id(key);
@@ -67,42 +97,63 @@ static const uint8_t *key_keep(struct check *c, const struct hash *agent,
     if (!k)
         return NULL;
     k->agent = *agent;
-    memcpy(k->key, key, sizeof k->key);
+    key_keep(k, key);
     HASH_ADD(hh, c->keys, agent, sizeof k->agent, k);
-    return k->key;
+    return k;
 }
 
-static const uint8_t *key_of(struct check *c, const struct msg *header)
+static struct known *author_of(struct check *c, const struct msg *header)
 {
     struct hash agent = msg_hash(header, FIELD_AGENT);
+    struct known *k = known_find(c, &agent);
     uint8_t key[KEY_PUBLIC_BYTES];
-    struct known *k;
 
-    HASH_FIND(hh, c->keys, &agent, sizeof agent, k);
-    if (k)
-        return k->key;
-    if (msg_has(header, FIELD_PUBLIC_KEY))
-        return key_keep(c, &agent, msg_b(header, FIELD_PUBLIC_KEY).p);
-    return c->ask(c->arg, &agent, key) ? NULL : key_keep(c, &agent, key);
+    if (!k && msg_has(header, FIELD_PUBLIC_KEY))
+        k = known_add(c, &agent, msg_b(header, FIELD_PUBLIC_KEY).p);
+    if (!k && c->ask(c->arg, &agent, key) == 0)
+        k = known_add(c, &agent, key);
+    return k;
 }
 
 static int signature_check(struct check *c, const struct entry *e,
                            const char **why)
 {
-    const uint8_t *key;
-    int r;
+    struct known_key *key;
+    struct known *k;
+    int r = CHOIR_BROKEN;
 
     if (hash_equal(&c->verified, &e->bundle_hash))
         return 0;
-    key = key_of(c, &e->bundle);
-    if (!key) {
+    k = author_of(c, &e->bundle);
+    if (!k) {
         *why = "nobody knows its author's key";
         return CHOIR_UNKNOWN_AGENT;
     }
-    r = entry_check_author(e, &c->ledger, key, why);
+    LL_FOREACH (k->keys, key) {
+        r = entry_check_author(e, &c->ledger, key->key, why);
+        if (!r)
+            break;
+    }
     if (!r)
         c->verified = e->bundle_hash;
     return r;
+}
+
+/* What a key that we know has said about others of its agent. */
+static void keys_learn(struct check *c, const struct entry *e)
+{
+    struct hash agent = msg_hash(&e->bundle, FIELD_AGENT);
+    struct known *k = known_find(c, &agent);
+    unsigned field;
+    struct msg m;
+
+    if (!k || e->outcome || msg_decode(e->head, CLASS_OPERATION, &m, &field) ||
+        (m.verb != MSG_ROTATE && m.verb != MSG_RECOVER))
+        return;
+    if (msg_has(&m, FIELD_PUBLIC_KEY))
+        key_keep(k, msg_b(&m, FIELD_PUBLIC_KEY).p);
+    if (msg_has(&m, FIELD_RECOVERY_KEY))
+        key_keep(k, msg_b(&m, FIELD_RECOVERY_KEY).p);
 }
 
 /* --- The tree -------------------------------------------------------------- */
@@ -218,6 +269,8 @@ int check_entry(struct check *c, const struct choir_event *event,
         r = entry_check_payload(&e, why);
     if (!r)
         r = stated_check(c, &e, why);
+    if (!r)
+        keys_learn(c, &e);
     return r ? r : tree_add(c, &e, why);
 }
 

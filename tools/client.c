@@ -536,3 +536,32 @@ const char *client_agent_name(struct client *c, const char *agent)
         return "-";
     return member_text(client_agent(c, agent), "name");
 }
+
+static bool is_id(const char *s)
+{
+    return strlen(s) == 64 && strspn(s, "0123456789abcdef") == 64;
+}
+
+/* A name, or an id as it is. 0 and *id owned, or an exit code. */
+int client_agent_find(struct client *c, const char *agent, json_t **id)
+{
+    json_t *answer;
+    char line[256];
+    int r;
+
+    if (is_id(agent)) {
+        *id = json_string(agent);
+        return 0;
+    }
+    r = client_try(c,
+                   json_pack("{s:s, s:s}", "op", "agent_list", "name", agent),
+                   &answer, NULL);
+    *id = json_incref(json_object_get(
+        json_array_get(json_object_get(answer, "items"), 0), "agent"));
+    json_decref(answer);
+    if (*id)
+        return 0;
+    snprintf(line, sizeof line, "%s agent=%s: no agent has that name",
+             choir_code_name(r ? r : CHOIR_NOT_FOUND), agent);
+    return cli_failed(r ? r : CHOIR_NOT_FOUND, line);
+}

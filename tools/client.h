@@ -52,6 +52,9 @@ const json_t *client_agent(struct client *c, const char *agent);
  * until the next call. agent: 64 hex digits; NULL: "-". */
 const char *client_agent_name(struct client *c, const char *agent);
 
+/* The id, as JSON, of an agent by its name or its id. id: owned. */
+int client_agent_find(struct client *c, const char *agent, json_t **id);
+
 /* Members with a default: 0 and "". */
 uint64_t member_uint(const json_t *o, const char *name);
 const char *member_text(const json_t *o, const char *name);

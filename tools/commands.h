@@ -34,6 +34,8 @@
     X(grant)        \
     X(revoke)       \
     X(compact)      \
+    X(suspect)      \
+    X(key)          \
     X(backup)       \
     X(restore)
 

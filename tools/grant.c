@@ -6,35 +6,6 @@
 #include "commands.h"
 #include "json.h"
 
-static bool is_id(const char *s)
-{
-    return strlen(s) == 64 && strspn(s, "0123456789abcdef") == 64;
-}
-
-/* A name, or an id as it is. 0 and *id owned, or an exit code. */
-static int agent_find(struct client *c, const char *agent, json_t **id)
-{
-    json_t *answer;
-    char line[256];
-    int r;
-
-    if (is_id(agent)) {
-        *id = json_string(agent);
-        return 0;
-    }
-    r = client_try(c,
-                   json_pack("{s:s, s:s}", "op", "agent_list", "name", agent),
-                   &answer, NULL);
-    *id = json_incref(json_object_get(
-        json_array_get(json_object_get(answer, "items"), 0), "agent"));
-    json_decref(answer);
-    if (*id)
-        return 0;
-    snprintf(line, sizeof line, "%s agent=%s: no agent has that name",
-             choir_code_name(r ? r : CHOIR_NOT_FOUND), agent);
-    return cli_failed(r ? r : CHOIR_NOT_FOUND, line);
-}
-
 static int agent_change(struct cli *cli, json_t *request)
 {
     json_t *id = NULL, *answer = NULL;
@@ -42,7 +13,7 @@ static int agent_change(struct cli *cli, json_t *request)
     int r = client_open(cli, &c);
 
     if (!r)
-        r = agent_find(c, cli->args[0], &id);
+        r = client_agent_find(c, cli->args[0], &id);
     if (r) {
         json_decref(request);
     } else {
@@ -82,13 +53,30 @@ static int grant_run(struct cli *cli)
         cli, json_pack("{s:s, s:[o]}", "op", "grant", "grants", row));
 }
 
-static int revoke_run(struct cli *cli)
+static json_t *about_agent(struct cli *cli, const char *op)
 {
-    json_t *request = json_pack("{s:s}", "op", "revoke");
+    json_t *request = json_pack("{s:s}", "op", op);
 
     if (cli_option(cli, "reason"))
         json_object_set_new(request, "reason",
                             json_string(cli_option(cli, "reason")));
+    if (cli_option(cli, "key"))
+        json_object_set_new(request, "public_key",
+                            json_string(cli_option(cli, "key")));
+    return request;
+}
+
+static int revoke_run(struct cli *cli)
+{
+    return agent_change(cli, about_agent(cli, "revoke"));
+}
+
+static int suspect_run(struct cli *cli)
+{
+    uint64_t since = cli_number_arg(cli, 1, "N");
+    json_t *request = about_agent(cli, "suspect");
+
+    json_object_set_new(request, "revision", json_integer((json_int_t)since));
     return agent_change(cli, request);
 }
 
@@ -110,12 +98,13 @@ const struct command command_grant = {
 
 static const struct cli_option revoke_options[] = {
     {"reason", "TEXT", "why; it stays in the record"},
+    {"key", "K", "one of its keys alone, 64 hex digits; see choir key ls"},
     {NULL, NULL, NULL},
 };
 const struct command command_revoke = {
     .name = "revoke",
     .usage = "AGENT",
-    .what = "take an agent's key out of use",
+    .what = "take an agent, or one of its keys, out of use",
     .more = "From the printed revision on nothing it signs is accepted, and\n"
             "nothing more is delivered to it. This cannot be taken back.",
     .options = revoke_options,
@@ -123,4 +112,17 @@ const struct command command_revoke = {
     .most = 1,
     .admin = true,
     .run = revoke_run,
+};
+
+const struct command command_suspect = {
+    .name = "suspect",
+    .usage = "AGENT N",
+    .what = "doubt what an agent said from entry N on",
+    .more = "Nothing is taken back and nothing ends: it is an entry, by which\n"
+            "blame and impact show what the doubt reaches.",
+    .options = revoke_options,
+    .least = 2,
+    .most = 2,
+    .admin = true,
+    .run = suspect_run,
 };

@@ -4,21 +4,30 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <uthash.h>
+#include <utlist.h>
 
 #include "proto/note.h"
 #include "proto/refusal.h"
 #include "tools/verify.h"
 
+struct author_key {
+    struct author_key *next;
+    uint8_t key[KEY_PUBLIC_BYTES];
+    bool ended;
+};
+
 struct author {
     struct hash id;
-    uint8_t key[KEY_PUBLIC_BYTES];
-    bool revoked;
+    struct author_key *keys; /* owned; the first one first */
+    bool revoked, recovers;
+    uint8_t recovery[KEY_PUBLIC_BYTES];
     UT_hash_handle hh;
 };
 
 struct spoken { /* a session */
     uint64_t id;
-    struct author *author; /* borrowed */
+    struct author *author;  /* borrowed */
+    struct author_key *key; /* that opened it; borrowed */
     uint64_t next_seq;
     struct hash prev;
     bool ended;
@@ -83,6 +92,10 @@ void rules_destroy(struct rules **self_p)
     if (!r)
         return;
     HASH_ITER (hh, r->authors, a, next_author) {
+        struct author_key *k, *next_key;
+
+        LL_FOREACH_SAFE (a->keys, k, next_key)
+            free(k);
         HASH_DEL(r->authors, a);
         free(a);
     }
@@ -114,6 +127,27 @@ static struct spoken *session_find(struct rules *r, uint64_t id)
     return s;
 }
 
+static struct author_key *key_find(struct author *a, const uint8_t *key)
+{
+    struct author_key *k;
+
+    LL_FOREACH (a->keys, k)
+        if (memcmp(k->key, key, KEY_PUBLIC_BYTES) == 0)
+            return k;
+    return NULL;
+}
+
+static int key_add(struct author *a, const uint8_t *key)
+{
+    struct author_key *k = calloc(1, sizeof *k);
+
+    if (!k)
+        return -ENOMEM;
+    memcpy(k->key, key, KEY_PUBLIC_BYTES);
+    LL_APPEND(a->keys, k);
+    return 0;
+}
+
 static int author_add(struct rules *r, const struct hash *id,
                       const uint8_t *key)
 {
@@ -128,7 +162,10 @@ static int author_add(struct rules *r, const struct hash *id,
     if (!a)
         return -ENOMEM;
     a->id = *id;
-    memcpy(a->key, key, KEY_PUBLIC_BYTES);
+    if (key_add(a, key)) {
+        free(a);
+        return -ENOMEM;
+    }
     HASH_ADD(hh, r->authors, id, HASH_BYTES, a);
     r->counts->agents++;
     return 0;
@@ -138,15 +175,17 @@ static int session_add(struct rules *r, const struct entry *e)
 {
     struct hash id = msg_hash(&e->bundle, FIELD_AGENT);
     struct author *a = author_find(r, &id);
+    struct author_key *key = a ? key_find(a, r->key) : NULL;
     struct spoken *s;
 
-    if (!a || e->session != 0)
+    if (!key || key->ended || e->session != 0)
         return broken(r, "a session is opened by one who cannot open one");
     s = calloc(1, sizeof *s);
     if (!s)
         return -ENOMEM;
     s->id = e->index;
     s->author = a;
+    s->key = key;
     s->next_seq = 1;
     s->prev = e->bundle_hash;
     HASH_ADD(hh, r->sessions, id, sizeof s->id, s);
@@ -168,11 +207,74 @@ static int revoke(struct rules *r, const struct msg *m)
 {
     struct hash id = msg_hash(m, FIELD_AGENT);
     struct author *a = author_find(r, &id);
+    struct author_key *k;
 
     if (!a)
         return broken(r, "an agent is revoked that was never enrolled");
-    a->revoked = true;
+    if (!msg_has(m, FIELD_PUBLIC_KEY)) {
+        a->revoked = true;
+        return 0;
+    }
+    k = key_find(a, msg_b(m, FIELD_PUBLIC_KEY).p);
+    if (!k || k->ended)
+        return broken(r, "a key is revoked that is not valid");
+    k->ended = true;
     return 0;
+}
+
+/* A new key, which must say itself whose it is. */
+static int key_claimed(struct rules *r, struct author *a, const struct msg *m)
+{
+    const uint8_t *key = msg_b(m, FIELD_PUBLIC_KEY).p;
+    uint8_t claim[KEY_CLAIM_BYTES];
+
+    if (!msg_has(m, FIELD_CURVE_KEY) || !msg_has(m, FIELD_SIGNATURE) ||
+        key_find(a, key))
+        return broken(r, "a key is taken twice, or without its own word");
+    key_claim(claim, &a->id, key, msg_b(m, FIELD_CURVE_KEY).p);
+    if (key_verify(key, KEY_FOR_KEY, &r->ledger, bytes_of(claim, sizeof claim),
+                   msg_b(m, FIELD_SIGNATURE).p))
+        return broken(r, "a new key has not signed whose it is");
+    return key_add(a, key);
+}
+
+static void recovery_learn(struct author *a, const struct msg *m)
+{
+    if (!msg_has(m, FIELD_RECOVERY_KEY))
+        return;
+    a->recovers = true;
+    memcpy(a->recovery, msg_b(m, FIELD_RECOVERY_KEY).p, KEY_PUBLIC_BYTES);
+}
+
+enum { ROTATE_ADD = 2 };
+
+static int rotate(struct rules *r, const struct msg *m)
+{
+    struct spoken *s = r->session;
+
+    if (!s)
+        return broken(r, "a key is rotated outside a session");
+    recovery_learn(s->author, m);
+    if (!msg_has(m, FIELD_PUBLIC_KEY))
+        return 0;
+    if (msg_u(m, FIELD_KIND) != ROTATE_ADD)
+        s->key->ended = true;
+    return key_claimed(r, s->author, m);
+}
+
+static int recover(struct rules *r, const struct entry *e, const struct msg *m)
+{
+    struct hash id = msg_hash(&e->bundle, FIELD_AGENT);
+    struct author *a = author_find(r, &id);
+    struct author_key *k;
+
+    if (!a || !a->recovers || e->session != 0 ||
+        memcmp(a->recovery, r->key, KEY_PUBLIC_BYTES) != 0)
+        return broken(r, "an agent is recovered without its recovery key");
+    LL_FOREACH (a->keys, k)
+        k->ended = true;
+    recovery_learn(a, m);
+    return key_claimed(r, a, m);
 }
 
 static int enrol(struct rules *r, const struct entry *e, const struct msg *m)
@@ -220,7 +322,7 @@ static int equivocate(struct rules *r, const struct msg *m)
 {
     struct spoken *s = session_find(r, msg_u(m, FIELD_SESSION));
 
-    if (s && key_verify(s->author->key, KEY_FOR_BUNDLE, &r->ledger,
+    if (s && key_verify(s->key->key, KEY_FOR_BUNDLE, &r->ledger,
                         msg_b(m, FIELD_HEADER), msg_b(m, FIELD_SIGNATURE).p))
         return broken(r, "the proof of an equivocation is not signed by whom "
                          "it blames");
@@ -242,6 +344,8 @@ static int learn(struct rules *r, const struct entry *e, const struct msg *m)
     case MSG_SESSION_END: return session_end(r, msg_u(m, FIELD_SESSION));
     case MSG_EQUIVOCATE: return equivocate(r, m);
     case MSG_REVOKE: return revoke(r, m);
+    case MSG_ROTATE: return rotate(r, m);
+    case MSG_RECOVER: return recover(r, e, m);
     case MSG_CHECKPOINT: return checkpoint(r, e, m);
     case MSG_NEW_EPOCH: return new_epoch(r, e, m);
     default: return 0;
@@ -299,13 +403,19 @@ static int by_newcomer(struct rules *r, const struct entry *e,
     static const struct hash nothing;
     struct bytes key = msg_b(&e->bundle, FIELD_PUBLIC_KEY);
     struct author *a = author_find(r, id);
+    struct author_key *k;
     struct hash due;
+    bool fits;
 
     if (key.n != KEY_PUBLIC_BYTES)
         return broken(r, "a bundle outside a session names no key");
     due = agent_id(key.p);
-    if (a ? memcmp(a->key, key.p, KEY_PUBLIC_BYTES) != 0
-          : !hash_equal(&due, id))
+    k = a ? key_find(a, key.p) : NULL;
+    fits = a ? (k && !k->ended) ||
+                   (a->recovers &&
+                    memcmp(a->recovery, key.p, KEY_PUBLIC_BYTES) == 0)
+             : hash_equal(&due, id);
+    if (!fits)
         return broken(r, "a bundle names a key that is not its author's");
     if (a && a->revoked)
         return broken(r, "a bundle by an agent that was revoked");
@@ -319,16 +429,17 @@ static int in_session(struct rules *r, const struct entry *e,
     struct spoken *s = session_find(r, e->session);
     int code;
 
+    r->session = s;
     if (!s)
         return broken(r, "a bundle in a session that was never opened");
-    if (s->ended || s->author->revoked)
+    if (s->ended || s->author->revoked || s->key->ended)
         return broken(r, "a bundle in a session that has ended");
     if (!hash_equal(&s->author->id, id))
         return broken(r, "a bundle in another agent's session");
     code = chain_fits(r, e, s->next_seq, &s->prev);
     s->next_seq += e->count;
     s->prev = e->bundle_hash;
-    memcpy(r->key, s->author->key, KEY_PUBLIC_BYTES);
+    memcpy(r->key, s->key->key, KEY_PUBLIC_BYTES);
     return code;
 }
 
@@ -347,6 +458,7 @@ static int bundle_enter(struct rules *r, const struct entry *e,
         msg_u(&e->bundle, FIELD_FORMAT) != 1)
         return broken(r, "a bundle of a kind or format that is not recorded");
     r->by_broker = hash_equal(&id, &r->broker);
+    r->session = NULL;
     code = r->by_broker      ? by_broker(r, e)
            : e->session == 0 ? by_newcomer(r, e, &id)
                              : in_session(r, e, &id);

@@ -38,6 +38,7 @@ static void agent_free(struct agent *agent)
     for (size_t i = 0; i < agent->grant_count; i++)
         free(agent->grants[i].scope);
     free(agent->grants);
+    agent_keys_free(agent);
     free(agent);
 }
 
@@ -380,7 +381,9 @@ int agents_save(const struct agents *a, snapshot_sink put, void *to)
         r = grants_save(a->by_number[i], put, to);
     if (!r)
         r = invites_save(a, put, to);
-    return r ? r : operation_ids_save(a, put, to);
+    if (!r)
+        r = operation_ids_save(a, put, to);
+    return r ? r : agent_keys_save(a, put, to);
 }
 
 static int agent_load(struct agents *a, struct cursor *at)
@@ -430,6 +433,7 @@ int agents_load(struct agents *a, struct bytes record)
     case ITEM_GRANT: r = grant_load(a, &at); break;
     case ITEM_INVITE: r = invite_load(a, &at); break;
     case ITEM_OPERATION_ID: r = operation_id_load(a, &at); break;
+    case ITEM_AGENT_KEY: r = agent_key_load(a, &at); break;
     default: return CHOIR_MALFORMED;
     }
     return r == -EEXIST || r == -EINVAL ? CHOIR_MALFORMED : r;

@@ -21,11 +21,24 @@ struct grant {
     unsigned rights;
 };
 
+/* One of an agent's keys, with the CURVE key that belongs to it. */
+struct agent_key {
+    uint8_t public_key[KEY_PUBLIC_BYTES];
+    uint8_t curve_key[KEY_CURVE_BYTES];
+    uint64_t from, until; /* entries; until 0: it is valid */
+    uint64_t suspect;     /* what it said from there on is doubtful; 0: not */
+};
+
+enum { AGENT_KEYS_MAX = 64 }; /* of one agent, ended ones included */
+
 struct agent {
     uint32_t number;
     struct hash id;
-    uint8_t public_key[KEY_PUBLIC_BYTES];
-    uint8_t curve_key[KEY_CURVE_BYTES];
+    uint8_t public_key[KEY_PUBLIC_BYTES]; /* the first: its id is the hash */
+    uint8_t curve_key[KEY_CURVE_BYTES];   /* the first, likewise */
+    struct agent_key *keys; /* by slot, the first included; NULL: that alone */
+    unsigned key_count;     /* 0: that alone */
+    uint8_t *recovery;      /* public key; NULL: none */
     char name[LIMIT_NAME_BYTES + 1];
     uint64_t enrolled; /* its entry */
     uint64_t revoked;  /* 0: not */
@@ -83,6 +96,27 @@ int agent_enrol(struct agents *a, uint64_t index, struct bytes name,
  * takes them away. -EINVAL for one of both a prefix and a queue. */
 int agent_grant(struct agents *a, struct agent *agent, struct list grants);
 void agent_revoke(struct agents *a, struct agent *agent, uint64_t index);
+
+/* Keys. A slot is a key's number among its agent's, from 0; it stays. */
+
+/* Valid or ended: its slot, or -1. */
+int agent_key_slot(const struct agent *agent, const uint8_t *public_key);
+/* NULL: it has ended, or so has the agent, or there is none. */
+const uint8_t *agent_key_valid(const struct agent *agent, unsigned slot);
+unsigned agent_keys_valid(const struct agent *agent);
+const uint8_t *agent_curve(const struct agent *agent, unsigned slot);
+/* -EEXIST when the CURVE key is in use. */
+int agent_key_add(struct agents *a, struct agent *agent, uint64_t index,
+                  const uint8_t *public_key, const uint8_t *curve_key);
+int agent_key_end(struct agents *a, struct agent *agent, unsigned slot,
+                  uint64_t index);
+int agent_curve_set(struct agents *a, struct agent *agent, unsigned slot,
+                    const uint8_t *curve_key);
+int agent_recovery_set(struct agents *a, struct agent *agent,
+                       const uint8_t *public_key);
+int agent_key_suspect(struct agents *a, struct agent *agent, unsigned slot,
+                      uint64_t since);
+
 /* -EEXIST when the CURVE key is another's; -EINVAL without uses. */
 int invite_add(struct agents *a, uint64_t index, const uint8_t *curve_key,
                uint64_t uses, uint64_t expires, uint64_t grant_count,

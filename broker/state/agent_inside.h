@@ -24,7 +24,11 @@ static inline struct bytes curve_bytes(const uint8_t *curve_key)
     return bytes_of(curve_key, KEY_CURVE_BYTES);
 }
 
-/* agent_join.c: frees, saves and loads its share. */
+/* agent_keys.c and agent_join.c: each frees, saves and loads its share. */
+void agent_keys_free(struct agent *agent);
+int agent_keys_save(const struct agents *a, snapshot_sink put, void *to);
+int agent_key_load(struct agents *a, struct cursor *at);
+
 void invites_free(struct agents *a);
 void operation_ids_free(struct agents *a);
 int invites_save(const struct agents *a, snapshot_sink put, void *to);

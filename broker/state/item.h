@@ -29,6 +29,7 @@ enum item_kind {
     ITEM_QUEUE = 14,
     ITEM_TASK_LINKS = 15,
     ITEM_COMPACTION = 16,
+    ITEM_AGENT_KEY = 17,
 };
 
 /* Every kind has a bound, from proto/limits.h, well below this. */

@@ -35,6 +35,8 @@ static void session_item(struct item *it, const struct session *s)
     item_u64(it, s->next_seq);
     item_u64(it, s->answered);
     item_hash(it, &s->prev_hash);
+    if (s->key) /* of the few that have several */
+        item_u8(it, s->key);
 }
 
 static void bundle_item(struct item *it, uint64_t session,
@@ -224,11 +226,14 @@ const struct session_bundle *session_find(const struct session *s,
                : NULL;
 }
 
-int session_start(struct sessions *s, uint64_t id, uint32_t agent,
+int session_start(struct sessions *s, uint64_t id, uint32_t agent, uint8_t key,
                   const struct hash *bundle)
 {
-    struct session as = {
-        .id = id, .agent = agent, .next_seq = 1, .prev_hash = *bundle};
+    struct session as = {.id = id,
+                         .agent = agent,
+                         .key = key,
+                         .next_seq = 1,
+                         .prev_hash = *bundle};
     struct session *made;
 
     return session_enter(s, &as, &made);
@@ -308,6 +313,11 @@ static int session_load(struct sessions *s, struct cursor *at)
     said.next_seq = cursor_u64(at);
     said.answered = cursor_u64(at);
     load_hash(at, &said.prev_hash);
+    if (cursor_left(at)) {
+        said.key = cursor_u8(at);
+        if (said.key == 0)
+            return CHOIR_MALFORMED;
+    }
     if (!load_ended(at) || said.agent == 0 || said.next_seq == 0 ||
         said.next_seq > LIMIT_UINT_MAX_WIRE + 1ULL ||
         said.answered >= said.next_seq)

@@ -19,6 +19,7 @@ struct session_bundle {
 struct session {
     uint64_t id;
     uint32_t agent;
+    uint8_t key; /* slot of the agent's key that opened it */
     uint64_t next_seq, answered;
     struct hash prev_hash;
     struct hash item; /* its part of the digest: the module's own */
@@ -41,8 +42,9 @@ const struct session_bundle *session_find(const struct session *s,
 
 /* --- Changes; all by evolve ---------------------------------------------- */
 
-/* 0, -ENOMEM, or -EEXIST. bundle: the one that held session_open. */
-int session_start(struct sessions *s, uint64_t id, uint32_t agent,
+/* 0, -ENOMEM, or -EEXIST. key: the slot of the agent's that signed it; bundle:
+ * the one that held session_open. */
+int session_start(struct sessions *s, uint64_t id, uint32_t agent, uint8_t key,
                   const struct hash *bundle);
 /* A bundle was accepted at index. Its first_seq is the session's next_seq;
  * bundles that end at or below `answered` leave the window. 0 or -ENOMEM. */

@@ -286,7 +286,8 @@ int state_load(struct state *s, struct bytes record)
     case ITEM_AGENT:
     case ITEM_GRANT:
     case ITEM_INVITE:
-    case ITEM_OPERATION_ID: return agents_load(s->agents, record);
+    case ITEM_OPERATION_ID:
+    case ITEM_AGENT_KEY: return agents_load(s->agents, record);
     case ITEM_SESSION:
     case ITEM_BUNDLE: return sessions_load(s->sessions, record);
     case ITEM_KEY: return context_load(s->context, record);

@@ -89,7 +89,7 @@ static void measure_sessions(struct state *s)
     double start, done;
 
     for (uint64_t id = 1; id <= SESSIONS; id++)
-        must(session_start(s->sessions, id, 1, &h));
+        must(session_start(s->sessions, id, 1, 0, &h));
     for (uint64_t id = 1; id <= SESSIONS; id++)
         must(session_accept(s->sessions, session_by_id(s->sessions, id), 1, 64,
                             0, &h, id));

@@ -18,13 +18,6 @@ ends 0 choir version
 like 'version' '^choir [0-9]+\.[0-9]+\.[0-9]+$' "$out"
 ends 0 choir --version
 
-# What is not built is not there.
-for name in append incr policy merge send inbox blame why impact \
-    export key erase bench; do
-    ends 2 choir $name
-    like "$name is unknown" "unknown command \"$name\"" "$err"
-done
-
 ends 2 choir
 ends 2 choir staus
 like 'a near command is offered' 'did you mean status' "$err"

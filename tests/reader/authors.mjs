@@ -2,7 +2,7 @@
 // docs/ledger-format.md. Learns keys and sessions as it goes.
 import { malformed } from './bytes.mjs';
 import { message, part, refusals } from './schema.mjs';
-import { agentId, tagged } from './trust.mjs';
+import { agentId, checkSignature, tagged } from './trust.mjs';
 
 const zeros = Buffer.alloc(32);
 const hex = (b) => b.toString('hex');
@@ -49,7 +49,7 @@ function byBroker(l, b) {
 
 function admit(l, agent, key) {
   if (!agentId(key).equals(agent)) malformed('an agent whose id is not the hash of its key');
-  l.agents.set(hex(agent), { key, revoked: false });
+  l.agents.set(hex(agent), { keys: new Map([[hex(key), true]]), revoked: false });
 }
 
 function learnFromBroker(l, e) {
@@ -62,17 +62,33 @@ function learnFromBroker(l, e) {
   l.sessions.get(f.session).over = true;
 }
 
+// A new key says itself whose it is.
+function claimed(l, agent, known, f) {
+  if (f.recovery_key) known.recovery = f.recovery_key;
+  if (!f.public_key) return;
+  if (known.keys.has(hex(f.public_key))) malformed('a key taken twice');
+  checkSignature('key', f.public_key, l.id, Buffer.concat([agent, f.public_key, f.curve_key]), f.signature);
+  known.keys.set(hex(f.public_key), true);
+}
+
 function joining(l, b) {
   read(b, ['operation']);
   if (b.first_seq !== 0 || !b.prev_hash.equals(zeros)) malformed('session 0 has no numbers');
   const verbs = b.entries.map((e) => e.message.message).join();
-  if (!['enrol', 'session_open', 'enrol,session_open'].includes(verbs)) malformed(`${verbs} in session 0`);
-  if (!agentId(b.public_key).equals(b.agent)) malformed('a sender whose id is not the hash of its key');
+  if (!['enrol', 'session_open', 'enrol,session_open', 'recover'].includes(verbs)) malformed(`${verbs} in session 0`);
+  const known = l.agents.get(hex(b.agent));
+  const recovers = known?.recovery?.equals(b.public_key);
+  if (known ? !known.keys.get(hex(b.public_key)) && !recovers : !agentId(b.public_key).equals(b.agent)) malformed("a sender with a key that is not its own");
+  if (known?.revoked) malformed('a revoked agent');
   for (const e of b.entries) {
     if (e.outcome !== 0) continue;
     if (e.message.message === 'enrol') {
       if (!e.message.fields.public_key.equals(b.public_key)) malformed('enrols another key');
       admit(l, b.agent, b.public_key);
+    } else if (e.message.message === 'recover') {
+      if (!recovers) malformed('recovered without the recovery key');
+      for (const key of known.keys.keys()) known.keys.set(key, false);
+      claimed(l, b.agent, known, e.message.fields);
     } else {
       if (!l.agents.has(hex(b.agent))) malformed('a session of an unknown agent');
       l.sessions.set(e.index, { agent: b.agent, key: b.public_key, next: 1, prev: b.hash, over: false });
@@ -86,7 +102,8 @@ function inSession(l, b) {
   if (!s || s.over) malformed(`session ${b.session} is not open`);
   if (b.public_key) malformed('a key outside session 0');
   if (!s.agent.equals(b.agent)) malformed("another agent's session");
-  if (l.agents.get(hex(b.agent)).revoked) malformed('a revoked agent');
+  const known = l.agents.get(hex(b.agent));
+  if (known.revoked || !known.keys.get(hex(s.key))) malformed('a revoked agent or key');
   if (b.first_seq !== s.next || !b.prev_hash.equals(s.prev)) malformed(`a gap in session ${b.session}`);
   read(b, ['operation']);
   s.next += b.count;
@@ -94,7 +111,13 @@ function inSession(l, b) {
   for (const e of b.entries) {
     if (e.outcome !== 0) continue;
     if (e.message.message === 'session_close') s.over = true;
-    if (e.message.message === 'revoke') l.agents.get(hex(e.message.fields.agent)).revoked = true;
+    const f = e.message.fields;
+    if (e.message.message === 'revoke' && f.public_key) l.agents.get(hex(f.agent)).keys.set(hex(f.public_key), false);
+    else if (e.message.message === 'revoke') l.agents.get(hex(f.agent)).revoked = true;
+    if (e.message.message === 'rotate') {
+      if (f.public_key && f.kind !== 2) known.keys.set(hex(s.key), false);
+      claimed(l, b.agent, known, f);
+    }
   }
   return s.key;
 }

@@ -282,6 +282,18 @@ void actor_free(struct actor *a)
     buf_free(&a->frame);
 }
 
+int actor_outside(struct rig *r, struct actor *a, struct msg *op,
+                  struct told *told)
+{
+    struct hash before = a->prev_hash;
+
+    actor_begin(a);
+    actor_add(a, op, NULL, 0);
+    sign(r, a, true);
+    a->prev_hash = before;
+    return actor_resend(r, a, told);
+}
+
 int actor_finish(struct rig *r, struct actor *a, struct told *told)
 {
     struct hash before = a->prev_hash;

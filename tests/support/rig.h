@@ -73,6 +73,10 @@ void actor_add(struct actor *a, struct msg *op, const struct bytes *values,
                size_t n);
 int actor_finish(struct rig *r, struct actor *a, struct told *told);
 
+/* One operation in session 0, under the actor's key. */
+int actor_outside(struct rig *r, struct actor *a, struct msg *op,
+                  struct told *told);
+
 /* The usual operations; outcome (or -turnaway), *index if wanted. */
 int actor_put(struct rig *r, struct actor *a, const char *space,
               const char *key, const char *value, uint64_t *index);

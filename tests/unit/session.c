@@ -29,7 +29,7 @@ static struct session *start(struct sessions *s, uint64_t id, uint32_t agent)
 {
     struct hash h = bundle_of(id);
 
-    CHECK_OK(session_start(s, id, agent, &h));
+    CHECK_OK(session_start(s, id, agent, 0, &h));
     return session_by_id(s, id);
 }
 
@@ -63,7 +63,7 @@ TEST(session_refuses_an_id_twice)
 
     start(s, 10, 2);
     before = digest_value(&digest);
-    CHECK_REFUSED(session_start(s, 10, 3, &h), -EEXIST);
+    CHECK_REFUSED(session_start(s, 10, 3, 0, &h), -EEXIST);
     CHECK_EQ(sessions_count(s), 1);
     CHECK(digest_is(&digest, &before));
     sessions_destroy(&s);

@@ -44,7 +44,7 @@ static void work_fill(struct state *s)
     for (uint64_t id = 20; id < 23; id++) {
         uint32_t agent = id == 22 ? 3 : 2;
 
-        CHECK_OK(session_start(s->sessions, id, agent, &h));
+        CHECK_OK(session_start(s->sessions, id, agent, 0, &h));
         agent_by_number(s->agents, agent)->sessions++;
     }
     CHECK_OK(session_accept(s->sessions, session_by_id(s->sessions, 20), 1, 4,

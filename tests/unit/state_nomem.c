@@ -106,7 +106,7 @@ TEST(state_is_whole_after_every_failed_change)
         UNTIL_DONE(grant(agent_by_number(world->agents, 1), i));
         UNTIL_DONE(invite_add(world->agents, i, curve, 1, 9, 0, n));
         UNTIL_DONE(operation_id_add(world->agents, 1, n, i, 0));
-        UNTIL_DONE(session_start(world->sessions, i, 1, &h));
+        UNTIL_DONE(session_start(world->sessions, i, 1, 0, &h));
         s = session_by_id(world->sessions, 1 + i % 3 % i);
         UNTIL_DONE(
             session_accept(world->sessions, s, s->next_seq, 1, 0, &h, i));

@@ -40,7 +40,7 @@ static double session_bytes(struct state *s)
     struct hash h = {{1}};
 
     for (uint64_t id = 1; id <= THINGS; id++) {
-        is_done(session_start(s->sessions, id, 1, &h));
+        is_done(session_start(s->sessions, id, 1, 0, &h));
         is_done(session_accept(s->sessions, session_by_id(s->sessions, id), 1,
                                1, 0, &h, id));
     }
