@@ -263,7 +263,13 @@ PEERS_LIBS = $(call pkg,--libs,hiredis libnats libnghttp2 libpq libzmq \
 $(PEERS): $(BUILD)/%: $(OBJ)/%.o $(BUILD)/libbench.a
 	$(link) -Wl,--as-needed $^ $(PEERS_LIBS)
 
-programs: $(TESTS) $(BENCHES) $(FAILPOINT) $(PRELOADS)
+# The broker with the mistake that CHOIR_MUTANT names.
+MUTANT := $(BUILD)/mutant/choird
+$(MUTANT): $(OBJ)/broker/main.o $(call objects,tests/mutants/*.c) \
+  $(BUILD)/libbroker.a $(BUILD)/libproto.a
+	$(link) $(MUTANT_WRAP) $^ $(BROKER_LIBS)
+
+programs: $(TESTS) $(BENCHES) $(FAILPOINT) $(PRELOADS) $(MUTANT)
 	@:
 
 # What tests put between a program and its system; never with a sanitizer.

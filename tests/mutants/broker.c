@@ -17,18 +17,12 @@ enum { NOW_AND_THEN = 25, EARLY_US = 200000 };
 
 enum mutant mutant;
 
-const char *const mutant_names[] = {"no mistake",
-#define X(name, text) text,
-                                    MUTANTS(X)
-#undef X
-};
-
 __attribute__((constructor)) static void choose(void)
 {
     const char *name = getenv("CHOIR_MUTANT");
 
     for (unsigned i = 1; name && i < MUTANT_END; i++)
-        if (!strcmp(name, mutant_names[i]))
+        if (!strcmp(name, mutant_name(i)))
             mutant = (enum mutant)i;
 }
 

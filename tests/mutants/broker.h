@@ -32,6 +32,16 @@ enum mutant {
 
 /* The mistake of this process; at first what CHOIR_MUTANT says. */
 extern enum mutant mutant;
-extern const char *const mutant_names[];
+
+static inline const char *mutant_name(enum mutant m)
+{
+    static const char *const names[] = {"none",
+#define X(name, text) text,
+                                        MUTANTS(X)
+#undef X
+    };
+
+    return names[m];
+}
 
 #endif

@@ -180,7 +180,7 @@ TEST(each_mistake_of_a_broker_is_found_out)
     struct world_options o = {.steps = MUTANT_STEPS, .place = "data"};
 
     for (mutant = MUTANT_NONE + 1; mutant < MUTANT_END; mutant++)
-        check_caught(&o, mutant_names[mutant]);
+        check_caught(&o, mutant_name(mutant));
     mutant = MUTANT_NONE;
 }
 

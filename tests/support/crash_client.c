@@ -18,6 +18,7 @@ enum {
     LINE_BYTES = 16384, /* of a log; written by one write, so never mixed */
     VALUE_BYTES = 3200,
     IN_FLIGHT = 16,
+    IN_FLIGHT_BRISK = 128,
     PATIENCE_MS = 60000,
     WORK_MS = 50,
     PAUSE_US = 3000,
@@ -49,7 +50,8 @@ static unsigned draw(struct client *cl, unsigned below)
  * nothing waits on it. */
 static void pause_a_little(struct client *cl)
 {
-    usleep(draw(cl, PAUSE_US));
+    if (!cl->task->brisk)
+        usleep(draw(cl, PAUSE_US));
 }
 
 __attribute__((format(printf, 2, 3))) static void say(struct client *cl,
@@ -84,7 +86,9 @@ static const char *value_new(struct client *cl, char value[VALUE_BYTES])
     static unsigned part;
     size_t n = (size_t)snprintf(value, VALUE_BYTES, "c%u.%u.%u.",
                                 cl->task->number, cl->task->life, part++);
-    size_t more = draw(cl, 16) ? draw(cl, 80) : draw(cl, 3000);
+    size_t more = cl->task->brisk ? draw(cl, 12)
+                  : draw(cl, 16)  ? draw(cl, 80)
+                                  : draw(cl, 3000);
 
     while (more--)
         value[n++] = letters[draw(cl, 26)];
@@ -100,6 +104,8 @@ static uint64_t begin(struct client *cl, const char *verb, uint64_t task,
 {
     uint64_t n = ++cl->n + UINT64_C(1000000000) * cl->task->life;
 
+    if (cl->task->count)
+        ++*cl->task->count;
     say(cl, "B %" PRIu64 " %s %" PRIu64 " %" PRIu64 " %" PRIu64 " %s %s %s", n,
         verb, test_now_us(), task, token, compares, writes, value);
     return n;
@@ -243,16 +249,17 @@ static void land(struct client *cl, const struct flight *f)
 
 static void stream(struct client *cl)
 {
-    struct flight flights[IN_FLIGHT];
+    unsigned most = cl->task->brisk ? IN_FLIGHT_BRISK : IN_FLIGHT;
+    struct flight flights[IN_FLIGHT_BRISK];
     uint64_t launched = 0, landed = 0;
 
     while (!stopping || landed < launched) {
-        if (!stopping && launched - landed < IN_FLIGHT) {
-            launch(cl, &flights[launched++ % IN_FLIGHT]);
-            if (!draw(cl, IN_FLIGHT))
+        if (!stopping && launched - landed < most) {
+            launch(cl, &flights[launched++ % most]);
+            if (!draw(cl, most))
                 pause_a_little(cl);
         } else {
-            land(cl, &flights[landed++ % IN_FLIGHT]);
+            land(cl, &flights[landed++ % most]);
         }
     }
 }

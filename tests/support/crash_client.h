@@ -4,6 +4,9 @@
 #ifndef CHOIR_TESTS_SUPPORT_CRASH_CLIENT_H
 #define CHOIR_TESTS_SUPPORT_CRASH_CLIENT_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 enum client_role {
     CLIENT_PUTS,     /* one at a time, and reads */
     CLIENT_STREAM,   /* many in flight */
@@ -23,6 +26,8 @@ struct client_task {
     unsigned life;   /* of its process: 0, 1, ... */
     unsigned seed;
     const char *log; /* appended to; borrowed */
+    bool brisk;      /* short values, no pauses, more in flight */
+    uint64_t *count; /* shared memory: its operations so far; or NULL */
 };
 
 /* For child_start; arg: struct client_task. 0 if all went as it should. */

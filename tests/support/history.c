@@ -299,15 +299,12 @@ void history_line(struct history *h, unsigned client, const char *line)
     free(copy);
 }
 
-int history_read(struct history *h, unsigned client, const char *path)
+void history_read_lines(struct history *h, unsigned client, FILE *f)
 {
-    FILE *f = fopen(path, "re");
     char *line = NULL;
     size_t room = 0;
     ssize_t n;
 
-    if (!f)
-        return -errno;
     while ((n = getline(&line, &room, f)) > 0) {
         if (line[n - 1] != '\n')
             break;
@@ -315,6 +312,15 @@ int history_read(struct history *h, unsigned client, const char *path)
         history_line(h, client, line);
     }
     free(line);
+}
+
+int history_read(struct history *h, unsigned client, const char *path)
+{
+    FILE *f = fopen(path, "re");
+
+    if (!f)
+        return -errno;
+    history_read_lines(h, client, f);
     fclose(f);
     return 0;
 }

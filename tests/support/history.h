@@ -62,11 +62,15 @@ void history_free(struct history **h);
 /* Lines that are not of the form above are counted as unreadable. */
 void history_line(struct history *h, unsigned client, const char *line);
 /* All lines of a file; a last one without a newline was torn by a kill and is
- * left out. 0 or negative errno. */
+ * left out. */
+void history_read_lines(struct history *h, unsigned client, FILE *f);
+/* The same. 0 or negative errno. */
 int history_read(struct history *h, unsigned client, const char *path);
 /* Every entry of the record in a directory that no daemon has open.
  * 0 or what ledger_open says. */
 int history_read_record(struct history *h, const char *dir);
+/* The same as lines. */
+int history_write_record(const char *dir, FILE *to);
 
 /* Compare. found: how many of each kind; the first few are printed to out.
  * Returns their sum, and unreadable lines with it. */

@@ -117,7 +117,7 @@ static int entry_put(FILE *f, const struct entry *e)
     return 0;
 }
 
-static int entries_put(struct history *h, struct ledger *l)
+static int entries_put(FILE *to, struct ledger *l)
 {
     struct ledger_reader *reader;
     const struct entry *e;
@@ -125,25 +125,15 @@ static int entries_put(struct history *h, struct ledger *l)
 
     if (r)
         return r;
-    while ((r = ledger_reader_next(reader, &e)) == 0) {
-        char *line = NULL;
-        size_t n;
-        FILE *f = open_memstream(&line, &n);
-
-        r = f ? entry_put(f, e) : -ENOMEM;
-        if (f)
-            fclose(f);
-        if (!r)
-            history_line(h, 0, line);
-        free(line);
-        if (r)
-            break;
+    while (!r && (r = ledger_reader_next(reader, &e)) == 0) {
+        r = entry_put(to, e);
+        fputc('\n', to);
     }
     ledger_reader_close(&reader);
     return r == CHOIR_NOT_FOUND ? 0 : r;
 }
 
-int history_read_record(struct history *h, const char *dir)
+int history_write_record(const char *dir, FILE *to)
 {
     struct ledger_options o = {.dir = dir, .env = env_real_new()};
     struct ledger_head head = {0};
@@ -151,10 +141,24 @@ int history_read_record(struct history *h, const char *dir)
     int r = ledger_open(&l, &o, &head);
 
     if (!r)
-        r = entries_put(h, l);
+        r = entries_put(to, l);
     else
         fprintf(stderr, "history: %s\n", head.trouble);
     ledger_close(&l);
     env_destroy(&o.env);
+    return r;
+}
+
+int history_read_record(struct history *h, const char *dir)
+{
+    FILE *lines = tmpfile();
+    int r = lines ? history_write_record(dir, lines) : -errno;
+
+    if (!r && fseek(lines, 0, SEEK_SET))
+        r = -errno;
+    if (!r)
+        history_read_lines(h, 0, lines);
+    if (lines)
+        fclose(lines);
     return r;
 }
