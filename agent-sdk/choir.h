@@ -750,8 +750,11 @@ CHOIR_API CHOIR_MUST_CHECK int choir_marked(struct choir *c, const char *name,
  * contents are dropped, and every call returns that code from then on: stale
  * data is never handed out as if it were followed. A grant that is narrowed
  * so far that a part of the prefix stays readable does not end the watch: the
- * keys it takes away stay as they were. Open one replica for each prefix that
- * is granted as a whole.
+ * keys it takes away stay as they were until they are compared. Open one replica
+ * for each prefix that is granted as a whole.
+ *
+ * What it holds is compared with the broker page by page (check_ms); if they
+ * differ, by whose mistake ever, the tap hears of it and all is loaded anew.
  *
  * What a thread that acts under a lease reads of it joins the task's read set
  * as everything else does (choir_lease_use).

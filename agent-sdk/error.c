@@ -25,6 +25,15 @@ TASK_STATES(X)
 RIGHTS(X)
 #undef X
 
+#define SAME(ours, wire) _Static_assert((int)(ours) == (int)(wire), "choir.h")
+SAME(CHOIR_REFRESH, HEED_REFRESH);
+SAME(CHOIR_IGNORE, HEED_IGNORE);
+SAME(CHOIR_ABANDON, HEED_ABANDON);
+SAME(CHOIR_STALE_REJECT, STALE_REJECT);
+SAME(CHOIR_STALE_FLAG, STALE_FLAG);
+SAME(CHOIR_STALE_REQUEUE, STALE_REQUEUE);
+#undef SAME
+
 static __thread struct error last;
 
 int error_set(int code, uint64_t revision, const char *format, ...)

@@ -272,17 +272,102 @@ TEST(a_replica_goes_on_by_itself_when_the_broker_is_killed_and_comes_back)
     CHECK_EQ(daemon_stop(&d), 0);
 }
 
-static void withdraw(struct choir *c, const char *agent_id)
+/* Of keys under prefix; NULL: everywhere. */
+static void grant(struct choir *c, const char *agent_id, const char *prefix,
+                  uint64_t rights)
 {
     struct choir_request *q = choir_request_new(c, "grant");
 
     CHECK_OK(choir_request_text(q, "agent", agent_id));
     CHECK_OK(choir_request_begin(q, "grants"));
     choir_request_text(q, "space", "*");
-    choir_request_uint(q, "rights", 0);
+    choir_request_uint(q, "rights", rights);
+    if (prefix)
+        choir_request_text(q, "prefix", prefix);
     CHECK_OK(choir_request_end(q));
     if (choir_call(c, &q, 20000, NULL))
         fail_msg("%s", choir_error_text());
+}
+
+static void withdraw(struct choir *c, const char *agent_id)
+{
+    grant(c, agent_id, NULL, 0);
+}
+
+static struct choir_replica *checked(struct choir *c, const char *prefix)
+{
+    struct choir_replica_options o = CHOIR_REPLICA_INIT;
+    struct choir_replica *r;
+
+    o.check_ms = 20;
+    if (choir_replica_open(c, prefix, &o, &r))
+        fail_msg("%s", choir_error_text());
+    wait_for(r, 0);
+    return r;
+}
+
+/* Keys come and go all the while: what moves on is never called different. */
+TEST(a_replica_that_follows_is_never_found_to_differ)
+{
+    struct choir_replica_facts f = {.struct_bytes = sizeof f};
+    struct choir *c, *reader;
+    struct choir_replica *r;
+    uint64_t revision;
+    char key[32];
+
+    daemon_init(&d, "compared");
+    CHECK_OK(daemon_start(&d, NULL));
+    c = administrator();
+    reader = agent("reader");
+    r = checked(reader, "k/");
+    for (int i = 0; i < 1000; i++) {
+        snprintf(key, sizeof key, "k/%d", i % 50);
+        if (i % 7 != 6)
+            CHECK_OK(choir_put(c, key, "v", 1, &revision));
+        else if (choir_delete(c, key, 0, &revision))
+            CHECK_EQ(choir_error_code(), CHOIR_NOT_FOUND);
+    }
+    wait_for(r, revision);
+    usleep(200000); /* some comparisons while nothing moves */
+    CHECK_OK(choir_replica_facts(r, &f));
+    CHECK_EQ(f.loads, 1);
+    choir_replica_close(&r);
+    choir_close(&reader);
+    choir_close(&c);
+    CHECK_EQ(daemon_stop(&d), 0);
+}
+
+TEST(keys_that_a_narrower_grant_takes_away_go_when_it_is_compared)
+{
+    struct choir *c, *reader;
+    struct choir_replica *r;
+    struct choir_view v;
+    int code;
+
+    daemon_init(&d, "narrowed");
+    CHECK_OK(daemon_start(&d, NULL));
+    c = administrator();
+    reader = agent("reader");
+    CHECK_OK(choir_put(c, "k/a", "1", 1, NULL));
+    CHECK_OK(choir_put(c, "k/b", "1", 1, NULL));
+    grant(c, choir_agent_id(reader), "k/a", CHOIR_RIGHT_READ);
+    r = checked(reader, "k/");
+    CHECK_OK(choir_replica_get(r, "k/b", &v));
+    choir_view_release(&v);
+    withdraw(c, choir_agent_id(reader));
+    do {
+        usleep(1000);
+        code = choir_replica_get(r, "k/b", &v);
+        if (!code)
+            choir_view_release(&v);
+    } while (!code);
+    CHECK_REFUSED(code, CHOIR_NOT_FOUND);
+    CHECK_OK(choir_replica_get(r, "k/a", &v));
+    choir_view_release(&v);
+    choir_replica_close(&r);
+    choir_close(&reader);
+    choir_close(&c);
+    CHECK_EQ(daemon_stop(&d), 0);
 }
 
 TEST(when_the_right_to_read_is_withdrawn_the_replica_says_so_and_is_empty)

@@ -94,6 +94,7 @@ struct standin {
     int away_code, away_left, asks_code, asks_left, swallow;
     bool mute, repeat, refuse, hold_lists;
     int stale, diverge;
+    bool fences_reads;
     uint64_t marks;
     uint64_t compacted, marked; /* the line; the one mark there is */
     char read_set[1024], told_reads[1024], heed[64];
@@ -845,6 +846,8 @@ static void ask_hear(struct standin *s, struct session *session,
         }
         if (ask.verb == MSG_READS)
             told_add(s, &ask);
+        if (ask.verb == MSG_READS && s->fences_reads)
+            msg_set_u(&m, FIELD_OUTCOME, CHOIR_FENCED);
         if (ask.verb == MSG_DIGEST)
             digest_hear(s, &m);
         s->counts.leased += ask.verb != MSG_READS && msg_has(&ask, FIELD_TOKEN);
@@ -1377,6 +1380,18 @@ static void do_stale(struct standin *s, long a, const char *b)
 void standin_stale(struct standin *s, int n)
 {
     tell(s, do_stale, n, NULL);
+}
+
+static void do_fence_reads(struct standin *s, long a, const char *b)
+{
+    (void)a;
+    (void)b;
+    s->fences_reads = true;
+}
+
+void standin_fence_reads(struct standin *s)
+{
+    tell(s, do_fence_reads, 0, NULL);
 }
 
 static void do_diverge(struct standin *s, long a, const char *b)

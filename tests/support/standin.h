@@ -70,6 +70,8 @@ void standin_stale(struct standin *s, int n);
 /* Replies to credit say that watches are told up to there, and caught_up
  * likewise; 0: up to the end. */
 void standin_hold_marks(struct standin *s, uint64_t revision);
+/* Answer FENCED when a read set is told. */
+void standin_fence_reads(struct standin *s);
 /* Say of the next n digests that they are not the same. */
 void standin_diverge(struct standin *s, int n);
 /* The read set of the last completion, and what asks READS told since the last

@@ -250,6 +250,20 @@ TEST(a_restarted_broker_is_told_the_read_set_anew)
     end();
 }
 
+/* Whether a lease is lost is for the heartbeat to say, which is an event. */
+TEST(a_read_set_that_is_refused_does_not_end_the_lease)
+{
+    begin();
+    task_begin();
+    get("plan");
+    standin_fence_reads(broker);
+    standin_restart(broker, 20);
+    UNTIL(strcmp(standin_told_reads(broker), "plan@0") == 0);
+    get("plan"); /* the answer to that has come, too */
+    CHECK(choir_task_held(c, task));
+    end();
+}
+
 /* --- What moves ----------------------------------------------------------- */
 
 TEST(what_moves_is_told_until_it_is_answered)
