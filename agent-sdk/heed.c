@@ -13,15 +13,15 @@ static int not_held(uint64_t token)
                      (unsigned long long)token);
 }
 
-static int moved_event(uint64_t revision, struct buf *item,
+static int moved_event(uint64_t revision, struct bytes item,
                        struct choir_event **e)
 {
     *e = event_new(0, MSG_WORK, MSG_MOVED, 0);
+    if (*e && event_keep_bytes(*e, item))
+        choir_event_free(e);
     if (!*e)
         return error_set(-ENOMEM, 0, NULL);
-    (*e)->raw = *item;
     (*e)->revision = revision;
-    *item = (struct buf){0};
     return 0;
 }
 
@@ -35,7 +35,7 @@ static int moved_look(struct choir *c, uint64_t token, struct choir_event **e)
     if (!leases_held(c->leases, token))
         r = not_held(token);
     else if (reads_pending(c->reads, token, &revision, &item))
-        r = moved_event(revision, &item, e);
+        r = moved_event(revision, buf_bytes(&item), e);
     buf_free(&item);
     return r;
 }
