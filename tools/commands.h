@@ -23,6 +23,8 @@
     X(submit)       \
     X(work)         \
     X(task)         \
+    X(send)         \
+    X(inbox)        \
     X(tap)          \
     X(pipe)         \
     X(receipt)      \
