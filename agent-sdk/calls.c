@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "error.h"
+#include "proto/pack.h"
 #include "proto/refusal.h"
 #include "using.h"
 
@@ -121,6 +122,44 @@ int choir_delete(struct choir *c, const char *key, uint64_t if_revision,
         choir_request_text(r, "key", key);
         if (if_revision)
             choir_request_uint(r, "if_revision", if_revision);
+    }
+    return call_revision(c, &r, revision);
+}
+
+int choir_append(struct choir *c, const char *key, const void *element,
+                 size_t bytes, uint64_t *revision)
+{
+    struct choir_request *r = request(c, "append");
+
+    if (r) {
+        choir_request_text(r, "key", key);
+        choir_request_slot(r, element, bytes, NULL);
+    }
+    return call_revision(c, &r, revision);
+}
+
+int choir_incr(struct choir *c, const char *key, int64_t by, uint64_t *revision)
+{
+    struct choir_request *r = request(c, "incr");
+    struct buf number = {0};
+
+    pack_int(&number, by);
+    if (r) {
+        choir_request_text(r, "key", key);
+        choir_request_slot(r, number.p, number.n, NULL);
+    }
+    buf_free(&number);
+    return call_revision(c, &r, revision);
+}
+
+int choir_policy(struct choir *c, const char *prefix, const char *policy,
+                 uint64_t *revision)
+{
+    struct choir_request *r = request(c, "policy");
+
+    if (r) {
+        choir_request_text(r, "prefix", prefix);
+        choir_request_uint(r, "rule", merge_rule_number(bytes_text(policy)));
     }
     return call_revision(c, &r, revision);
 }

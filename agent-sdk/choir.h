@@ -326,6 +326,23 @@ CHOIR_API CHOIR_MUST_CHECK int choir_delete(struct choir *c, const char *key,
                                             uint64_t if_revision,
                                             uint64_t *revision);
 
+/* Add to the array, or to the whole number, under key, in one step: nothing is
+ * lost, whoever else writes. An absent key begins with it. element: a msgpack
+ * value. CHOIR_INVALID: the key holds something else. */
+CHOIR_API CHOIR_MUST_CHECK int choir_append(struct choir *c, const char *key,
+                                            const void *element, size_t bytes,
+                                            uint64_t *revision);
+CHOIR_API CHOIR_MUST_CHECK int choir_incr(struct choir *c, const char *key,
+                                          int64_t by, uint64_t *revision);
+/* Say how writes under prefix ("": all keys) are merged: "cas", "merge",
+ * "append", "set", "counter", "lww", or "none" to take it away. Under "cas" and
+ * "merge" choir_put of a key that is there is CHOIR_CONFLICT and choir_put_if
+ * names what its value was made from. CHOIR_INVALID: no such policy;
+ * CHOIR_NOT_FOUND. */
+CHOIR_API CHOIR_MUST_CHECK int choir_policy(struct choir *c, const char *prefix,
+                                            const char *policy,
+                                            uint64_t *revision);
+
 struct choir_event;
 
 /* Read key as it is now (at_revision 0) or was at that revision.

@@ -61,6 +61,16 @@ static void add_subject(struct line *l, const struct choir_event *e,
     add_uint(l, "base", &m, FIELD_IF_REVISION);
 }
 
+/* Where both changed the same. */
+static void add_clashes(struct line *l, const struct msg *m)
+{
+    struct list items = msg_list(m, FIELD_ITEMS);
+    struct msg item;
+
+    while (list_next(&items, &item))
+        add_text(l, "path", &item, FIELD_TEXT);
+}
+
 static void add_details(struct line *l, const struct msg *m, int code)
 {
     add_text(l, "field", m, FIELD_FIELD);
@@ -70,6 +80,8 @@ static void add_details(struct line *l, const struct msg *m, int code)
     add_text(l, "reason", m, FIELD_REASON);
     if (code == CHOIR_CONFLICT)
         add_uint(l, "current", m, FIELD_REVISION);
+    if (code == CHOIR_CONFLICT)
+        add_clashes(l, m);
     if (code == CHOIR_REPEATED)
         add_uint(l, "first", m, FIELD_REVISION);
     if (code == CHOIR_CONFLICT && msg_has(m, FIELD_AGENT)) {

@@ -63,12 +63,26 @@ int entry_check_place(const struct entry *e, struct bytes path,
     return broken(why, "its operation is not under its bundle's root");
 }
 
-int entry_check_payload(const struct entry *e, const char **why)
+int entry_split_payload(struct entry *e)
 {
-    struct bytes rows;
+    struct cursor c = cursor_of(e->payload);
 
-    if (!e->payload.n ||
-        (!head_slots(e->head, &rows) && !slots_check(rows, e->payload)))
+    if (head_slots(e->head, &e->rows) ||
+        (e->effect.n && head_slots(e->effect, &e->effect_rows)))
+        return CHOIR_MALFORMED;
+    e->payload = cursor_take(&c, (size_t)slots_payload_bytes(e->rows));
+    e->effect_payload =
+        cursor_take(&c, (size_t)slots_payload_bytes(e->effect_rows));
+    return c.failed || cursor_left(&c) ? CHOIR_MALFORMED : 0;
+}
+
+int entry_check_payload(const struct entry *told, const char **why)
+{
+    struct entry e = *told;
+
+    if (!e.payload.n ||
+        (!entry_split_payload(&e) && !slots_check(e.rows, e.payload) &&
+         !slots_check(e.effect_rows, e.effect_payload)))
         return 0;
     return broken(why, "its payload has not the hashes its operation states");
 }

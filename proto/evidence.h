@@ -22,9 +22,12 @@ int evidence_get(struct evidence *out, struct bytes part);
  * author: the bundle is signed for that ledger by that key. */
 int entry_check_place(const struct entry *e, struct bytes path,
                       const char **why);
-int entry_check_payload(const struct entry *e, const char **why);
+int entry_check_payload(const struct entry *told, const char **why);
 int entry_check_author(const struct entry *e, const struct hash *ledger,
                        const uint8_t key[KEY_PUBLIC_BYTES], const char **why);
+/* `payload` of an entry that was told is both sections: its own, then its
+ * effect's. Sets rows and payloads of each. 0, CHOIR_MALFORMED. */
+int entry_split_payload(struct entry *e);
 
 /* A receipt is a C2SP tlog-proof (c2sp.org/tlog-proof): index, path in the
  * ledger's tree and signed tree head as text that other people's verifiers

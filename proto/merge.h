@@ -20,11 +20,15 @@ enum {
 /* Values that merge are of this media type. */
 #define MERGE_TYPE "application/msgpack"
 
+/* Which side of a clash is taken; the broker takes none. */
+enum merge_side { MERGE_NO_SIDE, MERGE_THEIRS, MERGE_YOURS };
+
 /* p NULL: there is none. All borrowed. */
 struct merge_inputs {
     struct bytes base;   /* what yours was made from */
     struct bytes theirs; /* what is there */
     struct bytes yours;
+    enum merge_side side; /* of RULE_MERGE */
 };
 
 struct merge_clashes {

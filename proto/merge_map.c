@@ -25,6 +25,7 @@ struct map {
 struct merging {
     struct buf *out;
     struct merge_clashes *clashes;
+    enum merge_side side;
     struct bytes keys[LIMIT_DEPTH]; /* the way to where we are */
     size_t depth;
 };
@@ -238,15 +239,17 @@ static int three(struct merging *m, const struct bytes values[SIDES])
     struct bytes taken = values[THEIRS];
     int r;
 
-    if (!bytes_equal(values[THEIRS], values[YOURS]) &&
-        !bytes_equal(values[BASE], values[YOURS])) {
-        if (!bytes_equal(values[BASE], values[THEIRS])) {
-            r = maps_put(m, values);
-            if (r != CHOIR_NOT_FOUND)
-                return r;
-            clash(m);
-        }
+    if (bytes_equal(values[BASE], values[THEIRS])) {
         taken = values[YOURS];
+    } else if (!bytes_equal(values[THEIRS], values[YOURS]) &&
+               !bytes_equal(values[BASE], values[YOURS])) {
+        r = maps_put(m, values);
+        if (r != CHOIR_NOT_FOUND)
+            return r;
+        if (m->side == MERGE_YOURS)
+            taken = values[YOURS];
+        else if (m->side == MERGE_NO_SIDE)
+            clash(m);
     }
     buf_put(m->out, taken.p, taken.n);
     return 0;
@@ -256,7 +259,7 @@ int merge_maps(const struct merge_inputs *in, struct buf *out,
                struct merge_clashes *clashes)
 {
     const struct bytes values[SIDES] = {in->base, in->theirs, in->yours};
-    struct merging m = {.out = out, .clashes = clashes};
+    struct merging m = {.out = out, .clashes = clashes, .side = in->side};
     int r = three(&m, values);
 
     if (r || !clashes->count)

@@ -14,6 +14,10 @@
     X(get)          \
     X(rm)           \
     X(txn)          \
+    X(append)       \
+    X(incr)         \
+    X(policy)       \
+    X(merge)        \
     X(ls)           \
     X(log)          \
     X(since)        \

@@ -58,6 +58,9 @@ int request_from_json(struct choir *c, const json_t *o,
 const char *choice_name(unsigned field, unsigned number);
 /* A code by its name ("CONFLICT"); -1 for none. */
 int code_of_name(const char *name);
+/* A slot of an operation that is one msgpack value by itself, as append's: text
+ * is a value too, and no "type" goes with it. */
+bool is_msgpack_alone(const char *verb);
 /* Rights by their names with commas ("read,write", "none", "all"); -1: one of
  * them has no such name. */
 int rights_of_names(const char *names);

@@ -55,6 +55,7 @@ static json_t *number_to_json(const struct choir_event *top,
     case FIELD_OUTCOME: return json_string(choir_code_name((int)f->number));
     case FIELD_STATE: return state_to_json(top, f->number);
     case FIELD_RIGHTS: return rights_to_json(f->number);
+    case FIELD_RULE: return json_string(merge_rule_name((unsigned)f->number));
     case FIELD_OPERATION:
         row = message_row((unsigned)f->number);
         return row ? json_string(row->name)

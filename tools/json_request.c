@@ -59,6 +59,9 @@ static int64_t number_by_name(unsigned field, const json_t *v)
         return json_is_array(v) ? rights_join(v, names, sizeof names)
                : s              ? rights_of_names(s)
                                 : -1;
+    if (field == FIELD_RULE && s &&
+        merge_rule_number(bytes_text(s)) != RULE_END)
+        return merge_rule_number(bytes_text(s));
 #define X(upper, number, text)                            \
     if (field == FIELD_KIND && s && strcmp(s, text) == 0) \
         return number;
@@ -118,6 +121,11 @@ static bool is_value(const char *name)
 {
     return strcmp(name, "value") == 0 || strcmp(name, "value_json") == 0 ||
            strcmp(name, "value_base64") == 0;
+}
+
+bool is_msgpack_alone(const char *verb)
+{
+    return strcmp(verb, "append") == 0 || strcmp(verb, "incr") == 0;
 }
 
 /* A value becomes the next slot, and msgpack says so in "type". */
@@ -182,6 +190,10 @@ static int list_set(struct maker *m, const char *name, const json_t *v)
 /* Some verbs are their value: without one it is empty. */
 static int first_slot(struct maker *m, const char *verb, const json_t *o)
 {
+    const json_t *text = json_object_get(o, "value");
+    json_t *any = NULL;
+    int r;
+
     const struct message_row *row = message_row(message_verb(bytes_text(verb)));
     bool given = json_object_get(o, "value") ||
                  json_object_get(o, "value_json") ||
@@ -189,7 +201,20 @@ static int first_slot(struct maker *m, const char *verb, const json_t *o)
 
     if (!given && row && row->need >> FIELD_SLOTS & 1)
         return passed_on(m, choir_request_slot(m->r, "", 0, NULL));
-    return slot_set(m, o, false);
+    if (!is_msgpack_alone(verb))
+        return slot_set(m, o, false);
+    /* the bytes of a "type" would have no place: say it is known */
+    any = json_pack("{s:n}", "type");
+    if (text)
+        json_object_set(any, "value_json", (json_t *)(uintptr_t)text);
+    if (json_object_get(o, "value_json"))
+        json_object_set(any, "value_json", json_object_get(o, "value_json"));
+    if (json_object_get(o, "value_base64"))
+        json_object_set(any, "value_base64",
+                        json_object_get(o, "value_base64"));
+    r = slot_set(m, any, false);
+    json_decref(any);
+    return r;
 }
 
 int request_from_json(struct choir *c, const json_t *o,

@@ -43,6 +43,8 @@ static void value_add(const struct cli *cli, json_t *request,
 {
     json_t *any;
 
+    if (type && strcmp(type, "json") == 0)
+        type = JSON_TYPE;
     if (type)
         json_object_set_new(request, "type", json_string(type));
     if (!type || strcmp(type, JSON_TYPE) != 0) {
@@ -86,7 +88,7 @@ static int rm_run(struct cli *cli)
 static const struct cli_option put_options[] = {
     {"if-revision", "N", "only if the key is at revision N"},
     {"if-absent", NULL, "only if there is no such key"},
-    {"type", "T", "media type; " JSON_TYPE ": VALUE is JSON"},
+    {"type", "T", "media type; json: VALUE is JSON, kept as " JSON_TYPE},
     {"id", "OP", "operation id: said again, it is not done again"},
     {NULL, NULL, NULL},
 };

@@ -8,6 +8,7 @@
 #include "client.h"
 #include "commands.h"
 #include "json.h"
+#include "proto/evidence.h"
 #include "tap_filter.h"
 #include "witness.h"
 
@@ -103,44 +104,78 @@ static void entry_print(struct tap *t, const struct choir_event *e, int result)
            paint(t, "\033[0m"), latency);
 }
 
+/* The values of an entry, one by one: its own slots, then those of its effect,
+ * which are msgpack. False: no more. */
+struct told_values {
+    struct entry e;
+    size_t next;
+    bool of_effect;
+};
+
+static bool values_begin(struct told_values *v, const struct choir_event *e)
+{
+    *v = (struct told_values){0};
+    v->e.payload.p = choir_event_bytes(e, "payload", &v->e.payload.n);
+    v->e.head.p = choir_event_bytes(e, "head", &v->e.head.n);
+    v->e.effect.p = choir_event_bytes(e, "effect", &v->e.effect.n);
+    return v->e.payload.n && !entry_split_payload(&v->e);
+}
+
+static bool values_next(struct told_values *v, struct bytes *value)
+{
+    const struct entry *e = &v->e;
+    struct bytes salt;
+
+    if (!v->of_effect && !slot_at(e->rows, e->payload, v->next, &salt, value)) {
+        v->next++;
+        return true;
+    }
+    if (!v->of_effect)
+        v->next = 0;
+    v->of_effect = true;
+    return !slot_at(e->effect_rows, e->effect_payload, v->next++, &salt, value);
+}
+
+static void value_print(const struct told_values *v, struct bytes value)
+{
+    char *text;
+
+    if (choir_value_text(value.p, value.n, v->of_effect ? JSON_TYPE : NULL,
+                         &text))
+        return;
+    fputs(v->of_effect ? "    merged: " : "    ", stdout);
+    cli_print_text(stdout, text);
+    putchar('\n');
+    choir_free(text);
+}
+
 static void values_print(const struct choir_event *e)
 {
-    struct bytes head, payload, rows, salt, value;
+    struct told_values v;
+    struct bytes value;
 
-    payload.p = choir_event_bytes(e, "payload", &payload.n);
-    head.p = choir_event_bytes(e, "head", &head.n);
-    if (!payload.n || head_slots(head, &rows))
+    if (!values_begin(&v, e))
         return;
-    for (size_t i = 0; !slot_at(rows, payload, i, &salt, &value); i++) {
-        struct buf text = {0};
-
-        buf_put(&text, value.p, value.n);
-        buf_put(&text, "", 1);
-        fputs("    ", stdout);
-        if (!text.failed && bytes_utf8(value))
-            cli_print_text(stdout, (const char *)text.p);
-        else
-            printf("(%zu bytes)", value.n);
-        putchar('\n');
-        buf_free(&text);
-    }
+    while (values_next(&v, &value))
+        value_print(&v, value);
 }
 
 static void values_add(const struct choir_event *e, json_t *o)
 {
     const struct choir_event *op = choir_event_item(e, "head", 0);
-    struct bytes head, payload, rows, salt, value;
-    json_t *values = json_array(), *v;
+    const char *own = op ? choir_event_text(op, "type") : NULL;
+    json_t *values = json_array(), *member;
+    struct told_values v;
+    struct bytes value;
 
-    payload.p = choir_event_bytes(e, "payload", &payload.n);
-    head.p = choir_event_bytes(e, "head", &head.n);
-    for (size_t i = 0; payload.n && !head_slots(head, &rows) &&
-                       !slot_at(rows, payload, i, &salt, &value);
-         i++) {
-        v = json_object();
-        bytes_to_json(v, "value", value,
-                      op ? choir_event_text(op, "type") : NULL);
-        json_array_append_new(values, v);
+    if (op && is_msgpack_alone(choir_event_name(op)))
+        own = JSON_TYPE;
+    for (bool more = values_begin(&v, e); more && values_next(&v, &value);) {
+        member = json_object();
+        bytes_to_json(member, "value", value, v.of_effect ? JSON_TYPE : own);
+        if (v.of_effect)
+            json_object_set_new(member, "merged", json_true());
+        json_array_append_new(values, member);
     }
     json_object_set_new(o, "values", values);
 }

@@ -75,7 +75,7 @@ static int write_once(struct writer *w, uint64_t *revision)
 
     snprintf(key, sizeof key, "k/%03d", rand_r(&w->seed) % KEYS);
     snprintf(value, sizeof value, "%u", rand_r(&w->seed));
-    switch (rand_r(&w->seed) % 4) {
+    switch (rand_r(&w->seed) % 6) {
     case 0:
         r = choir_txn_new(w->c);
         choir_txn_put(r, "k/twin/a", value, strlen(value));
@@ -85,6 +85,8 @@ static int write_once(struct writer *w, uint64_t *revision)
         code = choir_delete(w->c, key, 0, revision);
         return code == CHOIR_NOT_FOUND ? 0 : code;
     case 2: return choir_put(w->c, "elsewhere", value, 1, revision);
+    case 3: return choir_incr(w->c, "k/count", -3, revision);
+    case 4: return choir_append(w->c, "k/list", "\x01", 1, revision);
     default: return choir_put(w->c, key, value, strlen(value), revision);
     }
 }

@@ -140,6 +140,47 @@ static size_t versions_of(struct choir *c, const char *key)
     return n;
 }
 
+/* --- Adding ---------------------------------------------------------------- */
+
+static void value_is(struct choir *c, const char *key, const char *want,
+                     size_t bytes)
+{
+    struct choir_event *e;
+    const void *value;
+    size_t n;
+
+    CHECK_OK(choir_get(c, key, 0, &e));
+    value = choir_event_value(e, &n);
+    CHECK_EQ(n, bytes);
+    CHECK_MEM(value, want, n);
+    choir_event_free(&e);
+}
+
+TEST(what_is_added_under_a_policy_is_all_there)
+{
+    struct choir *a, *b;
+
+    begin();
+    a = agent("a");
+    b = agent("b");
+    CHECK_REFUSED(choir_policy(a, "n", "sometimes", NULL), CHOIR_INVALID);
+    CHECK_REFUSED(choir_policy(a, "n", "counter", NULL), CHOIR_DENIED);
+    run("choir policy strict cas >/dev/null");
+    CHECK_OK(choir_incr(a, "n", 300, NULL));
+    CHECK_OK(choir_incr(b, "n", -301, NULL));
+    value_is(a, "n", "\xff", 1);
+    CHECK_OK(choir_append(a, "log", "\xa1x", 2, NULL));
+    CHECK_OK(choir_append(b, "log", "\xa1y", 2, NULL));
+    value_is(b, "log", "\x92\xa1x\xa1y", 5);
+    CHECK_REFUSED(choir_incr(a, "log", 1, NULL), CHOIR_INVALID);
+    CHECK(strstr(choir_error_text(), "what is there is not a whole number"));
+    CHECK_OK(choir_put(a, "strict", "x", 1, NULL));
+    CHECK_REFUSED(choir_put(b, "strict", "y", 1, NULL), CHOIR_CONFLICT);
+    choir_close(&a);
+    choir_close(&b);
+    end();
+}
+
 /* --- Killed --------------------------------------------------------------- */
 
 enum { WRITERS = 3, STEPS = 60, KILLS = 4 };

@@ -83,7 +83,7 @@ static struct bytes map(const char *notation)
 static int merge(enum merge_rule rule, struct bytes base, struct bytes theirs,
                  struct bytes yours)
 {
-    struct merge_inputs in = {base, theirs, yours};
+    struct merge_inputs in = {.base = base, .theirs = theirs, .yours = yours};
 
     buf_clear(&out);
     return merge_values(rule, &in, &out, &clashes);
@@ -137,6 +137,24 @@ TEST(true_clash_is_named_by_its_path)
     clashes_at("", "a=1", "a=2", "/a");            /* both added */
     clashes_at("a=1", "a/b=1", "a/c=1", "/a");     /* base is no map */
     clashes_at("a/b=1", "a=2", "a/b=1 a/c=2", "/a");
+}
+
+TEST(a_side_may_be_taken_where_both_changed_the_same)
+{
+    struct merge_inputs in = {
+        .base = map("a=1 b=1"),
+        .theirs = map("a=2 b=1"),
+        .yours = map("a=3 b=4"),
+        .side = MERGE_YOURS,
+    };
+
+    buf_clear(&out);
+    CHECK_OK(merge_values(RULE_MERGE, &in, &out, &clashes));
+    CHECK(bytes_equal(buf_bytes(&out), map("a=3 b=4")));
+    in.side = MERGE_THEIRS;
+    buf_clear(&out);
+    CHECK_OK(merge_values(RULE_MERGE, &in, &out, &clashes));
+    CHECK(bytes_equal(buf_bytes(&out), map("a=2 b=4")));
 }
 
 TEST(pointers_are_escaped_and_cut_at_a_step)
