@@ -119,7 +119,10 @@ int entry_version(const struct state *s, struct ledger *l,
     if (r)
         return r;
     out->deleted = change.deleted;
+    out->prev = change.prev;
     out->msgpack = bytes_equal(change.type, bytes_text(MERGE_TYPE));
+    if (!value)
+        return of_space(s, l, &walk, space);
     if (!change.deleted && change_value(e, &change, &bytes))
         r = CHOIR_COMPACTED;
     else if (!change.deleted)

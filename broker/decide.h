@@ -17,14 +17,15 @@ enum { MERGE_BYTES_MAX = 64 << 20 };
 /* A version of a key as the record has it. */
 struct decide_version {
     bool deleted;
-    bool msgpack; /* its media type says so */
+    bool msgpack;  /* its media type says so */
+    uint64_t prev; /* revision of the one before; 0: none */
 };
 
 /* Where values come from and go to: the one way in which a decision sees
  * payloads. What it sees depends on the record alone, so that it can be decided
  * again. */
 struct decide_values {
-    /* Append the value that entry `revision` gave that key. 0;
+    /* Append to value, unless it is NULL, what entry `revision` gave that key. 0;
      * CHOIR_NOT_FOUND: it gave it none; CHOIR_COMPACTED: it did, and the value
      * is no longer kept; negative errno. */
     int (*version)(void *arg, struct bytes space, struct bytes key,

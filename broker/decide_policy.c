@@ -44,6 +44,37 @@ static bool is_msgpack(const struct decide_write *w)
     return bytes_equal(w->type, bytes_text(MERGE_TYPE));
 }
 
+enum { STEP_BYTES = 4096 }; /* what looking at a version counts as */
+
+/* Below the line of a space only each key's newest version is kept. Whether
+ * this is it, is the record's to say, not the disk's: it is decided alike
+ * before and after the space was given back. 0; CHOIR_COMPACTED; an errno. */
+static int base_kept(struct decision *d, const struct decide_write *w)
+{
+    struct decide_values *v = d->f->values;
+    uint64_t line = compaction_line(d->s->compaction, w->space);
+    uint64_t at = w->k->revision;
+
+    while (at > line && w->base < line) {
+        struct decide_version version;
+        int r;
+
+        v->merged += STEP_BYTES;
+        if (v->merged > MERGE_BYTES_MAX)
+            return CHOIR_COMPACTED;
+        r = v->version(v->arg, w->space, w->key, at, &version, NULL);
+        if (r)
+            return r < 0 ? r : CHOIR_COMPACTED;
+        at = version.prev;
+    }
+    return w->base >= line || at == w->base ? 0 : CHOIR_COMPACTED;
+}
+
+static int not_kept(struct decision *d, const struct decide_write *w)
+{
+    return write_conflict(d, w, "the base is no longer kept");
+}
+
 /* 0, or the outcome: a version that is no longer kept is not an empty one. */
 static int version_get(struct decision *d, const struct decide_write *w,
                        uint64_t revision, struct buf *value,
@@ -57,10 +88,9 @@ static int version_get(struct decision *d, const struct decide_write *w,
     v->merged += value->n;
     if (r == CHOIR_COMPACTED) {
         v->lacking = true;
-        return write_conflict(d, w,
-                              revision == w->base && w->has_base
-                                  ? "the base is no longer kept"
-                                  : "what is there is no longer kept");
+        return revision == w->base && w->has_base
+                   ? not_kept(d, w)
+                   : write_conflict(d, w, "what is there is no longer kept");
     }
     if (r == CHOIR_NOT_FOUND || (!r && out->deleted))
         return write_conflict(d, w, "the base is not a version of this key");
@@ -139,6 +169,9 @@ static int inputs_get(struct decision *d, const struct decide_write *w,
                         "what is there is not " MERGE_TYPE);
     }
     if (!r && w->has_base && w->base) {
+        r = base_kept(d, w);
+        if (r)
+            return r < 0 ? r : not_kept(d, w);
         r = version_get(d, w, w->base, &v->base, &base);
         in->base = buf_bytes(&v->base);
         if (!r && !base.msgpack)

@@ -374,6 +374,45 @@ TEST(merged_value_is_no_larger_than_a_value_may_be)
     over();
 }
 
+static void compact(uint64_t line)
+{
+    struct msg m;
+
+    msg_init(&m, MSG_COMPACT);
+    msg_set_text(&m, FIELD_SPACE, "team");
+    msg_set_u(&m, FIELD_REVISION, line);
+    CHECK_OK(actor_do(&rig, &root, &m, NULL, 0, &told));
+    CHECK_EQ(told.outcome, CHOIR_OK);
+}
+
+/* What is no longer there must not pass for an empty map: everything would be
+ * somebody's addition. */
+TEST(base_below_the_line_is_no_empty_base)
+{
+    int64_t first, second, third;
+
+    begin();
+    CHECK_EQ(policy("", RULE_MERGE), CHOIR_OK);
+    CHECK_EQ(put(&ada, "plan", NO_BASE, ab(1, 1)), CHOIR_OK);
+    first = revision("plan");
+    CHECK_EQ(put(&ada, "plan", first, ab(2, 1)), CHOIR_OK);
+    second = revision("plan");
+    CHECK_EQ(put(&ada, "other", NO_BASE, ab(1, 1)), CHOIR_OK);
+    compact((uint64_t)revision("other"));
+    CHECK_EQ(put(&ada, "plan", second, ab(3, 1)), CHOIR_OK);
+    third = revision("plan");
+    CHECK_EQ(put(&ada, "plan", third, ab(4, 1)), CHOIR_OK);
+    CHECK_EQ(put(&bob, "plan", first, ab(1, 2)), CHOIR_CONFLICT);
+    CHECK(bytes_equal(msg_b(&told.effect, FIELD_REASON),
+                      bytes_text("the base is no longer kept")));
+    /* the newest below the line is kept, and whatever is above it */
+    CHECK_EQ(put(&bob, "plan", second, ab(2, 2)), CHOIR_OK);
+    holds("plan", ab(4, 2));
+    CHECK_EQ(put(&bob, "plan", third, ab(3, 3)), CHOIR_CONFLICT);
+    CHECK_EQ(msg_u(&told.effect, FIELD_COUNT), 1); /* a true clash, at /b */
+    over();
+}
+
 /* --- append, set, counter ------------------------------------------------- */
 
 TEST(appends_of_all_survive)
