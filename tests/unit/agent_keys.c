@@ -97,6 +97,7 @@ static bool put_works(struct guest *g)
 static void session_with(struct guest *g, const struct pair *p)
 {
     g->actor.key = p->key;
+    guest_disconnect(g);
     actor_session(&hall.rig, &g->actor);
     guest_connect(g);
 }
@@ -218,7 +219,7 @@ TEST(a_recovery_key_takes_the_agent_back_from_a_thief)
 {
     struct key_pair away;
     struct pair thief, mine;
-    struct told told;
+    struct told told = {0};
     struct msg m;
 
     begin();
@@ -242,13 +243,14 @@ TEST(a_recovery_key_takes_the_agent_back_from_a_thief)
     ada.actor.key = mine.key;
     actor_session(&hall.rig, &ada.actor);
     CHECK(replays_alike());
+    buf_free(&told.effect_bytes);
     hall_close(&hall);
 }
 
 TEST(recovery_needs_the_recovery_key)
 {
     struct pair p;
-    struct told told;
+    struct told told = {0};
     struct msg m;
 
     begin();
@@ -260,6 +262,7 @@ TEST(recovery_needs_the_recovery_key)
     key_pair_new(&ada.actor.key);
     actor_outside(&hall.rig, &ada.actor, &m, &told);
     CHECK_EQ(told.turnaway, CHOIR_UNKNOWN_AGENT);
+    buf_free(&told.effect_bytes);
     hall_close(&hall);
 }
 
