@@ -73,6 +73,18 @@ int decide_submit(struct decision *d)
     return CHOIR_OK;
 }
 
+/* Whether it is known to be so already or not. */
+static bool needs_are_met(const struct task *t)
+{
+    for (uint32_t i = 0; t->links && i < t->links->need_count; i++) {
+        const struct task_links *on = t->links->needs[i].on;
+
+        if (on && on->task->state != TASK_COMPLETED)
+            return false;
+    }
+    return true;
+}
+
 int decide_claim(struct decision *d)
 {
     struct task *t = task_by_id(d->s->tasks, msg_u(d->op, FIELD_TASK));
@@ -82,8 +94,8 @@ int decide_claim(struct decision *d)
 
     if (!t || !a)
         return CHOIR_NOT_FOUND;
-    if (t->state != TASK_QUEUED ||
-        msg_u(d->op, FIELD_ATTEMPT) != t->attempt + 1)
+    if (t->state != TASK_QUEUED || t->queue->kind == QUEUE_PAUSED ||
+        msg_u(d->op, FIELD_ATTEMPT) != t->attempt + 1 || !needs_are_met(t))
         return CHOIR_INVALID;
     if (!agent_may(a, RIGHT_WORK, bytes_text(t->queue->space),
                    (struct bytes){0}, bytes_text(t->queue->name)))

@@ -8,6 +8,7 @@
 
 #include <unistd.h>
 
+#include "broker/decide.h"
 #include "broker/verify.h"
 #include "proto/merge.h"
 #include "proto/refusal.h"
@@ -255,6 +256,65 @@ static void draft_txn(struct draft *d)
     draft_lease(d, false);
 }
 
+static void draft_needs(struct draft *d)
+{
+    uint64_t n = 1 + any(3);
+
+    for (uint64_t i = 0; i < n; i++) {
+        const struct task *t = any_task();
+        struct msg item;
+
+        msg_init(&item, MSG_ITEM);
+        msg_set_u(&item, FIELD_TASK, t ? t->id : any_number());
+        msg_encode(&item, &d->lists[0]);
+    }
+    msg_set_list(&d->m, FIELD_NEEDS, n, buf_bytes(&d->lists[0]));
+}
+
+static void draft_capabilities(struct draft *d)
+{
+    uint64_t n = 1 + any(3);
+
+    for (uint64_t i = 0; i < n; i++) {
+        struct msg item;
+
+        msg_init(&item, MSG_ITEM);
+        msg_set_text(&item, FIELD_NAME, ANY_OF("gpu", "web", "c", "rust", ""));
+        msg_encode(&item, &d->lists[1]);
+    }
+    msg_set_list(&d->m, FIELD_CAPABILITIES, n, buf_bytes(&d->lists[1]));
+}
+
+/* Most often a time that comes while the run lasts. */
+static uint64_t any_time(void)
+{
+    return one_in(4) ? any_number() : env_wall_us(rig.env) + any(20) * 1000000;
+}
+
+static void draft_terms(struct draft *d)
+{
+    const struct task *parent = one_in(3) ? any_task() : NULL;
+
+    if (one_in(3))
+        draft_needs(d);
+    if (one_in(4))
+        draft_capabilities(d);
+    if (parent)
+        msg_set_u(&d->m, FIELD_PARENT, parent->id);
+    if (parent && one_in(3))
+        msg_set_u(&d->m, FIELD_TOKEN, parent->token);
+    maybe_u(&d->m, FIELD_DEADLINE, any_time());
+    maybe_u(&d->m, FIELD_NOT_BEFORE, any_time());
+}
+
+static void draft_queue(struct draft *d)
+{
+    msg_set_text(&d->m, FIELD_SPACE, any_space());
+    msg_set_text(&d->m, FIELD_QUEUE, one_in(8) ? "" : ANY_OF("q", "r"));
+    msg_set_u(&d->m, FIELD_KIND, one_in(3) ? any(5) : QUEUE_OPEN);
+    maybe_u(&d->m, FIELD_LIMIT, any(20));
+}
+
 static void draft_submit(struct draft *d)
 {
     msg_set_text(&d->m, FIELD_SPACE, any_space());
@@ -264,6 +324,8 @@ static void draft_submit(struct draft *d)
     maybe_u(&d->m, FIELD_MAX_ATTEMPTS, any(4));
     maybe_u(&d->m, FIELD_LEASE_MS, one_in(2) ? 1000 : any_number());
     maybe_u(&d->m, FIELD_BACKOFF_MS, any_number());
+    if (one_in(2))
+        draft_terms(d);
     draft_id(d);
 }
 
@@ -329,11 +391,12 @@ static void draft_agent(struct draft *d, struct hash *room)
 static void draft_make(struct draft *d, struct hash *agent)
 {
     static const enum message verbs[] = {
-        MSG_PUT,    MSG_PUT,      MSG_PUT,     MSG_DELETE, MSG_TXN,
-        MSG_TXN,    MSG_SUBMIT,   MSG_SUBMIT,  MSG_SUBMIT, MSG_PROGRESS,
-        MSG_CANCEL, MSG_COMPLETE, MSG_FAIL,    MSG_NAK,    MSG_REQUEUE,
-        MSG_INVITE, MSG_GRANT,    MSG_MARK,    MSG_POLICY, MSG_APPEND,
-        MSG_APPEND, MSG_INCR,     MSG_COMPACT, MSG_SEND,   MSG_SEND,
+        MSG_PUT,     MSG_PUT,       MSG_PUT,     MSG_DELETE, MSG_TXN,
+        MSG_TXN,     MSG_SUBMIT,    MSG_SUBMIT,  MSG_SUBMIT, MSG_PROGRESS,
+        MSG_CANCEL,  MSG_COMPLETE,  MSG_FAIL,    MSG_NAK,    MSG_REQUEUE,
+        MSG_INVITE,  MSG_GRANT,     MSG_MARK,    MSG_POLICY, MSG_APPEND,
+        MSG_APPEND,  MSG_INCR,      MSG_COMPACT, MSG_SEND,   MSG_SEND,
+        MSG_PARTIAL, MSG_ASK_INPUT, MSG_INPUT,   MSG_INPUT,  MSG_QUEUE_SET,
     };
     enum message verb = verbs[any(sizeof verbs / sizeof *verbs)];
 
@@ -368,9 +431,15 @@ static void draft_make(struct draft *d, struct hash *agent)
         draft_grants(d);
         return;
     case MSG_SESSION_CLOSE: return;
+    case MSG_QUEUE_SET: draft_queue(d); return;
+    case MSG_INPUT:
+        draft_values(d, one_in(8) ? any(3) : 1);
+        maybe_u(&d->m, FIELD_REVISION, any_number());
+        /* fall through */
     case MSG_CANCEL:
     case MSG_REQUEUE:
         draft_lease(d, true);
+        draft_id(d);
         d->m.has &= ~FIELD_BIT(TOKEN);
         return;
     case MSG_COMPLETE:
@@ -379,6 +448,8 @@ static void draft_make(struct draft *d, struct hash *agent)
         draft_compares(d);
         draft_sends(d);
         break;
+    case MSG_PARTIAL:
+    case MSG_ASK_INPUT:
     case MSG_PROGRESS: draft_values(d, one_in(8) ? any(3) : 1); break;
     case MSG_FAIL: msg_set_text(&d->m, FIELD_REASON, ""); break;
     default: maybe_u(&d->m, FIELD_BACKOFF_MS, any_number());
@@ -452,6 +523,36 @@ static void do_something(struct actor *a)
           told.turnaway == CHOIR_UNKNOWN_AGENT);
 }
 
+static void give_up(uint64_t task, unsigned kind)
+{
+    uint64_t index;
+    struct msg m;
+
+    msg_init(&m, MSG_GIVE_UP);
+    msg_set_u(&m, FIELD_TASK, task);
+    msg_set_u(&m, FIELD_KIND, kind);
+    HOLDS(rig_say(&rig, &m, &index) == 0);
+}
+
+/* What the broker owes: some of it now, the rest another time. */
+static void broker_settles(void)
+{
+    const struct tasks *tasks = rig_state(&rig)->tasks;
+    const struct task *t;
+    struct settled s;
+    enum settle what;
+
+    core_begin(rig.core);
+    t = tasks_first_deadline(tasks);
+    if (t && t->links->deadline <= core_time(rig.core))
+        give_up(t->id, GIVE_UP_DEADLINE);
+    for (uint64_t n = any(6);
+         n && (what = tasks_settle(rig_state(&rig)->tasks, &s)); n--)
+        if (what != SETTLE_FREED)
+            give_up(s.task->id,
+                    what == SETTLE_NEED ? GIVE_UP_NEED : GIVE_UP_PARENT);
+}
+
 static void broker_acts(void)
 {
     const struct task *t = any_task();
@@ -459,6 +560,10 @@ static void broker_acts(void)
     uint64_t index;
     struct msg m;
 
+    if (one_in(2)) {
+        broker_settles();
+        return;
+    }
     if (t && t->state == TASK_QUEUED) {
         HOLDS(rig_claim(&rig, a, t->id, &index) >= 0);
         return;
