@@ -386,6 +386,33 @@ CHOIR_API int choir_cancel(struct choir *c, uint64_t request);
 CHOIR_API CHOIR_MUST_CHECK int choir_submit(struct choir *c, const char *queue,
                                             const void *payload, size_t bytes,
                                             uint64_t *task);
+/* What a submission may say besides. Zero-initialised: nothing of it. All
+ * borrowed for the call. */
+struct choir_submit_options {
+    const char *type;      /* media type of the payload */
+    const char *id;        /* operation id: said again, it is done once */
+    unsigned priority;     /* 9 is served first */
+    unsigned max_attempts; /* 0: as the broker has it; so lease, back-off */
+    uint64_t lease_ms, backoff_ms;
+    uint64_t not_before, deadline; /* us since 1970; past it, it is dead */
+    uint64_t parent;               /* cancelling that task cancels this one */
+    const uint64_t *needs;         /* tasks that must be completed before */
+    size_t need_count;
+    const char *const *capabilities; /* what a worker must have */
+    size_t capability_count;
+};
+/* The same. CHOIR_NOT_FOUND: a task that is needed, or the parent, is not
+ * known; CHOIR_REPEATED: the id was used before; CHOIR_OVER_LIMIT,
+ * CHOIR_DRAINING: the queue. */
+CHOIR_API CHOIR_MUST_CHECK int choir_submit_with(
+    struct choir *c, const char *queue, const void *payload, size_t bytes,
+    const struct choir_submit_options *options, uint64_t *task);
+/* Answer a task that is "input_required". question: the revision of what it
+ * asked, or 0 for whatever that is. CHOIR_INVALID: it does not ask;
+ * CHOIR_CONFLICT: it asks something else; CHOIR_TERMINAL. */
+CHOIR_API CHOIR_MUST_CHECK int choir_input(struct choir *c, uint64_t task,
+                                           uint64_t question, const void *value,
+                                           size_t bytes);
 /* Wait until a task is final. e: owned; "task_state" with "state", "reason",
  * the result as its value. timeout_ms: -1 for ever. CHOIR_NOT_FOUND. The
  * return is 0 for every final state: look at "state". */
@@ -393,6 +420,12 @@ CHOIR_API CHOIR_MUST_CHECK int choir_result(struct choir *c, uint64_t task,
                                             int timeout_ms,
                                             struct choir_event **e);
 
+/* What this handle's workers have: from now on choir_work gets tasks that take
+ * some of it, or nothing. Names are copied; before the first choir_work of a
+ * queue. -ENOMEM. */
+CHOIR_API CHOIR_MUST_CHECK int choir_capabilities(struct choir *c,
+                                                  const char *const *names,
+                                                  size_t count);
 /* Claim the next task of a queue: highest priority first, oldest first. A task
  * that is ahead of a replica of this handle is handed out when the replica has
  * come as far, its lease being kept alive; so with choir_next, too. From
@@ -403,7 +436,8 @@ CHOIR_API CHOIR_MUST_CHECK int choir_result(struct choir *c, uint64_t task,
  * task: owned, free with choir_event_free; payload as its value; "task",
  * "token", "attempt", "space", "queue", "type", "agent" (who submitted),
  * "progress" (last progress of an earlier attempt), "items" (what had moved
- * when an earlier attempt was found stale). CHOIR_TIMEOUT.
+ * when an earlier attempt was found stale), "input" (the answer to its last
+ * question). CHOIR_TIMEOUT.
  * From then on this thread acts under its lease: see choir_lease_use. */
 CHOIR_API CHOIR_MUST_CHECK int choir_work(struct choir *c, const char *queue,
                                           int timeout_ms,
@@ -415,6 +449,23 @@ CHOIR_API bool choir_task_held(struct choir *c, const struct choir_event *task);
 CHOIR_API CHOIR_MUST_CHECK int choir_progress(struct choir *c,
                                               const struct choir_event *task,
                                               const void *value, size_t bytes);
+/* A piece of the result, told at once to whoever awaits the task; each is
+ * numbered and kept, so that a reader who was away goes on behind the last one
+ * it had: the request "await" with "count", events "partial_told".
+ * CHOIR_FENCED, CHOIR_OVER_LIMIT (partials_per_task_max). */
+CHOIR_API CHOIR_MUST_CHECK int choir_partial(struct choir *c,
+                                             const struct choir_event *task,
+                                             const void *value, size_t bytes);
+/* Ask whoever submitted the task, and wait for the answer; the lease does not
+ * run out meanwhile. timeout_ms: -1 for ever.
+ * answer: owned; "input_told", its value the answer. CHOIR_FENCED;
+ * CHOIR_TIMEOUT: it still asks, and the answer may still come, as the event
+ * "input_told" of a "work" request; CHOIR_TERMINAL: the task was ended. */
+CHOIR_API CHOIR_MUST_CHECK int choir_ask_input(struct choir *c,
+                                               const struct choir_event *task,
+                                               const void *question,
+                                               size_t bytes, int timeout_ms,
+                                               struct choir_event **answer);
 /* Done, with this result. CHOIR_FENCED. CHOIR_STALE: what was read under the
  * lease has changed since; choir_error_text() names it, and choir_moved tells
  * all of it. The task is still yours: read again and complete again, say

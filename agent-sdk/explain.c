@@ -76,6 +76,7 @@ static void add_details(struct line *l, const struct msg *m, int code)
     add_text(l, "field", m, FIELD_FIELD);
     add_uint(l, "size", m, FIELD_SIZE);
     add_uint(l, "limit", m, FIELD_LIMIT);
+    add_uint(l, "task", m, FIELD_TASK);
     add_uint(l, "state", m, FIELD_STATE);
     add_text(l, "reason", m, FIELD_REASON);
     if (code == CHOIR_CONFLICT)

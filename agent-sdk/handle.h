@@ -81,6 +81,8 @@ struct choir {
     bool wants_fd;             /* ready_fd is kept true to it */
     size_t in_flight, unanswered;
     struct worker *workers;
+    char **capabilities; /* owned, and each of them */
+    size_t capability_count;
     struct choir_replica *replicas;
     struct choir_event *late; /* tasks ahead of them; see late.h */
     bool is_driven;           /* a caller is the engine for a while, */

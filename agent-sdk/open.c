@@ -14,6 +14,7 @@
 #include "process.h"
 #include "proto/pack.h"
 #include "proto/refusal.h"
+#include "tasks.h"
 
 enum {
     TIMEOUT_MS = 10000,
@@ -170,6 +171,7 @@ static void handle_free(struct choir *c)
     pthread_mutex_destroy(&c->work_lock);
     pthread_mutex_destroy(&c->turn);
     buf_free(&c->labels);
+    capabilities_free(c);
     free(c->ended_line);
     identity_wipe(&c->id);
     buf_free(&c->first_proof);

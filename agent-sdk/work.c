@@ -6,6 +6,7 @@
 
 #include "error.h"
 #include "proto/refusal.h"
+#include "tasks.h"
 #include "using.h"
 
 static struct worker *worker_find(struct choir *c, const char *queue)
@@ -27,6 +28,7 @@ static int work_send(struct choir *c, const char *queue, uint64_t *id)
         return choir_error_code();
     choir_request_text(r, "queue", queue);
     choir_request_uint(r, "credit", 0);
+    names_add(r, (const char *const *)c->capabilities, c->capability_count);
     code = handle_send(c, &r, c->timeout_ms, true, id);
     choir_request_free(&r);
     return code;
