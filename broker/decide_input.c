@@ -63,10 +63,15 @@ int decide_queue_set(struct decision *d)
         return r;
     if (!author_may(d, RIGHT_ADMIN, space, (struct bytes){0}, queue))
         return CHOIR_DENIED;
-    if (kind < QUEUE_OPEN || kind > QUEUE_DRAINING)
-        return CHOIR_INVALID;
     q = queue_find(d->s->tasks, space, queue);
+    if (!msg_has(d->op, FIELD_KIND) && !msg_has(d->op, FIELD_LIMIT))
+        return CHOIR_INVALID;
+    if (!msg_has(d->op, FIELD_KIND)) {
+        kind = q ? q->kind : QUEUE_OPEN;
+        msg_set_u(d->effect, FIELD_KIND, kind); /* stays */
+    }
     if (!msg_has(d->op, FIELD_LIMIT) && q && q->limit)
-        msg_set_u(d->effect, FIELD_LIMIT, q->limit); /* stays */
-    return CHOIR_OK;
+        msg_set_u(d->effect, FIELD_LIMIT, q->limit);
+    return kind < QUEUE_OPEN || kind > QUEUE_DRAINING ? CHOIR_INVALID
+                                                      : CHOIR_OK;
 }

@@ -75,6 +75,6 @@ int evolve_queue_set(struct state *s, const struct evolve_op *o)
 {
     return evolve_must(queue_set(s->tasks, msg_b(o->op, FIELD_SPACE),
                                  msg_b(o->op, FIELD_QUEUE),
-                                 (enum queue_kind)msg_u(o->op, FIELD_KIND),
+                                 (enum queue_kind)evolve_chosen(o, FIELD_KIND),
                                  evolve_chosen(o, FIELD_LIMIT)));
 }

@@ -264,8 +264,8 @@ enum message_class {
       B(TYPE) | B(ID))                                                         \
     X(INPUT, 23, "input", OPERATION, B(TASK) | B(SLOTS),                       \
       B(TYPE) | B(REVISION) | B(ID))                                           \
-    X(QUEUE_SET, 24, "queue_set", OPERATION, B(SPACE) | B(QUEUE) | B(KIND),    \
-      B(LIMIT))                                                                \
+    X(QUEUE_SET, 24, "queue_set", OPERATION, B(SPACE) | B(QUEUE),              \
+      B(KIND) | B(LIMIT))                                                      \
     X(SEND, 25, "send", OPERATION, B(SPACE) | B(SLOTS),                        \
       B(AGENT) | B(TOPIC) | B(TYPE) | B(KIND) | B(REPLY_TO) | B(ID) |          \
           B(TASK) | B(TOKEN))                                                  \
@@ -407,7 +407,8 @@ enum message_class {
           B(REVISION) | B(PREV) | B(OUTCOME) | B(SIZE) | B(STATE) |            \
           B(ATTEMPT) | B(LIMIT) | B(ITEMS) | B(FIELD) | B(NOT_BEFORE) |        \
           B(MAX_ATTEMPTS) | B(LEASE_MS) | B(BACKOFF_MS) | B(EXPIRES) |         \
-          B(SLOTS) | B(COUNT) | B(RULE) | B(BASE) | B(STALE) | B(COMPARES))    \
+          B(SLOTS) | B(COUNT) | B(RULE) | B(BASE) | B(STALE) | B(COMPARES) |   \
+          B(KIND))                                                             \
     X(IDENTITY, 208, "identity", PART,                                         \
       B(NAME) | B(SECRET) | B(CURVE_KEY) | B(LEDGER) | B(BROKER_KEY) |         \
           B(BROKER_CURVE),                                                     \

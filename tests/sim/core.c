@@ -311,7 +311,8 @@ static void draft_queue(struct draft *d)
 {
     msg_set_text(&d->m, FIELD_SPACE, any_space());
     msg_set_text(&d->m, FIELD_QUEUE, one_in(8) ? "" : ANY_OF("q", "r"));
-    msg_set_u(&d->m, FIELD_KIND, one_in(3) ? any(5) : QUEUE_OPEN);
+    if (!one_in(4))
+        msg_set_u(&d->m, FIELD_KIND, one_in(3) ? any(5) : QUEUE_OPEN);
     maybe_u(&d->m, FIELD_LIMIT, any(20));
 }
 

@@ -953,6 +953,8 @@ TEST(input_is_refused_where_none_is_asked_for)
 
 /* --- Queues -------------------------------------------------------------- */
 
+enum { STAYS = 99 };
+
 static int set(struct guest *g, unsigned kind, int limit)
 {
     struct msg m;
@@ -960,7 +962,8 @@ static int set(struct guest *g, unsigned kind, int limit)
     msg_init(&m, MSG_QUEUE_SET);
     msg_set_text(&m, FIELD_SPACE, "main");
     msg_set_text(&m, FIELD_QUEUE, "jobs");
-    msg_set_u(&m, FIELD_KIND, kind);
+    if (kind != STAYS)
+        msg_set_u(&m, FIELD_KIND, kind);
     if (limit >= 0)
         msg_set_u(&m, FIELD_LIMIT, (uint64_t)limit);
     return say(g, &m, NULL);
@@ -1016,7 +1019,12 @@ TEST(queue_has_a_limit_of_its_own)
     CHECK_EQ(say(&ada, &m, "x"), CHOIR_OVER_LIMIT);
     CHECK_EQ(set(&ada, QUEUE_PAUSED, -1), 0); /* the limit stays */
     CHECK_EQ(say(&ada, &m, "x"), CHOIR_OVER_LIMIT);
+    CHECK_EQ(set(&ada, STAYS, 3), 0); /* and so does that it is paused */
+    CHECK(plain());
+    CHECK_EQ(work(&bob, 1), 0);
+    CHECK_EQ(got(&bob, NULL), 0);
     CHECK_EQ(set(&ada, QUEUE_OPEN, 0), 0);
+    CHECK(got(&bob, NULL));
     CHECK(plain());
     end();
 }
@@ -1029,6 +1037,7 @@ TEST(queue_is_set_by_administrators_alone)
     CHECK_EQ(set(&bob, QUEUE_PAUSED, -1), CHOIR_DENIED);
     CHECK_EQ(set(&ada, 0, -1), CHOIR_INVALID);
     CHECK_EQ(set(&ada, QUEUE_DRAINING + 1, -1), CHOIR_INVALID);
+    CHECK_EQ(set(&ada, STAYS, -1), CHOIR_INVALID);
     msg_init(&m, MSG_QUEUE_SET);
     msg_set_text(&m, FIELD_SPACE, "*");
     msg_set_text(&m, FIELD_QUEUE, "jobs");
