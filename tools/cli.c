@@ -309,6 +309,51 @@ uint64_t cli_duration_ms(const struct cli *cli, const char *name,
     return text ? duration_parse(cli, name, text) : fallback;
 }
 
+uint64_t cli_time_us(const struct cli *cli, const char *name, uint64_t fallback)
+{
+    const char *text = cli_option(cli, name), *end;
+    struct timespec now;
+    struct tm tm = {0};
+
+    if (!text)
+        return fallback;
+    end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    if (end && !*end)
+        return (uint64_t)timegm(&tm) * 1000000;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000 +
+           duration_parse(cli, name, text) * 1000;
+}
+
+bool cli_option_piece(const struct cli *cli, const char *name, size_t *at,
+                      char *out, size_t bytes)
+{
+    size_t before = 0;
+
+    for (int i = 0; i < cli->given_count; i++) {
+        const char *text = cli->given[i].value;
+        size_t all = strlen(text) + 1, n;
+
+        if (strcmp(cli->given[i].name, name) != 0)
+            continue;
+        if (*at < before + all) {
+            text += *at - before;
+            n = strcspn(text, ",");
+            if (n == 0 || n >= bytes)
+                cli_wrong(cli,
+                          "--%s takes names or numbers with commas, "
+                          "not \"%s\"",
+                          name, cli->given[i].value);
+            memcpy(out, text, n);
+            out[n] = '\0';
+            *at += n + 1;
+            return true;
+        }
+        before += all;
+    }
+    return false;
+}
+
 /* --- Help ------------------------------------------------------------------ */
 
 static void options_print(const struct cli_option *rows, FILE *out)

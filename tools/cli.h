@@ -72,6 +72,14 @@ uint64_t cli_number(const struct cli *cli, const char *name, uint64_t fallback);
 /* "90", "90s", "15m", "2h", "7d", "250ms"; likewise. */
 uint64_t cli_duration_ms(const struct cli *cli, const char *name,
                          uint64_t fallback);
+/* A moment, in microseconds since 1970: "90s", "15m", ... from now, or
+ * "2026-12-24T18:00:00Z"; likewise. */
+uint64_t cli_time_us(const struct cli *cli, const char *name,
+                     uint64_t fallback);
+/* What an option that may come several times, or with commas, says: its next
+ * piece behind *at (0: begin), copied into out; false: no more. */
+bool cli_option_piece(const struct cli *cli, const char *name, size_t *at,
+                      char *out, size_t bytes);
 /* Argument i as a number. what: "TASK". */
 uint64_t cli_number_arg(const struct cli *cli, int i, const char *what);
 

@@ -251,6 +251,19 @@ void member_value(const json_t *o, struct buf *out)
     bytes_from_json(o, "value", out, &is_msgpack, why);
 }
 
+void capabilities_add(const struct cli *cli, json_t *request)
+{
+    char name[LIMIT_NAME_BYTES + 1];
+    json_t *list = json_array();
+    size_t at = 0;
+
+    while (cli_option_piece(cli, "capability", &at, name, sizeof name))
+        json_array_append_new(list, json_pack("{s:s}", "name", name));
+    if (json_array_size(list))
+        json_object_set(request, "capabilities", list);
+    json_decref(list);
+}
+
 /* --- Over the socket ------------------------------------------------------- */
 
 static int socket_gone(char **line)

@@ -54,6 +54,8 @@ const char *client_agent_name(struct client *c, const char *agent);
 
 /* The id, as JSON, of an agent by its name or its id. id: owned. */
 int client_agent_find(struct client *c, const char *agent, json_t **id);
+/* --capability of the options as "capabilities" of a request. */
+void capabilities_add(const struct cli *cli, json_t *request);
 
 /* Members with a default: 0 and "". */
 uint64_t member_uint(const json_t *o, const char *name);

@@ -29,6 +29,7 @@
     X(task)         \
     X(send)         \
     X(inbox)        \
+    X(queue)        \
     X(tap)          \
     X(pipe)         \
     X(receipt)      \

@@ -36,6 +36,10 @@ bool lease_fill(struct lane *l, json_t *o, const char *verb)
         json_object_set_new(o, "task", json_integer((json_int_t)l->task));
         json_object_set_new(o, "token", json_integer((json_int_t)l->token));
     }
+    /* Its children are submitted under its lease, too. */
+    if (strcmp(verb, "submit") == 0 && !json_object_get(o, "token") &&
+        (uint64_t)json_integer_value(json_object_get(o, "parent")) == l->task)
+        json_object_set_new(o, "token", json_integer((json_int_t)l->token));
     return true;
 }
 

@@ -1,4 +1,6 @@
-/* choir task ls | show | cancel | requeue | moved | heed. */
+/* choir task: look at tasks, end them, answer them; and what a task says of
+ * itself inside `choir work`. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "client.h"
@@ -99,20 +101,74 @@ static void agent_print(struct client *c, const json_t *o, const char *name,
     putchar('\n');
 }
 
+/* Kinds of the items behind the task itself, as proto/README.md has them. */
+enum kind {
+    RESULT = 1,
+    PARTIAL = 2,
+    NEED = 3,
+    CHILD = 4,
+    CAPABILITY = 5,
+    QUESTION = 6,
+    INPUT = 7,
+};
+
+static const json_t *item_of(const json_t *items, enum kind kind)
+{
+    json_t *item;
+    size_t i;
+
+    json_array_foreach(items, i, item) if (i > 0 && member_uint(item, "kind") ==
+                                                        kind) return item;
+    return NULL;
+}
+
+static void moment_print(const json_t *task, const char *name,
+                         const char *label)
+{
+    char time[32];
+
+    if (!json_object_get(task, name))
+        return;
+    cli_time_text(member_uint(task, name), time);
+    printf("%-9s %s\n", label, time);
+}
+
+/* Tasks it hangs together with, and capabilities: a line each. */
+static void links_print(const json_t *items)
+{
+    json_t *item;
+    size_t i;
+
+    json_array_foreach(items, i, item)
+    {
+        uint64_t kind = i ? member_uint(item, "kind") : 0;
+
+        if (kind == NEED || kind == CHILD)
+            printf("%-9s %llu %s\n", kind == NEED ? "needs" : "child",
+                   (unsigned long long)member_uint(item, "task"),
+                   member_text(item, "state"));
+        if (kind != CAPABILITY)
+            continue;
+        printf("takes     ");
+        text_print(member_text(item, "name"));
+        putchar('\n');
+    }
+}
+
 static void show_print(struct client *c, const json_t *answer)
 {
     const json_t *items = json_object_get(answer, "items");
     const json_t *task = json_array_get(items, 0);
-    char time[32];
+    const json_t *partial = item_of(items, PARTIAL);
 
-    cli_time_text(member_uint(task, "time"), time);
     printf("task      %llu\nstate     %s\nqueue     ",
            (unsigned long long)member_uint(task, "task"),
            member_text(task, "state"));
     text_print(member_text(task, "queue"));
     printf("\nspace     ");
     text_print(member_text(task, "space"));
-    printf("\nsubmitted %s\n", time);
+    putchar('\n');
+    moment_print(task, "time", "submitted");
     agent_print(c, task, "agent", "by");
     agent_print(c, task, "holder", "holder");
     printf("attempt   %llu of %llu\npriority  %llu\nlease     %llu ms\n",
@@ -120,6 +176,12 @@ static void show_print(struct client *c, const json_t *answer)
            (unsigned long long)member_uint(task, "max_attempts"),
            (unsigned long long)member_uint(task, "priority"),
            (unsigned long long)member_uint(task, "lease_ms"));
+    moment_print(task, "not_before", "not before");
+    moment_print(task, "deadline", "deadline");
+    if (json_object_get(task, "parent"))
+        printf("parent    %llu\n",
+               (unsigned long long)member_uint(task, "parent"));
+    links_print(items);
     if (json_object_get(task, "reason")) {
         printf("reason    ");
         text_print(member_text(task, "reason"));
@@ -127,23 +189,61 @@ static void show_print(struct client *c, const json_t *answer)
     }
     bytes_print(task, "value", "payload");
     bytes_print(task, "progress", "progress");
-    bytes_print(json_array_get(items, 1), "value", "result");
+    bytes_print(item_of(items, QUESTION), "value", "question");
+    bytes_print(item_of(items, INPUT), "value", "input");
+    if (partial)
+        printf("partials  %llu\n",
+               (unsigned long long)member_uint(partial, "count"));
+    bytes_print(partial, "value", "partial");
+    bytes_print(item_of(items, RESULT), "value", "result");
 }
 
-/* One object: the task, its payload as "value", its result as "result". */
-static void show_json(json_t *answer)
+static void member_move(json_t *task, const char *name, const json_t *item)
 {
-    json_t *items = json_object_get(answer, "items");
-    json_t *task = json_array_get(items, 0);
     struct buf b = {0};
     char why[WHY_BYTES];
     bool is_msgpack;
 
-    if (bytes_from_json(json_array_get(items, 1), "value", &b, &is_msgpack,
-                        why) == 1)
-        bytes_to_json(task, "result", buf_bytes(&b),
-                      is_msgpack ? JSON_TYPE : NULL);
+    if (item && bytes_from_json(item, "value", &b, &is_msgpack, why) == 1)
+        bytes_to_json(task, name, buf_bytes(&b), is_msgpack ? JSON_TYPE : NULL);
     buf_free(&b);
+}
+
+static void link_move(json_t *task, const char *list, json_t *item)
+{
+    if (!json_object_get(task, list))
+        json_object_set_new(task, list, json_array());
+    json_object_del(item, "kind");
+    json_array_append(json_object_get(task, list), item);
+}
+
+/* One object: the task, its payload as "value", and what hangs on it by name. */
+static void show_json(json_t *answer)
+{
+    json_t *items = json_object_get(answer, "items");
+    json_t *task = json_array_get(items, 0), *item;
+    const json_t *partial = item_of(items, PARTIAL);
+    size_t i;
+
+    member_move(task, "result", item_of(items, RESULT));
+    member_move(task, "partial", partial);
+    member_move(task, "question", item_of(items, QUESTION));
+    member_move(task, "input", item_of(items, INPUT));
+    if (partial)
+        json_object_set_new(
+            task, "partials",
+            json_integer((json_int_t)member_uint(partial, "count")));
+    json_array_foreach(items, i, item)
+    {
+        uint64_t kind = i ? member_uint(item, "kind") : 0;
+
+        if (kind == NEED)
+            link_move(task, "needs", item);
+        else if (kind == CHILD)
+            link_move(task, "children", item);
+        else if (kind == CAPABILITY)
+            link_move(task, "capabilities", item);
+    }
     json_line(stdout, task);
 }
 
@@ -164,18 +264,12 @@ static int show(struct cli *cli, struct client *c, uint64_t task)
 
 /* --- cancel, requeue ------------------------------------------------------- */
 
-static int change(struct cli *cli, struct client *c, const char *verb,
-                  uint64_t task)
+static int revision_say(const struct cli *cli, struct client *c,
+                        json_t *request)
 {
-    json_t *request =
-        json_pack("{s:s, s:I}", "op", verb, "task", (json_int_t)task);
-    const char *reason = cli_option(cli, "reason");
     json_t *answer;
-    int r;
+    int r = client_ask(c, request, &answer);
 
-    if (reason && strcmp(verb, "cancel") == 0)
-        json_object_set_new(request, "reason", json_string(reason));
-    r = client_ask(c, request, &answer);
     if (!r && cli->json)
         json_line(stdout, answer);
     else if (!r)
@@ -184,102 +278,252 @@ static int change(struct cli *cli, struct client *c, const char *verb,
     return r;
 }
 
-static const char *const answers[] = {"refresh", "ignore", "abandon", NULL};
-
-static bool is_one_of(const char *const *words, const char *word)
+static int change(struct cli *cli, struct client *c, const char *verb,
+                  uint64_t task)
 {
-    for (; *words; words++)
-        if (strcmp(*words, word) == 0)
-            return true;
-    return false;
+    const char *reason = cli_option(cli, "reason"), *id = cli_option(cli, "id");
+    json_t *request =
+        json_pack("{s:s, s:I}", "op", verb, "task", (json_int_t)task);
+
+    if (reason && strcmp(verb, "cancel") == 0)
+        json_object_set_new(request, "reason", json_string(reason));
+    if (id)
+        json_object_set_new(request, "operation_id", json_string(id));
+    return revision_say(cli, c, request);
 }
 
-static void words_check(const struct cli *cli)
-{
-    static const char *const alone[] = {"ls", "moved", NULL};
-    static const char *const with_task[] = {"show", "cancel", "requeue", NULL};
-    const char *what = cli->args[0];
+/* --- input, partial, progress ---------------------------------------------- */
 
-    if (strcmp(what, "heed") == 0) {
-        if (cli->count != 2 || !is_one_of(answers, cli->args[1]))
-            cli_wrong(cli, "task heed needs refresh, ignore or abandon");
-    } else if (is_one_of(alone, what)) {
-        if (cli->count != 1)
-            cli_wrong(cli, "task %s takes no argument", what);
-    } else if (!is_one_of(with_task, what)) {
-        cli_wrong(cli,
-                  "task %s: there is ls, show, cancel, requeue, moved and heed",
-                  what);
-    } else if (cli->count != 2) {
-        cli_wrong(cli, "task show, cancel and requeue need TASK");
-    } else {
-        (void)cli_number_arg(cli, 1, "TASK");
+static json_t *with_value(const struct cli *cli, const char *verb, int arg)
+{
+    json_t *request = json_pack("{s:s}", "op", verb);
+    const char *type = cli_option(cli, "type"), *id = cli_option(cli, "id");
+    struct buf value = {0};
+
+    cli_value(cli, cli->args[arg], &value);
+    bytes_to_json(request, "value", buf_bytes(&value), NULL);
+    buf_free(&value);
+    if (type)
+        json_object_set_new(request, "type", json_string(type));
+    if (id)
+        json_object_set_new(request, "operation_id", json_string(id));
+    return request;
+}
+
+static int input(struct cli *cli, struct client *c)
+{
+    json_t *request = with_value(cli, "input", 2);
+
+    json_object_set_new(
+        request, "task",
+        json_integer((json_int_t)cli_number_arg(cli, 1, "TASK")));
+    if (cli_option(cli, "question"))
+        json_object_set_new(
+            request, "revision",
+            json_integer((json_int_t)cli_number(cli, "question", 0)));
+    return revision_say(cli, c, request);
+}
+
+/* --- ask ------------------------------------------------------------------- */
+
+static int input_print(struct client *c, uint64_t task)
+{
+    json_t *answer;
+    struct buf value = {0};
+    int r = client_ask(
+        c, json_pack("{s:s, s:I}", "op", "task_get", "task", (json_int_t)task),
+        &answer);
+
+    if (!r) {
+        member_value(item_of(json_object_get(answer, "items"), INPUT), &value);
+        fwrite(value.p, 1, value.n, stdout);
+        buf_free(&value);
     }
+    json_decref(answer);
+    return r;
 }
 
-/* What only a command of `choir work` can ask. */
-static int lease_run(struct cli *cli, struct client *c, const char *what)
+/* Until the task is no longer in the state that the question brought about. */
+static int answer_await(struct client *c, uint64_t task, uint64_t question)
 {
-    if (client_handle(c))
-        return cli_failed(CHOIR_FENCED,
-                          "FENCED: no lease: this is for a command that `choir "
-                          "work --exec` runs");
-    return strcmp(what, "moved") == 0 ? task_moved(cli, c)
-                                      : task_heed(cli, c, cli->args[1]);
+    bool waits = true;
+    json_t *event;
+    int r = client_begin(
+        c, json_pack("{s:s, s:I}", "op", "await", "task", (json_int_t)task));
+
+    while (!r && waits) {
+        r = client_next(c, -1, &event);
+        if (!r && !event)
+            return cli_failed(CHOIR_OUTCOME_UNKNOWN,
+                              "OUTCOME_UNKNOWN: the broker stopped telling");
+        waits = !event || member_uint(event, "revision") <= question ||
+                strcmp(member_text(event, "state"), "input_required") == 0;
+        if (!r && !waits && strcmp(member_text(event, "state"), "working") != 0)
+            r = cli_failed(CHOIR_TERMINAL,
+                           "TERMINAL: the task is not ours any more");
+        json_decref(event);
+    }
+    return r;
 }
 
-static int command_run(struct cli *cli, struct client *c)
+static int ask(struct cli *cli, struct client *c)
 {
-    const char *what = cli->args[0];
+    const char *variable = getenv("CHOIR_TASK");
+    uint64_t task = variable ? strtoull(variable, NULL, 10) : 0;
+    json_t *answer;
+    int r = client_ask(c, with_value(cli, "ask_input", 1), &answer);
+    uint64_t question = member_uint(answer, "revision");
 
-    if (strcmp(what, "ls") == 0)
-        return list(cli, c);
-    if (strcmp(what, "moved") == 0 || strcmp(what, "heed") == 0)
-        return lease_run(cli, c, what);
-    if (strcmp(what, "show") == 0)
-        return show(cli, c, cli_number_arg(cli, 1, "TASK"));
-    return change(cli, c, what, cli_number_arg(cli, 1, "TASK"));
+    json_decref(answer);
+    if (!r)
+        r = answer_await(c, task, question);
+    return r ? r : input_print(c, task);
+}
+
+/* --- The command ----------------------------------------------------------- */
+
+static int cancel(struct cli *cli, struct client *c)
+{
+    return change(cli, c, "cancel", cli_number_arg(cli, 1, "TASK"));
+}
+
+static int requeue(struct cli *cli, struct client *c)
+{
+    return change(cli, c, "requeue", cli_number_arg(cli, 1, "TASK"));
+}
+
+static int partial(struct cli *cli, struct client *c)
+{
+    return revision_say(cli, c, with_value(cli, "partial", 1));
+}
+
+static int progress(struct cli *cli, struct client *c)
+{
+    return revision_say(cli, c, with_value(cli, "progress", 1));
+}
+
+static int show_task(struct cli *cli, struct client *c)
+{
+    return show(cli, c, cli_number_arg(cli, 1, "TASK"));
+}
+
+/* A socket may lead nowhere: then there is no lease to speak of. */
+static int lease_check(struct client *c)
+{
+    return client_handle(c)
+               ? cli_failed(CHOIR_FENCED,
+                            "FENCED: no lease: this is for a command that "
+                            "`choir work --exec` runs")
+               : 0;
+}
+
+static int moved(struct cli *cli, struct client *c)
+{
+    int r = lease_check(c);
+
+    return r ? r : task_moved(cli, c);
+}
+
+static int heed(struct cli *cli, struct client *c)
+{
+    int r = lease_check(c);
+
+    return r ? r : task_heed(cli, c, cli->args[1]);
+}
+
+static const struct verb {
+    const char *name, *takes;
+    int least, most; /* arguments behind it */
+    bool inside;     /* only in a command of choir work */
+    int (*run)(struct cli *cli, struct client *c);
+} verbs[] = {
+    {"ls", "no argument", 0, 0, false, list},
+    {"show", "TASK", 1, 1, false, show_task},
+    {"cancel", "TASK", 1, 1, false, cancel},
+    {"requeue", "TASK", 1, 1, false, requeue},
+    {"input", "TASK and an answer", 1, 2, false, input},
+    {"ask", "a question", 0, 1, true, ask},
+    {"partial", "a value", 0, 1, true, partial},
+    {"progress", "a value", 0, 1, true, progress},
+    {"moved", "no argument", 0, 0, true, moved},
+    {"heed", "refresh, ignore or abandon", 1, 1, true, heed},
+};
+
+enum { VERBS = sizeof verbs / sizeof *verbs };
+
+static const struct verb *verb_find(const struct cli *cli)
+{
+    int given = cli->count - 1;
+
+    for (size_t i = 0; i < VERBS; i++) {
+        const struct verb *v = &verbs[i];
+
+        if (strcmp(cli->args[0], v->name) != 0)
+            continue;
+        if (given < v->least || given > v->most)
+            cli_wrong(cli, "task %s takes %s", v->name, v->takes);
+        if (v->inside && !getenv("CHOIR_SOCKET"))
+            cli_wrong(cli, "task %s is for a command that choir work runs",
+                      v->name);
+        return v;
+    }
+    cli_wrong(cli,
+              "task %s: there is ls, show, cancel, requeue and input, and "
+              "inside choir work ask, partial and progress",
+              cli->args[0]);
 }
 
 static int task_run(struct cli *cli)
 {
+    const struct verb *v = verb_find(cli);
     struct client *c;
-    int r;
+    int r = client_open(cli, &c);
 
-    words_check(cli);
-    r = client_open(cli, &c);
-    if (!r)
-        r = command_run(cli, c);
+    if (r)
+        return r;
+    r = v->run(cli, c);
     client_close(&c);
     return r;
 }
 
 static const struct cli_option options[] = {
-    {"state", "S", "ls: queued, working, completed, failed, cancelled, dead"},
+    {"state", "S",
+     "ls: queued, working, input_required, completed, failed, cancelled, dead"},
     {"queue", "QUEUE", "ls: of that queue only"},
     {"count", "N", "ls: at most N"},
     {"reason", "TEXT", "cancel, heed: why"},
     {"wait", NULL, "moved: until something has"},
     {"revision", "N", "heed: up to there; default: all that was told"},
+    {"question", "R", "input: only if that is the question still"},
+    {"type", "T", "media type of what is said"},
+    {"id", "OP", "operation id: said again, it is not done again"},
     {NULL, NULL, NULL},
 };
 const struct command command_task = {
     .name = "task",
     .usage = "ls | show TASK | cancel TASK | requeue TASK |\n"
-             "                  moved | heed refresh|ignore|abandon",
-    .what = "look at tasks, cancel them, queue them again",
-    .more =
-        "ls prints a line per task: id, state, attempts, queue, who\n"
-        "submitted it and who works on it. cancel prints the revision;\n"
-        "requeue of a task that failed, was cancelled or is dead makes a\n"
-        "new one with the same payload and prints its id.\n\n"
-        "Inside a command of `choir work`: moved prints what it has read\n"
-        "and others have changed since: the revision it read, where the\n"
-        "key is now, who wrote it; exit code 1 if nothing has. heed answers\n"
-        "(recorded): refresh, I read it again; ignore, the result may\n"
-        "stand in spite of it; abandon, the task goes back.",
+             "           input TASK [VALUE|-] | ask [VALUE|-] |\n"
+             "           partial [VALUE|-] | progress [VALUE|-] |\n"
+             "           moved | heed refresh|ignore|abandon",
+    .what = "look at tasks, cancel them, queue them again, answer them",
+    .more = "ls prints a line per task: id, state, attempts, queue, who\n"
+            "submitted it and who works on it. cancel prints the revision;\n"
+            "requeue of a task that failed, was cancelled or is dead makes a\n"
+            "new one with the same payload and prints its id. What has a\n"
+            "cancelled task as parent is cancelled with it.\n\n"
+            "input answers a task that is input_required.\n\n"
+            "Inside a command that `choir work` runs, ask asks whoever\n"
+            "submitted the task, waits and prints the answer; no lease runs\n"
+            "out meanwhile. partial says a piece of the result, which those\n"
+            "who wait for the task get at once; progress how far it is, which\n"
+            "the next attempt gets, too. moved prints what it has read and\n"
+            "others have changed since: the revision it read, where the key\n"
+            "is now, who wrote it; exit code 1 if nothing has. heed answers\n"
+            "(recorded): refresh, I read it again; ignore, the result may\n"
+            "stand in spite of it; abandon, the task goes back.",
     .options = options,
     .least = 1,
-    .most = 2,
+    .most = 3,
+    .value_at = 2,
     .run = task_run,
 };

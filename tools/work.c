@@ -84,9 +84,9 @@ static int listener_open(struct piece *p)
 }
 
 struct variables {
-    char text[7][LIMIT_TEXT_BYTES];
+    char text[8][LIMIT_TEXT_BYTES];
     char *stale; /* owned */
-    char *list[9];
+    char *list[10];
 };
 
 __attribute__((format(printf, 2, 3))) static void variable(struct variables *v,
@@ -119,6 +119,16 @@ static char *stale_variable(const struct choir_event *e)
     return out;
 }
 
+/* What was given to an earlier attempt, if it is a text that fits. */
+static void input_fill(struct variables *v, const struct choir_event *e)
+{
+    struct bytes input;
+
+    input.p = choir_event_bytes(e, "input", &input.n);
+    if (input.p && input.n <= LIMIT_TEXT_BYTES - 24 && bytes_utf8(input))
+        variable(v, "CHOIR_INPUT=%.*s", (int)input.n, (const char *)input.p);
+}
+
 static void variables_fill(struct variables *v, const struct piece *p,
                            const struct choir_event *e)
 {
@@ -132,6 +142,7 @@ static void variables_fill(struct variables *v, const struct piece *p,
              (unsigned long long)choir_event_uint(e, "attempt"));
     if (p->listener >= 0)
         variable(v, "CHOIR_SOCKET=%s", p->path);
+    input_fill(v, e);
     v->stale = stale_variable(e);
     for (size_t i = 0; v->stale; i++) {
         if (v->list[i])
@@ -589,6 +600,19 @@ static int signals_open(struct work *w)
     return w->signals < 0 ? -errno : 0;
 }
 
+/* Of this worker. What is wrong with one choir_send says. */
+static void capabilities_set(const struct cli *cli, struct choir_request *r)
+{
+    char name[LIMIT_NAME_BYTES + 1];
+    size_t at = 0;
+
+    while (cli_option_piece(cli, "capability", &at, name, sizeof name)) {
+        choir_request_begin(r, "capabilities");
+        choir_request_text(r, "name", name);
+        choir_request_end(r);
+    }
+}
+
 static int work_begin(struct work *w)
 {
     struct choir_request *r;
@@ -604,6 +628,7 @@ static int work_begin(struct work *w)
         return cli_failed(-ENOMEM, "ENOMEM");
     choir_request_text(r, "queue", w->queue);
     choir_request_uint(r, "credit", w->granted);
+    capabilities_set(w->cli, r);
     code = choir_send(w->choir, &r, -1, &w->request);
     choir_request_free(&r);
     return code ? cli_failed(code, NULL) : 0;
@@ -676,6 +701,7 @@ static int work_run(struct cli *cli)
 static const struct cli_option options[] = {
     {"exec", "CMD", "what does the work, run by /bin/sh"},
     {"jobs", "N", "up to N at once; default 1"},
+    {"capability", "C,...", "what this worker has; tasks may take some of it"},
     {"once", NULL, "end after one task"},
     {"count", "N", "end after N tasks"},
     {"signal", "NAME", "sent to CMD when something it has read changes"},
@@ -691,7 +717,9 @@ const struct command command_work = {
         "anything else fails it with the end of its standard error as the\n"
         "reason. Its environment has CHOIR_TASK, CHOIR_SPACE, CHOIR_QUEUE,\n"
         "CHOIR_REVISION, CHOIR_ATTEMPT, and CHOIR_SOCKET, by which `choir put`\n"
-        "and the others inside it act under the task's lease.\n\n"
+        "and the others inside it act under the task's lease. `choir task\n"
+        "partial` and `choir task ask` there speak with who submitted it;\n"
+        "CHOIR_INPUT is what an earlier attempt was answered.\n\n"
         "What they read there goes along with the completion. If it has\n"
         "changed by then, the task is given back (unless it was submitted\n"
         "otherwise), and CHOIR_STALE tells the next attempt what moved. While\n"
