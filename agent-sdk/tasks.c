@@ -157,7 +157,7 @@ static int left_of(int64_t deadline)
     return deadline < 0 ? -1 : left < 0 ? 0 : (int)left;
 }
 
-/* One event of the await. *waits: the task is still as the question left it. */
+/* What is told of it. *waits: the task is still as the question left it. */
 static int await_look(const struct choir_event *e, uint64_t question,
                       bool *waits)
 {
@@ -171,6 +171,26 @@ static int await_look(const struct choir_event *e, uint64_t question,
                ? 0
                : error_set(CHOIR_TERMINAL, 0, "task=%llu: it is not ours now",
                            (unsigned long long)choir_event_uint(e, "task"));
+}
+
+/* It may have been answered before the await began. */
+static int state_look(struct choir *c, uint64_t task, uint64_t question,
+                      bool *waits)
+{
+    struct choir_request *r = begin(c, "task_get");
+    const struct choir_event *item;
+    struct choir_event *e = NULL;
+    int code;
+
+    if (!r)
+        return choir_error_code();
+    choir_request_uint(r, "task", task);
+    code = choir_call(c, &r, c->timeout_ms, &e);
+    item = code ? NULL : choir_event_item(e, "items", 0);
+    if (item)
+        code = await_look(item, question, waits);
+    choir_event_free(&e);
+    return code;
 }
 
 static int answered_wait(struct choir *c, uint64_t task, uint64_t question,
@@ -194,6 +214,8 @@ static int answered_wait(struct choir *c, uint64_t task, uint64_t question,
         if (code)
             break;
         code = await_look(e, question, &waits);
+        if (!code && e->kind == MSG_REPLY)
+            code = state_look(c, task, question, &waits);
         over = choir_event_last(e);
         choir_event_free(&e);
     }

@@ -343,25 +343,45 @@ static int input_print(struct client *c, uint64_t task)
     return r;
 }
 
-/* Until the task is no longer in the state that the question brought about. */
+/* Is the task still as the question left it? An exit code if it is not ours. */
+static int waits_look(const json_t *task, uint64_t question, bool *waits)
+{
+    const char *state = member_text(task, "state");
+
+    *waits = member_uint(task, "revision") <= question ||
+             strcmp(state, "input_required") == 0;
+    return *waits || strcmp(state, "working") == 0
+               ? 0
+               : cli_failed(CHOIR_TERMINAL,
+                            "TERMINAL: the task is not ours any more");
+}
+
+/* It may have been answered before we began to listen. */
 static int answer_await(struct client *c, uint64_t task, uint64_t question)
 {
     bool waits = true;
-    json_t *event;
+    json_t *said;
     int r = client_begin(
         c, json_pack("{s:s, s:I}", "op", "await", "task", (json_int_t)task));
 
+    if (!r)
+        r = client_ask(
+            c,
+            json_pack("{s:s, s:I}", "op", "task_get", "task", (json_int_t)task),
+            &said);
+    if (!r) {
+        r = waits_look(json_array_get(json_object_get(said, "items"), 0),
+                       question, &waits);
+        json_decref(said);
+    }
     while (!r && waits) {
-        r = client_next(c, -1, &event);
-        if (!r && !event)
+        r = client_next(c, -1, &said);
+        if (!r && !said)
             return cli_failed(CHOIR_OUTCOME_UNKNOWN,
                               "OUTCOME_UNKNOWN: the broker stopped telling");
-        waits = !event || member_uint(event, "revision") <= question ||
-                strcmp(member_text(event, "state"), "input_required") == 0;
-        if (!r && !waits && strcmp(member_text(event, "state"), "working") != 0)
-            r = cli_failed(CHOIR_TERMINAL,
-                           "TERMINAL: the task is not ours any more");
-        json_decref(event);
+        if (!r)
+            r = waits_look(said, question, &waits);
+        json_decref(said);
     }
     return r;
 }
@@ -445,11 +465,17 @@ static const struct verb {
     {"ask", "a question", 0, 1, true, ask},
     {"partial", "a value", 0, 1, true, partial},
     {"progress", "a value", 0, 1, true, progress},
-    {"moved", "no argument", 0, 0, true, moved},
-    {"heed", "refresh, ignore or abandon", 1, 1, true, heed},
+    {"moved", "no argument", 0, 0, false, moved},
+    {"heed", "refresh, ignore or abandon", 1, 1, false, heed},
 };
 
 enum { VERBS = sizeof verbs / sizeof *verbs };
+
+static bool is_heed(const char *word)
+{
+    return strcmp(word, "refresh") == 0 || strcmp(word, "ignore") == 0 ||
+           strcmp(word, "abandon") == 0;
+}
 
 static const struct verb *verb_find(const struct cli *cli)
 {
@@ -460,8 +486,11 @@ static const struct verb *verb_find(const struct cli *cli)
 
         if (strcmp(cli->args[0], v->name) != 0)
             continue;
-        if (given < v->least || given > v->most)
+        if (given < v->least || given > v->most ||
+            (v->run == heed && !is_heed(cli->args[1])))
             cli_wrong(cli, "task %s takes %s", v->name, v->takes);
+        if (strncmp(v->takes, "TASK", 4) == 0)
+            cli_number_arg(cli, 1, "TASK"); /* before anything is opened */
         if (v->inside && !getenv("CHOIR_SOCKET"))
             cli_wrong(cli, "task %s is for a command that choir work runs",
                       v->name);
@@ -469,7 +498,7 @@ static const struct verb *verb_find(const struct cli *cli)
     }
     cli_wrong(cli,
               "task %s: there is ls, show, cancel, requeue and input, and "
-              "inside choir work ask, partial and progress",
+              "inside choir work ask, partial, progress, moved and heed",
               cli->args[0]);
 }
 
