@@ -134,6 +134,7 @@ enum choir_code {
     CHOIR_COMPACTED = 96, /* that revision is no longer kept */
     CHOIR_FUTURE = 97,    /* that revision does not exist yet */
     CHOIR_DIVERGED = 98,  /* handled inside the library */
+    CHOIR_ERASED = 99,    /* that value was erased */
     /* said by this library */
     CHOIR_TIMEOUT = 128,         /* no answer in time; it may still happen */
     CHOIR_UNREACHABLE = 129,     /* the broker cannot be reached */

@@ -35,6 +35,7 @@ static void status_of_state(const struct asks *a, struct status_list *s)
     status_number(s, "checkpoint", state->checkpoint);
     status_number(s, "ledger_bytes", ledger_bytes(a->ledger));
     status_number(s, "ledger_segments", ledger_segments(a->ledger));
+    status_number(s, "reclaimed_bytes", core_reclaimed(a->with.core));
     status_number(s, "compacted",
                   compaction_line(state->compaction, (struct bytes){0}));
     status_number(s, "read_only", ledger_room(a->ledger, 0) == CHOIR_READ_ONLY);
@@ -159,6 +160,7 @@ int ask_backup(struct ask *q)
         return CHOIR_INVALID;
     }
     log_info("backup", "to=%s agent=%s", dir, q->agent->name);
+    core_hold(a->with.core, true);
     a->backup = (struct backup){pid, fds[0], q->p->session, q->number};
     return ASK_LATER;
 }
@@ -193,6 +195,7 @@ void asks_tend(struct asks *a)
     if (read(a->backup.pipe, trouble, sizeof trouble - 1) <= 0 && status != 0)
         strcpy(trouble, "the copying process died");
     close(a->backup.pipe);
+    core_hold(a->with.core, false);
     backup_answer(a, WIFEXITED(status) && WEXITSTATUS(status) == 0, trouble);
     a->backup = (struct backup){0};
 }

@@ -135,9 +135,13 @@ int ask_get(struct ask *q)
         r = version_at(q, k, at, &v);
     if (r)
         return r;
-    if (v.change.deleted || change_value(v.e, &v.change, &value))
-        return CHOIR_NOT_FOUND;
+    r = v.change.deleted ? CHOIR_NOT_FOUND
+                         : change_value(v.e, &v.change, &value);
+    if (r == CHOIR_NOT_FOUND)
+        return r;
     reply_version(q, &v);
+    if (r) /* ERASED: who wrote it, and when, stays */
+        return r;
     msg_set_b(q->reply, FIELD_VALUE, value);
     if (k->revision == v.e->index)
         msg_set_u(q->reply, FIELD_CREATED, k->created);

@@ -20,7 +20,7 @@ static int say_entry(struct ask *q, uint64_t index, enum task_item kind,
                      uint64_t *n)
 {
     const struct entry *e;
-    struct bytes salt, value;
+    struct bytes value;
     struct msg head, item;
     unsigned field;
     int r = ledger_entry(q->a->ledger, index, &e);
@@ -30,7 +30,7 @@ static int say_entry(struct ask *q, uint64_t index, enum task_item kind,
     msg_init(&item, MSG_ITEM);
     msg_set_u(&item, FIELD_REVISION, index);
     msg_set_u(&item, FIELD_TIME, e->time);
-    if (slot_at(e->rows, e->payload, 0, &salt, &value) == 0)
+    if (entry_slot(e, 0, &value) == 0)
         msg_set_b(&item, FIELD_VALUE, value);
     if (msg_has(&head, FIELD_TYPE))
         msg_set_b(&item, FIELD_TYPE, msg_b(&head, FIELD_TYPE));

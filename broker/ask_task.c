@@ -75,7 +75,7 @@ static int task_payload(struct ask *q, const struct task *t, struct msg *item,
                         struct buf *keep)
 {
     const struct entry *e;
-    struct bytes salt, value;
+    struct bytes value;
     struct msg head;
     unsigned field;
     int r = ledger_entry(q->a->ledger, t->payload, &e);
@@ -84,7 +84,7 @@ static int task_payload(struct ask *q, const struct task *t, struct msg *item,
     if (r)
         return r < 0 ? r : -EUCLEAN;
     msg_set_u(item, FIELD_TIME, e->time);
-    if (slot_at(e->rows, e->payload, 0, &salt, &value) ||
+    if (entry_slot(e, 0, &value) ||
         msg_decode(e->head, CLASS_OPERATION, &head, &field))
         return 0; /* erased */
     n = value.n;

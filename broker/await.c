@@ -167,14 +167,14 @@ static int entry_parts(struct ledger *l, uint64_t index, struct buf *b,
                        struct part *reason)
 {
     const struct entry *e;
-    struct bytes salt, v;
+    struct bytes v;
     struct msg head;
     unsigned field;
     int r = ledger_entry(l, index, &e);
 
     if (r)
         return r < 0 ? r : -EUCLEAN;
-    if (slot_at(e->rows, e->payload, 0, &salt, &v) == 0)
+    if (entry_slot(e, 0, &v) == 0)
         *value = keep(b, v);
     if (msg_decode(e->head, CLASS_OPERATION | CLASS_BROKER, &head, &field))
         return 0;

@@ -109,12 +109,7 @@ int changes_find(const struct entry *e, struct bytes key, struct change *out,
 int change_value(const struct entry *e, const struct change *change,
                  struct bytes *value)
 {
-    struct bytes salt;
-
-    if (change->slot >= SLOT_EFFECT)
-        return slot_at(e->effect_rows, e->effect_payload,
-                       change->slot - SLOT_EFFECT, &salt, value);
-    return slot_at(e->rows, e->payload, change->slot, &salt, value);
+    return entry_slot(e, change->slot, value);
 }
 
 uint32_t change_bytes(const struct entry *e, const struct change *change)

@@ -35,7 +35,8 @@ bool changes_next(struct changes *c, struct change *out);
 int changes_find(const struct entry *e, struct bytes key, struct change *out,
                  struct changes *walk);
 
-/* The value; borrowed from the entry. 0; CHOIR_NOT_FOUND when erased. */
+/* The value; borrowed from the entry. 0; CHOIR_ERASED or CHOIR_COMPACTED when
+ * it is no longer there; CHOIR_NOT_FOUND. */
 int change_value(const struct entry *e, const struct change *change,
                  struct bytes *value);
 /* Its length, whether it is there or erased; 0 of a deletion. */

@@ -512,6 +512,7 @@ void core_destroy(struct core **self_p)
     core_snapshot_end(c);
     core_tree_close(c);
     ledger_close(&c->ledger);
+    core_reclaim_close(c);
     state_destroy(&c->state);
     group_free(&c->group);
     buf_free(&c->said.heads);

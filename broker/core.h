@@ -157,9 +157,17 @@ bool core_tree_lags(const struct core *c);
 /* Reload of what outcomes depend on; becomes an entry when it differs. */
 int core_rules(struct core *c, const struct config *config);
 
+/* A child reads the record as it is now: nothing of it is replaced meanwhile.
+ */
+void core_hold(struct core *c, bool held);
+/* Is there space to give back, so that core_tend should be called soon? */
+bool core_reclaims(const struct core *c);
+/* Bytes of the record's files given back since the start. */
+uint64_t core_reclaimed(const struct core *c);
+
 /* Waits for a snapshot child without blocking, has the tree's files follow;
- * call it after each append. */
-void core_tend(struct core *c);
+ * gives space back; call it after each append. 0 or negative errno. */
+int core_tend(struct core *c);
 
 /* Counters for status. */
 struct core_counters {

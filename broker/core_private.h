@@ -9,6 +9,7 @@
 #include "decide.h"
 #include "evolve.h"
 #include "ledger/tree.h"
+#include "reclaim.h"
 
 /* The broker's operations of this cycle that are not signed yet. */
 struct said {
@@ -88,6 +89,15 @@ struct core {
     uint64_t tree_again; /* steady time; not to be tried before */
 
     uint64_t compact_segments, compact_again; /* looked at; steady time */
+    struct { /* payloads given back, segment by segment */
+        struct reclaim *plan;   /* NULL: nothing under way */
+        uint64_t segment;       /* the next one */
+        uint64_t line, planned; /* sums of lines: done, of the plan */
+        uint64_t rests_on;      /* entries that must be durable before */
+        uint64_t again;         /* steady time; not to be tried before */
+        uint64_t bytes;         /* given back since the start */
+        bool held;              /* a child reads the record */
+    } reclaim;
 
     pid_t snapshot_child;
     uint64_t snapshot_begun, snapshot_again; /* steady times */
@@ -128,6 +138,10 @@ void core_tree_follow(struct core *c);
 /* Draw the line anew, if the configuration wants it further on: an entry.
  * 0; CHOIR_READ_ONLY; negative errno. */
 int core_compact(struct core *c);
+/* Go on giving space back, if there is something to give. 0 or negative errno.
+ */
+int core_reclaim(struct core *c);
+void core_reclaim_close(struct core *c);
 
 /* --- core_snapshot.c ----------------------------------------------------- */
 

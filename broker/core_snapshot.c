@@ -77,13 +77,13 @@ int core_snapshot(struct core *c, bool here)
     return 0;
 }
 
-void core_tend(struct core *c)
+int core_tend(struct core *c)
 {
     int status;
 
     core_tree_follow(c);
     if (!c->snapshot_child || waitpid(c->snapshot_child, &status, WNOHANG) <= 0)
-        return;
+        return core_reclaim(c);
     c->snapshot_child = 0;
     c->snapshot_again =
         env_steady_us(c->env) +
@@ -92,6 +92,7 @@ void core_tend(struct core *c)
         c->counters.snapshots++;
     else
         log_warn("snapshot", "error=%s", "not written; the old one stays");
+    return core_reclaim(c);
 }
 
 /* The larger the state, the longer a snapshot takes a processor: then they

@@ -22,19 +22,25 @@ static bool about(const struct watch *w, const struct change *change)
     return bytes_start_with(change->key, watch_prefix(w));
 }
 
-/* Grants are looked at here, at delivery. */
+/* Grants are looked at here, at delivery. A value that was compacted is as good
+ * as never seen: a later one follows. */
 static bool may_see(const struct cursors *c, const struct watch *w,
-                    const struct change *change)
+                    const struct entry *e, const struct change *change)
 {
     const struct agent *a = watch_agent(c, w);
+    struct bytes value;
 
-    return a && agent_may(a, RIGHT_READ, watch_space(w), change->key,
-                          (struct bytes){0});
+    return a &&
+           agent_may(a, RIGHT_READ, watch_space(w), change->key,
+                     (struct bytes){0}) &&
+           (change->deleted ||
+            entry_slot(e, change->slot, &value) != CHOIR_COMPACTED);
 }
 
 static void item_put(struct buf *out, const struct entry *e,
                      const struct change *change)
 {
+    int r = change->deleted ? CHOIR_NOT_FOUND : 0;
     struct bytes value;
     struct msg item;
 
@@ -45,8 +51,12 @@ static void item_put(struct buf *out, const struct entry *e,
         msg_set_u(&item, FIELD_PREV, change->prev);
     if (change->type.n)
         msg_set_b(&item, FIELD_TYPE, change->type);
-    if (!change->deleted && change_value(e, change, &value) == 0)
+    if (!change->deleted)
+        r = change_value(e, change, &value);
+    if (!r)
         msg_set_b(&item, FIELD_VALUE, value);
+    else if (r == CHOIR_ERASED)
+        msg_set_u(&item, FIELD_OUTCOME, CHOIR_ERASED);
     msg_encode(&item, out);
 }
 
@@ -60,7 +70,7 @@ static void change_put(struct cursors *c, const struct watch *w,
 
     buf_clear(&c->items);
     for (size_t i = 0; i < c->count; i++) {
-        if (!about(w, &c->list[i]) || !may_see(c, w, &c->list[i]))
+        if (!about(w, &c->list[i]) || !may_see(c, w, h->e, &c->list[i]))
             continue;
         item_put(&c->items, h->e, &c->list[i]);
         n++;
@@ -120,7 +130,7 @@ int change_tell(struct cursors *c, struct watch *w, const struct happening *h)
         if (!about(w, &c->list[i]))
             continue;
         n++;
-        seen += may_see(c, w, &c->list[i]);
+        seen += may_see(c, w, h->e, &c->list[i]);
     }
     if (seen == 0)
         return 0;

@@ -190,9 +190,10 @@ static void overlap_note(struct cycle *c, bool waited)
 /* Append what was accepted and see to it that it becomes durable. */
 static int record(struct cycle *c)
 {
-    int r = core_append(c->core);
+    int r = core_append(c->core), tended = core_tend(c->core);
 
-    core_tend(c->core);
+    if (!r)
+        r = tended;
     c->unsynced_frames += c->frames;
     if (c->frames && c->began_us - c->synced_us < AT_ONCE_US)
         overlap_note(c, true);
@@ -282,7 +283,8 @@ uint64_t cycle_next(const struct cycle *c)
     if (cursors_ready(c->cursors) || inboxes_ready(c->inboxes) ||
         (c->jobs && c->jobs_ready) || core_tree_lags(c->core))
         return 0;
-    if ((cursors_wait(c->cursors) || router_waits(c->router) || c->jobs) &&
+    if ((cursors_wait(c->cursors) || router_waits(c->router) || c->jobs ||
+         core_reclaims(c->core)) &&
         retry < next)
         next = retry;
     if (!p)

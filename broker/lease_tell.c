@@ -60,15 +60,16 @@ static int slot_read(struct leases *l, uint64_t index, struct buf *out,
                      struct buf *type)
 {
     const struct entry *e;
-    struct bytes salt, value;
+    struct bytes value;
     struct msg head;
     unsigned field;
     int r = ledger_entry(core_ledger(l->core), index, &e);
 
     if (r)
         return r;
-    if (slot_at(e->rows, e->payload, 0, &salt, &value))
-        return CHOIR_NOT_FOUND;
+    r = entry_slot(e, 0, &value);
+    if (r)
+        return r;
     buf_put(out, value.p, value.n);
     if (type && msg_decode(e->head, CLASS_OPERATION, &head, &field) == 0)
         buf_put(type, msg_b(&head, FIELD_TYPE).p, msg_b(&head, FIELD_TYPE).n);

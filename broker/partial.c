@@ -45,7 +45,7 @@ int partials_after(struct ledger *l, const struct task *t, uint32_t had,
 int partial_read(struct ledger *l, uint64_t index, struct msg *m)
 {
     const struct entry *e;
-    struct bytes salt, value;
+    struct bytes value;
     struct msg head, effect;
     unsigned field;
     int r = effect_read(l, index, &e, &effect);
@@ -61,7 +61,7 @@ int partial_read(struct ledger *l, uint64_t index, struct msg *m)
     msg_set_u(m, FIELD_REVISION, index);
     if (msg_has(&head, FIELD_TYPE))
         msg_set_b(m, FIELD_TYPE, msg_b(&head, FIELD_TYPE));
-    if (slot_at(e->rows, e->payload, 0, &salt, &value) == 0)
+    if (entry_slot(e, 0, &value) == 0)
         msg_set_b(m, FIELD_VALUE, value);
     return 0;
 }

@@ -208,7 +208,8 @@ int tap_entry(struct tap *t, const struct entry *e, const struct agent *agent,
 
     if (!r)
         r = tap_evidence(t, e, m);
-    if (r || !values || e->payload.n + e->effect_payload.n == 0)
+    if (r || !values || e->payload.n + e->effect_payload.n == 0 ||
+        entry_is_thin(e)) /* there is no section to show */
         return r;
     r = tap_may(t, e, agent, RIGHT_READ);
     return r ? r < 0 ? r : 0 : payloads_put(t, e, m);

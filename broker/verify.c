@@ -8,12 +8,14 @@
 #include "decide.h"
 #include "evolve.h"
 #include "ledger/ledger.h"
+#include "proto/missing.h"
 #include "proto/refusal.h"
 
 struct verification {
     struct state *state;
     struct verify_result *out;
     struct ledger *ledger;
+    struct missing *missing;
     struct buf scratch, effect;
     struct decide_values values;
     bool unsure; /* how much of this bundle's merging was allowed */
@@ -71,7 +73,7 @@ static int effect_again(struct verification *v, const struct entry *e,
 static bool reads_kept(const struct msg *op, const struct msg *recorded,
                        const struct entry *e)
 {
-    struct bytes salt, value;
+    struct bytes value;
 
     if (e->outcome == CHOIR_OVER_LIMIT &&
         bytes_equal(msg_b(recorded, FIELD_FIELD),
@@ -79,8 +81,7 @@ static bool reads_kept(const struct msg *op, const struct msg *recorded,
         return false;
     return !msg_has(op, FIELD_READS) ||
            msg_u(op, FIELD_READS) >= msg_slots(op) ||
-           slot_at(e->rows, e->payload, (size_t)msg_u(op, FIELD_READS), &salt,
-                   &value) == 0;
+           entry_slot(e, (size_t)msg_u(op, FIELD_READS), &value) == 0;
 }
 
 /* Neither right nor wrong: it is passed over, and what follows from it in its
@@ -144,9 +145,12 @@ static int entry_verify(struct verification *v, const struct entry *e)
 {
     struct hash id = msg_hash(&e->bundle, FIELD_AGENT);
     const struct agent *a = agent_by_id(v->state->agents, &id);
-    int r = 0;
+    int r = missing_entry(v->missing, e);
 
-    if (e->index > 1) /* genesis decides who may say anything at all */
+    if (r > 0)
+        return wrong(v, e->index,
+                     "a payload is missing, and nothing permits it");
+    if (!r && e->index > 1) /* genesis decides who may say anything at all */
         r = decide_again(v, e, a);
     if (r)
         return r;
@@ -163,6 +167,7 @@ static int replay(struct verification *v, struct ledger *l)
 {
     struct ledger_reader *reader;
     const struct entry *e;
+    uint64_t index;
     int r = ledger_reader_open(l, 0, &reader);
 
     if (r)
@@ -172,6 +177,8 @@ static int replay(struct verification *v, struct ledger *l)
         if (r)
             break;
     }
+    if (r == CHOIR_NOT_FOUND && missing_end(v->missing, &index))
+        r = wrong(v, index, "a payload is missing, and nothing permits it");
     ledger_reader_close(&reader);
     if (r == -EUCLEAN && !v->out->trouble[0])
         snprintf(v->out->trouble, sizeof v->out->trouble, "%s",
@@ -182,10 +189,11 @@ static int replay(struct verification *v, struct ledger *l)
 int verify_record(const char *dir, struct env *env, struct verify_result *out)
 {
     struct ledger_options o = {.dir = dir, .env = env, .read_only = true};
-    struct verification v = {.out = out, .state = state_new()};
+    struct verification v = {
+        .out = out, .state = state_new(), .missing = missing_new()};
     struct ledger_head head;
     struct ledger *l = NULL;
-    int r = v.state ? 0 : -ENOMEM;
+    int r = v.state && v.missing ? 0 : -ENOMEM;
 
     *out = (struct verify_result){0};
     if (!r) {
@@ -205,6 +213,7 @@ int verify_record(const char *dir, struct env *env, struct verify_result *out)
     }
     ledger_close(&l);
     state_destroy(&v.state);
+    missing_destroy(&v.missing);
     buf_free(&v.scratch);
     buf_free(&v.effect);
     decide_values_free(&v.values);

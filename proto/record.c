@@ -9,6 +9,7 @@ enum { SUM_BYTES = 16, HASHED_BYTES = 96, SUMMED_BYTES = 128 };
 
 static const char segment_magic[9] = "CHOIRSEG";
 static const char group_magic[5] = "CHGR";
+static const char thin_magic[5] = "CHGT";
 
 static void sum16(uint8_t out[SUM_BYTES], struct bytes a, struct bytes b,
                   struct bytes c)
@@ -23,7 +24,7 @@ void segment_header_put(uint8_t out[SEGMENT_HEADER_BYTES],
 {
     memset(out, 0, SEGMENT_HEADER_BYTES);
     memcpy(out, segment_magic, 8);
-    put_u32(out + 8, RECORD_FORMAT);
+    put_u32(out + 8, s->thin ? RECORD_FORMAT_THIN : RECORD_FORMAT);
     memcpy(out + 16, s->ledger.b, HASH_BYTES);
     put_u64(out + 48, s->number);
     put_u64(out + 56, s->first);
@@ -44,8 +45,9 @@ int segment_header_get(struct segment_header *s,
     sum16(sum, bytes_of(in, 128), (struct bytes){0}, (struct bytes){0});
     if (memcmp(sum, in + 128, SUM_BYTES) != 0)
         return CHOIR_MALFORMED;
-    if (*format != RECORD_FORMAT)
+    if (*format != RECORD_FORMAT && *format != RECORD_FORMAT_THIN)
         return CHOIR_UNSUPPORTED;
+    s->thin = *format == RECORD_FORMAT_THIN;
     memcpy(s->ledger.b, in + 16, HASH_BYTES);
     s->number = get_u64(in + 48);
     s->first = get_u64(in + 56);
@@ -57,7 +59,7 @@ int segment_header_get(struct segment_header *s,
 
 uint64_t group_bytes(const struct group_header *g)
 {
-    uint64_t n = GROUP_HEADER_BYTES + g->heads_bytes + g->payload_bytes;
+    uint64_t n = GROUP_HEADER_BYTES + g->heads_bytes + group_stored(g);
 
     return (n + GROUP_ALIGN - 1) / GROUP_ALIGN * GROUP_ALIGN;
 }
@@ -80,7 +82,8 @@ int group_header_get(struct group_header *g,
 {
     uint8_t sum[SUM_BYTES];
 
-    if (memcmp(in, group_magic, 4) != 0 || get_u32(in + 4) != 0)
+    g->thin = memcmp(in, thin_magic, 4) == 0;
+    if (!g->thin && (memcmp(in, group_magic, 4) != 0 || get_u32(in + 4) != 0))
         return CHOIR_MALFORMED;
     header_sum(sum, in, nonce, offset);
     if (memcmp(sum, in + GROUP_HEADER_BYTES - SUM_BYTES, SUM_BYTES) != 0)
@@ -91,6 +94,7 @@ int group_header_get(struct group_header *g,
     g->bundles = get_u32(in + 28);
     g->heads_bytes = get_u64(in + 32);
     g->payload_bytes = get_u64(in + 40);
+    g->thin_bytes = get_u32(in + 4);
     g->synced = get_u64(in + 48);
     g->time = get_u64(in + 56);
     memcpy(g->prev.b, in + 64, HASH_BYTES);
@@ -105,9 +109,14 @@ int group_check_heads(const struct group_header *g,
                       const uint8_t header[GROUP_HEADER_BYTES],
                       struct bytes heads)
 {
-    struct hash h = hash_parts(HASH_GROUP, bytes_of(header, HASHED_BYTES),
-                               heads, (struct bytes){0});
+    uint8_t first[HASHED_BYTES]; /* as it was written first */
+    struct hash h;
 
+    memcpy(first, header, HASHED_BYTES);
+    memcpy(first, group_magic, 4);
+    put_u32(first + 4, 0);
+    h = hash_parts(HASH_GROUP, bytes_of(first, HASHED_BYTES), heads,
+                   (struct bytes){0});
     return heads.n == g->heads_bytes && hash_equal(&h, &g->hash)
                ? 0
                : CHOIR_MALFORMED;
@@ -118,7 +127,7 @@ int group_check(const struct group_header *g,
 {
     uint8_t sum[SUM_BYTES];
 
-    if (body.n != g->heads_bytes + g->payload_bytes)
+    if (body.n != g->heads_bytes + group_stored(g))
         return CHOIR_MALFORMED;
     sum16(sum, bytes_of(header, SUMMED_BYTES), body, (struct bytes){0});
     if (memcmp(sum, g->sum, SUM_BYTES) != 0)
@@ -196,6 +205,17 @@ void group_free(struct group *g)
     buf_free(&g->payload);
 }
 
+void group_again(uint8_t header[GROUP_HEADER_BYTES], bool thin,
+                 struct bytes body, uint64_t heads_bytes,
+                 const uint8_t nonce[SEGMENT_NONCE_BYTES], uint64_t offset)
+{
+    memcpy(header, thin ? thin_magic : group_magic, 4);
+    put_u32(header + 4, thin ? (uint32_t)(body.n - heads_bytes) : 0);
+    sum16(header + SUMMED_BYTES, bytes_of(header, SUMMED_BYTES), body,
+          (struct bytes){0});
+    header_sum(header + GROUP_HEADER_BYTES - SUM_BYTES, header, nonce, offset);
+}
+
 void group_walk_begin(struct group_walk *w, const struct group_header *g,
                       struct bytes body)
 {
@@ -205,7 +225,13 @@ void group_walk_begin(struct group_walk *w, const struct group_header *g,
     w->heads = cursor_of(heads);
     w->heads.failed = c.failed; /* shorter than it says */
     w->payload = c;
-    w->heads_only = g->payload_bytes && body.n == g->heads_bytes;
+    w->heads_only = group_stored(g) && body.n == g->heads_bytes;
+    w->thin = g->thin && !w->heads_only;
+    w->marks = cursor_of((struct bytes){0});
+    if (w->thin) {
+        w->marks = cursor_of(cursor_take(&w->payload, cursor_u32(&w->payload)));
+        w->heads.failed |= w->payload.failed;
+    }
     w->index = g->first;
     w->time = g->time;
     w->bundles = g->bundles;
@@ -238,17 +264,47 @@ static int walk_bundle(struct group_walk *w)
     return 0;
 }
 
-static int walk_payload(struct group_walk *w, struct bytes head,
-                        struct bytes *rows, struct bytes *payload)
+/* What is stored of the section: the slots whose marks say so. */
+static uint64_t thin_bytes(struct bytes rows, struct bytes marks)
 {
-    *rows = *payload = (struct bytes){0};
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < marks.n; i++) {
+        if (marks.p[i] == SLOT_KEPT)
+            n += SLOT_SALT_BYTES +
+                 (uint64_t)get_u32(rows.p + i * SLOT_ROW_BYTES);
+    }
+    return n;
+}
+
+static bool marks_fit(struct bytes marks)
+{
+    for (size_t i = 0; i < marks.n; i++) {
+        if (marks.p[i] > SLOT_COMPACTED)
+            return false;
+    }
+    return true;
+}
+
+static int walk_payload(struct group_walk *w, struct bytes head,
+                        struct bytes *rows, struct bytes *payload,
+                        struct bytes *marks)
+{
+    uint64_t n;
+
+    *rows = *payload = *marks = (struct bytes){0};
     if (head.n == 0)
         return 0;
     if (head_slots(head, rows))
         return CHOIR_MALFORMED;
     if (w->heads_only)
         return 0;
-    *payload = cursor_take(&w->payload, (size_t)slots_payload_bytes(*rows));
+    if (w->thin)
+        *marks = cursor_take(&w->marks, rows->n / SLOT_ROW_BYTES);
+    if (w->marks.failed || !marks_fit(*marks))
+        return CHOIR_MALFORMED;
+    n = w->thin ? thin_bytes(*rows, *marks) : slots_payload_bytes(*rows);
+    *payload = cursor_take(&w->payload, (size_t)n);
     return w->payload.failed ? CHOIR_MALFORMED : 0;
 }
 
@@ -260,7 +316,7 @@ int group_walk_next(struct group_walk *w, const struct entry **entry)
     if (w->left == 0) {
         if (w->bundles == 0)
             return w->entries || w->heads.failed || cursor_left(&w->heads) ||
-                           cursor_left(&w->payload)
+                           cursor_left(&w->payload) || cursor_left(&w->marks)
                        ? CHOIR_MALFORMED
                        : CHOIR_NOT_FOUND;
         if (walk_bundle(w))
@@ -271,8 +327,10 @@ int group_walk_next(struct group_walk *w, const struct entry **entry)
     e->outcome = (int)(word >> 24);
     e->head = cursor_take(&w->heads, n);
     e->effect = cursor_take(&w->heads, word & 0xffffff);
-    if (w->heads.failed || walk_payload(w, e->head, &e->rows, &e->payload) ||
-        walk_payload(w, e->effect, &e->effect_rows, &e->effect_payload))
+    if (w->heads.failed ||
+        walk_payload(w, e->head, &e->rows, &e->payload, &e->marks) ||
+        walk_payload(w, e->effect, &e->effect_rows, &e->effect_payload,
+                     &e->effect_marks))
         return CHOIR_MALFORMED;
     e->position = e->count - w->left;
     e->seq = msg_u(&e->bundle, FIELD_FIRST_SEQ) + e->position;
@@ -318,4 +376,87 @@ struct hash entry_leaf_of(const struct entry *e, const struct hash *operation)
     put_u32(leaf + 96, (uint32_t)e->outcome);
     memcpy(leaf + 100, effect.b, HASH_BYTES);
     return tree_leaf(bytes_of(leaf, sizeof leaf));
+}
+
+/* --- What is there of an entry's payloads --------------------------------- */
+
+static int slot_find(struct bytes rows, struct bytes payload,
+                     struct bytes marks, size_t i, struct bytes *salt,
+                     struct bytes *value)
+{
+    struct cursor c = cursor_of(payload);
+
+    if (i >= rows.n / SLOT_ROW_BYTES)
+        return CHOIR_NOT_FOUND;
+    if (marks.n && marks.p[i] != SLOT_KEPT)
+        return marks.p[i] == SLOT_ERASED ? CHOIR_ERASED : CHOIR_COMPACTED;
+    for (size_t k = 0; k <= i; k++) {
+        if (marks.n && marks.p[k] != SLOT_KEPT)
+            continue;
+        *salt = cursor_take(&c, SLOT_SALT_BYTES);
+        *value = cursor_take(&c, get_u32(rows.p + k * SLOT_ROW_BYTES));
+    }
+    return c.failed ? CHOIR_NOT_FOUND : 0;
+}
+
+int entry_slot(const struct entry *e, size_t slot, struct bytes *value)
+{
+    struct bytes salt;
+
+    if (slot >= SLOT_EFFECT)
+        return slot_find(e->effect_rows, e->effect_payload, e->effect_marks,
+                         slot - SLOT_EFFECT, &salt, value);
+    return slot_find(e->rows, e->payload, e->marks, slot, &salt, value);
+}
+
+/* One after the other: only a thin section needs it. */
+static int thin_check(struct bytes rows, struct bytes payload,
+                      struct bytes marks)
+{
+    for (size_t i = 0; i < marks.n; i++) {
+        struct bytes row =
+            bytes_of(rows.p + i * SLOT_ROW_BYTES, SLOT_ROW_BYTES);
+        struct bytes salt, value;
+        int r = slot_find(rows, payload, marks, i, &salt, &value);
+        struct hash h;
+
+        if (r == CHOIR_ERASED || r == CHOIR_COMPACTED)
+            continue;
+        if (r)
+            return r;
+        h = hash_parts(HASH_SLOT, salt, value, (struct bytes){0});
+        if (memcmp(h.b, row.p + 4, HASH_BYTES) != 0)
+            return CHOIR_MALFORMED;
+    }
+    return 0;
+}
+
+static int section_check(struct bytes rows, struct bytes payload,
+                         struct bytes marks)
+{
+    return marks.n ? thin_check(rows, payload, marks)
+                   : slots_check(rows, payload);
+}
+
+int entry_slots_check(const struct entry *e)
+{
+    int r = section_check(e->rows, e->payload, e->marks);
+
+    return r ? r
+             : section_check(e->effect_rows, e->effect_payload,
+                             e->effect_marks);
+}
+
+static bool any_missing(struct bytes marks)
+{
+    for (size_t i = 0; i < marks.n; i++) {
+        if (marks.p[i] != SLOT_KEPT)
+            return true;
+    }
+    return false;
+}
+
+bool entry_is_thin(const struct entry *e)
+{
+    return any_missing(e->marks) || any_missing(e->effect_marks);
 }

@@ -11,6 +11,7 @@
 
 enum {
     RECORD_FORMAT = 1,
+    RECORD_FORMAT_THIN = 2, /* of a segment with thin groups */
     SEGMENT_HEADER_BYTES = 144,
     SEGMENT_NONCE_BYTES = 16,
     GROUP_HEADER_BYTES = 160,
@@ -25,6 +26,7 @@ struct segment_header {
     uint64_t epoch;
     uint8_t nonce[SEGMENT_NONCE_BYTES];
     struct hash prev_group; /* last group of the segment before; or zeros */
+    bool thin;              /* it was written again, and payloads left out */
 };
 
 void segment_header_put(uint8_t out[SEGMENT_HEADER_BYTES],
@@ -37,14 +39,21 @@ int segment_header_get(struct segment_header *s,
 
 struct group_header {
     uint64_t epoch, first, heads_bytes, payload_bytes;
-    uint64_t synced; /* entries known durable when this group was written */
-    uint64_t time;   /* of every entry in it; never decreases */
+    bool thin; /* payloads are missing: marks come first, one for each slot */
+    uint32_t thin_bytes; /* then: what is stored behind the heads */
+    uint64_t synced;     /* entries known durable when this group was written */
+    uint64_t time;       /* of every entry in it; never decreases */
     uint32_t count, bundles;
     struct hash prev; /* hash of the group before */
     struct hash hash; /* of this header's first 96 bytes and the heads */
     uint8_t sum[16];  /* of the first 128 bytes, heads and payloads */
 };
 
+/* Bytes behind the heads. */
+static inline uint64_t group_stored(const struct group_header *g)
+{
+    return g->thin ? g->thin_bytes : g->payload_bytes;
+}
 /* Bytes in the file, padding included. */
 uint64_t group_bytes(const struct group_header *g);
 
@@ -58,8 +67,8 @@ int group_header_get(struct group_header *g,
 int group_check_heads(const struct group_header *g,
                       const uint8_t header[GROUP_HEADER_BYTES],
                       struct bytes heads);
-/* Hash and checksum against the body: heads then payloads. 0 or
- * CHOIR_MALFORMED. */
+/* Hash and checksum against the body: heads then what is stored of payloads. 0
+ * or CHOIR_MALFORMED. */
 int group_check(const struct group_header *g,
                 const uint8_t header[GROUP_HEADER_BYTES], struct bytes body);
 
@@ -87,6 +96,18 @@ int group_finish(struct group *g, uint64_t synced, const struct hash *prev,
                  uint8_t out[GROUP_HEADER_BYTES]);
 void group_free(struct group *g);
 
+/* --- Groups that lose payloads ------------------------------------------- */
+
+/* Why a payload is missing: what its slot's mark says. */
+enum slot_mark { SLOT_KEPT = 0, SLOT_ERASED = 1, SLOT_COMPACTED = 2 };
+
+/* The header of a group that is written again, at another place or with less:
+ * what the chain's hash covers stays as it was. body: heads, then what is
+ * stored; thin: that begins with marks. */
+void group_again(uint8_t header[GROUP_HEADER_BYTES], bool thin,
+                 struct bytes body, uint64_t heads_bytes,
+                 const uint8_t nonce[SEGMENT_NONCE_BYTES], uint64_t offset);
+
 /* --- Walking a group ----------------------------------------------------- */
 
 struct entry {
@@ -101,12 +122,15 @@ struct entry {
     int outcome;
     struct bytes rows, effect_rows;       /* slots */
     struct bytes payload, effect_payload; /* their sections */
+    /* One for each slot, or none: then all payloads are there. Of one that is
+     * not, the section holds neither salt nor payload. */
+    struct bytes marks, effect_marks;
 };
 
 struct group_walk {
-    struct cursor heads, payload;
+    struct cursor heads, payload, marks;
     uint64_t index, time;
-    bool heads_only;
+    bool heads_only, thin;
     uint32_t bundles, entries; /* of the group, still to come */
     uint32_t left;             /* entries of this bundle */
     /* For whoever walks a group again: its bundles' hashes, borrowed. NULL:
@@ -123,6 +147,14 @@ void group_walk_begin(struct group_walk *w, const struct group_header *g,
 /* The next entry, borrowed until the next call. 0; CHOIR_NOT_FOUND at the
  * end; CHOIR_MALFORMED. */
 int group_walk_next(struct group_walk *w, const struct entry **entry);
+
+/* The value in that slot, from SLOT_EFFECT on of the effect. 0;
+ * CHOIR_NOT_FOUND: there is no such slot; CHOIR_ERASED; CHOIR_COMPACTED. */
+int entry_slot(const struct entry *e, size_t slot, struct bytes *value);
+/* Do all payloads that are there fit their hashes? 0 or CHOIR_MALFORMED. */
+int entry_slots_check(const struct entry *e);
+/* Is a payload of it missing? */
+bool entry_is_thin(const struct entry *e);
 
 /* The entry's leaf of the ledger's tree: SHA-256(0 || the 132 bytes that
  * docs/ledger-format.md lists). */

@@ -43,6 +43,7 @@
     X(COMPACTED, 96, READ, "that revision is no longer kept")                  \
     X(FUTURE, 97, READ, "that revision does not exist yet")                    \
     X(DIVERGED, 98, READ, "a replica holds other keys than it should")         \
+    X(ERASED, 99, READ, "that value was erased")                               \
     X(TIMEOUT, 128, LOCAL, "no answer in time")                                \
     X(UNREACHABLE, 129, LOCAL, "the broker cannot be reached")                 \
     X(WRONG_BROKER, 130, LOCAL, "not the broker that was pinned")              \

@@ -71,6 +71,8 @@ int rules_entry(struct rules *r, const struct entry *e,
                 struct verify_place *at);
 /* What is still under way. The same. */
 int rules_settle(struct rules *r, struct verify_place *at);
+/* After the last entry: is nothing missing but what may be? 0; CHOIR_BROKEN. */
+int rules_end(struct rules *r, struct verify_place *at);
 /* Zeros before the first entry. */
 struct hash rules_ledger(const struct rules *r);
 const uint8_t *rules_broker_key(const struct rules *r);

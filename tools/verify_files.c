@@ -75,8 +75,7 @@ static void entry_find(struct check *c, const struct group_header *g,
 
     group_walk_begin(&walk, g, body);
     while (group_walk_next(&walk, &e) == 0) {
-        if (slots_check(e->rows, e->payload) ||
-            slots_check(e->effect_rows, e->effect_payload)) {
+        if (entry_slots_check(e)) {
             c->report->at.index = e->index;
             broken(c, "the payload of entry %" PRIu64 " does not fit its hash",
                    e->index);
@@ -89,7 +88,6 @@ static int body_check(struct check *c, const struct group_header *g,
                       const uint8_t *p, struct bytes body)
 {
     struct bytes heads = bytes_of(body.p, (size_t)g->heads_bytes);
-    struct hash h;
 
     if (group_check(g, p, body) == 0)
         return 0;
@@ -97,8 +95,7 @@ static int body_check(struct check *c, const struct group_header *g,
            "the group of entries %" PRIu64 " to %" PRIu64
            " does not fit its checksum",
            g->first, g->first + g->count - 1);
-    h = hash_parts(HASH_GROUP, bytes_of(p, 96), heads, (struct bytes){0});
-    if (hash_equal(&h, &g->hash))
+    if (group_check_heads(g, p, heads) == 0)
         entry_find(c, g, body);
     return CHOIR_BROKEN;
 }
@@ -158,7 +155,7 @@ static int group_read(struct check *c, const uint8_t *p, size_t n,
     if (group_bytes(g) > left)
         return broken(c, "the file ends in the middle of a group");
     *body = bytes_of(p + GROUP_HEADER_BYTES,
-                     (size_t)(g->heads_bytes + g->payload_bytes));
+                     (size_t)(g->heads_bytes + group_stored(g)));
     if (body_check(c, g, p, *body))
         return CHOIR_BROKEN;
     end = (size_t)group_bytes(g);
@@ -491,6 +488,10 @@ static int verify_once(const char *dir, const uint8_t *key,
     r = check_all(&c);
     memcpy(why, report->why, sizeof why);
     settled = rules_settle(c.rules, &at);
+    if (!r && !settled) {
+        r = rules_end(c.rules, &report->at);
+        memcpy(why, report->why, sizeof why);
+    }
     if (settled) { /* an earlier entry than what was found meanwhile */
         r = settled;
         segment_set(&c, at.segment, at.offset);

@@ -6,6 +6,7 @@
 #include <uthash.h>
 #include <utlist.h>
 
+#include "proto/missing.h"
 #include "proto/note.h"
 #include "proto/refusal.h"
 #include "tools/verify.h"
@@ -46,6 +47,7 @@ struct rules {
     struct author *authors;  /* owned */
     struct spoken *sessions; /* owned */
     struct frontier tree;
+    struct missing *missing;              /* owned */
     struct hash leaves[LIMIT_BUNDLE_OPS]; /* of the bundle at hand */
     struct merkle ops;
     bool by_broker;
@@ -78,7 +80,8 @@ struct rules *rules_new(const uint8_t *key, struct verify_counts *counts,
     r->why = why;
     frontier_init(&r->tree);
     r->signatures = signatures_new();
-    if (!r->signatures)
+    r->missing = missing_new();
+    if (!r->signatures || !r->missing)
         rules_destroy(&r);
     return r;
 }
@@ -91,6 +94,7 @@ void rules_destroy(struct rules **self_p)
 
     if (!r)
         return;
+    missing_destroy(&r->missing);
     HASH_ITER (hh, r->authors, a, next_author) {
         struct author_key *k, *next_key;
 
@@ -485,13 +489,28 @@ static int bundle_leave(struct rules *r, const struct entry *e)
 
 /* --- Entries ------------------------------------------------------------- */
 
-static int slots_fit(struct rules *r, struct bytes rows, struct bytes payload)
+static uint64_t slots_there(struct bytes rows, struct bytes marks)
 {
-    if (slots_check(rows, payload))
+    uint64_t n = rows.n / SLOT_ROW_BYTES;
+
+    for (size_t i = 0; i < marks.n; i++)
+        n -= marks.p[i] != SLOT_KEPT;
+    return n;
+}
+
+static int slots_fit(struct rules *r, const struct entry *e)
+{
+    int code;
+
+    if (entry_slots_check(e))
         return broken(r, "a payload does not fit its hash");
-    r->counts->payloads += rows.n / SLOT_ROW_BYTES;
-    r->counts->payload_bytes += payload.n;
-    return 0;
+    r->counts->payloads += slots_there(e->rows, e->marks) +
+                           slots_there(e->effect_rows, e->effect_marks);
+    r->counts->payload_bytes += e->payload.n + e->effect_payload.n;
+    code = missing_entry(r->missing, e);
+    return code == CHOIR_BROKEN
+               ? broken(r, "a payload is missing, and nothing permits it")
+               : code;
 }
 
 /* The broker invites the users of its own host, and compacts as it was
@@ -528,9 +547,7 @@ int rules_entry(struct rules *r, const struct entry *e, struct verify_place *at)
 
     at->index = code == 0 ? e->index : at->index;
     if (!code)
-        code = slots_fit(r, e->rows, e->payload);
-    if (!code)
-        code = slots_fit(r, e->effect_rows, e->effect_payload);
+        code = slots_fit(r, e);
     if (!code)
         code = operation(r, e);
     if (code)
@@ -546,6 +563,13 @@ int rules_settle(struct rules *r, struct verify_place *at)
     int code = signatures_settle(r->signatures, at);
 
     return code == CHOIR_BROKEN ? broken(r, "a signature is forged") : code;
+}
+
+int rules_end(struct rules *r, struct verify_place *at)
+{
+    return missing_end(r->missing, &at->index)
+               ? broken(r, "a payload is missing, and nothing permits it")
+               : 0;
 }
 
 struct hash rules_ledger(const struct rules *r)

@@ -28,6 +28,9 @@ struct group_map {
     uint32_t count, bundle_count, heads_bytes, payload_bytes;
     struct entry_place *entries;  /* owned */
     struct bundle_place *bundles; /* owned */
+    /* Of a thin group: marks of all slots, and which is each entry's first. */
+    uint8_t *marks;        /* owned */
+    uint32_t *entry_marks; /* owned */
 };
 
 struct entry_cache {
@@ -48,7 +51,27 @@ static void map_free(struct group_map *m)
         return;
     free(m->entries);
     free(m->bundles);
+    free(m->marks);
+    free(m->entry_marks);
     free(m);
+}
+
+void entry_cache_forget(struct entry_cache *c, uint64_t segment)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; c && i < c->count; i++) {
+        struct group_map *m = c->maps[i];
+
+        if (m->segment != segment) {
+            c->maps[n++] = m;
+            continue;
+        }
+        c->places -= (size_t)m->count + m->bundle_count;
+        map_free(m);
+    }
+    if (c)
+        c->count = n;
 }
 
 void entry_cache_free(struct entry_cache **cache_p)
@@ -74,15 +97,28 @@ static int map_walk(struct group_map *m, const struct group_header *g,
     struct group_walk walk;
     const struct entry *e;
     uint32_t i = 0, b = 0;
+    size_t marks;
     int r;
 
     group_walk_begin(&walk, g, body);
+    marks = cursor_left(&walk.marks);
+    if (m->entry_marks) {
+        m->marks = malloc(marks + 1u);
+        if (!m->marks)
+            return -ENOMEM;
+        if (marks)
+            memcpy(m->marks, walk.marks.p, marks);
+        m->entry_marks[m->count] = (uint32_t)marks;
+    }
     while (!(r = group_walk_next(&walk, &e))) {
         const uint8_t *payload =
             walk.payload.p - e->payload.n - e->effect_payload.n;
 
         if (i == m->count)
             return CHOIR_MALFORMED;
+        if (m->entry_marks)
+            m->entry_marks[i] = (uint32_t)(marks - cursor_left(&walk.marks) -
+                                           e->marks.n - e->effect_marks.n);
         if (e->position == 0) {
             if (b == m->bundle_count)
                 return CHOIR_MALFORMED;
@@ -118,10 +154,14 @@ static int map_make(struct group_map **out, const struct group_header *g,
     m->count = g->count;
     m->bundle_count = g->bundles;
     m->heads_bytes = (uint32_t)g->heads_bytes;
-    m->payload_bytes = (uint32_t)g->payload_bytes;
+    m->payload_bytes = (uint32_t)group_stored(g);
     m->entries = calloc(m->count + 1u, sizeof *m->entries);
     m->bundles = calloc(m->bundle_count + 1u, sizeof *m->bundles);
-    r = m->entries && m->bundles ? map_walk(m, g, body) : -ENOMEM;
+    if (g->thin)
+        m->entry_marks = calloc(m->count + 1u, sizeof *m->entry_marks);
+    r = m->entries && m->bundles && (!g->thin || m->entry_marks)
+            ? map_walk(m, g, body)
+            : -ENOMEM;
     if (r) {
         map_free(m);
         return r;
@@ -300,6 +340,11 @@ static int entry_read(struct entry_cache *c, const struct group_map *m,
     c->walk.heads = cursor_of(bytes_of(c->entry.p, head));
     c->walk.payload = cursor_of(bytes_of(c->entry.p + head, payload));
     c->walk.index = m->first + i;
+    c->walk.thin = m->marks != NULL;
+    c->walk.marks =
+        cursor_of(m->marks ? bytes_of(m->marks + m->entry_marks[i],
+                                      m->entry_marks[i + 1] - m->entry_marks[i])
+                           : (struct bytes){0});
     return 0;
 }
 
@@ -335,9 +380,7 @@ static int entry_get(struct ledger *l, uint64_t index, bool body_only,
         return r;
     c->walk.left =
         body_only ? 1 : c->walk.at.count - (i - m->bundles[bundle].first);
-    if (group_walk_next(&c->walk, e) ||
-        slots_check((*e)->rows, (*e)->payload) ||
-        slots_check((*e)->effect_rows, (*e)->effect_payload))
+    if (group_walk_next(&c->walk, e) || entry_slots_check(*e))
         return -EUCLEAN;
     return 0;
 }

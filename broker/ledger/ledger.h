@@ -175,6 +175,44 @@ int ledger_group_before(struct ledger *l, uint64_t index,
  * Borrowed until the next call. */
 const char *ledger_trouble(const struct ledger *l);
 
+/* --- Giving payloads back ------------------------------------------------ */
+
+/* What the record may lose, asked for by a thread of its own while the ledger
+ * thread goes on. */
+struct ledger_thinner {
+    void *arg;
+    /* Each entry of the segment that is looked at, in order; payloads are not
+     * there. 0 or negative errno. */
+    int (*look)(void *arg, const struct entry *e);
+    /* Then each again, to change the marks of its slots, those of the effect
+     * behind its own: what is kept may become ERASED or COMPACTED. */
+    void (*mark)(void *arg, const struct entry *e, uint8_t *marks,
+                 uint8_t *effect_marks);
+    uint64_t least; /* bytes that must come back, unless something is erased */
+};
+struct ledger_thinned {
+    uint64_t bytes; /* of the segment's file, given back */
+    bool erased;
+};
+
+/* Begin with segment `number`. One that is not the last is written again
+ * without what may go, synced, and takes the place of the old one, atomically;
+ * where something was erased the old bytes are overwritten before they are
+ * given back. Of the last one entries are only looked at. t: the thread's until
+ * end. Not while a child reads (backup): it knows only the old places.
+ * 0 or negative errno. */
+int ledger_thin_begin(struct ledger *l, uint64_t number,
+                      const struct ledger_thinner *t) LEDGER_MUST_CHECK;
+/* Nor while such a child reads, which may have begun since.
+ * -EAGAIN: it goes on (never, with wait). 0: done, maybe with nothing given
+ * back. -ENOSPC: no room for the copy. Another negative errno: it failed. */
+int ledger_thin_end(struct ledger *l, bool wait,
+                    struct ledger_thinned *out) LEDGER_MUST_CHECK;
+bool ledger_thinning(const struct ledger *l);
+/* Begin the next segment now, so that what is in the last one can be thinned.
+ * 0; CHOIR_READ_ONLY; negative errno. */
+int ledger_roll(struct ledger *l) LEDGER_MUST_CHECK;
+
 /* --- Ending and copying -------------------------------------------------- */
 
 /* A clean stop: sync, then write the seal; from then on any damage anywhere is

@@ -154,6 +154,9 @@ int segment_fd(struct ledger *l, uint64_t number)
         if (l->fds[i].used < l->fds[oldest].used)
             oldest = i;
     }
+    fd = thinning_fd(l, number);
+    if (fd >= 0)
+        return fd;
     fd = segment_open(l->dir, number, O_RDONLY);
     if (fd < 0)
         return trouble_say(l->trouble, fd, "segment %u cannot be opened: %s",
@@ -164,6 +167,25 @@ int segment_fd(struct ledger *l, uint64_t number)
     l->fds[oldest].fd = fd;
     l->fds[oldest].used = ++l->clock;
     return fd;
+}
+
+void segment_replaced(struct ledger *l, uint64_t number, uint64_t end)
+{
+    struct segment *s = &l->segments[number - 1];
+
+    for (size_t i = 0; i < SEGMENT_FDS; i++) {
+        if (l->fds[i].number != number)
+            continue;
+        close(l->fds[i].fd);
+        l->fds[i].number = 0;
+    }
+    l->earlier_bytes -= s->end - end;
+    s->end = end;
+    s->sampled = false;
+    s->sample_count = 0;
+    window_free(&l->locating);
+    entry_cache_forget(l->cache, number);
+    l->generation++;
 }
 
 static int damaged(struct ledger *l, uint64_t number, uint64_t offset,
@@ -213,7 +235,7 @@ int group_load(struct ledger *l, struct window *w, uint64_t number,
 
     if (r)
         return r;
-    n = (size_t)(g->heads_bytes + g->payload_bytes);
+    n = (size_t)(g->heads_bytes + group_stored(g));
     r = body_at(l, w, number, offset, n, &p);
     if (r)
         return r;

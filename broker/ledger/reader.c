@@ -10,6 +10,7 @@ struct ledger_reader {
     uint64_t segment, offset; /* of the group at hand or the next one */
     uint64_t next;            /* index */
     uint64_t group_first;     /* of the group that must start at offset */
+    uint64_t generation;      /* of the places above */
     bool inside;
     bool chained; /* g is the group before: the next one has to follow it */
     struct group_header g;
@@ -40,6 +41,7 @@ int ledger_reader_seek(struct ledger_reader *r, uint64_t index)
     int e;
 
     r->inside = r->chained = false;
+    r->generation = l->generation;
     if (index >= l->written.size) {
         r->segment = l->written.segment;
         r->offset = l->written.offset;
@@ -62,12 +64,30 @@ static int reader_damaged(struct ledger_reader *r, const char *why)
                        (unsigned long long)r->next, why);
 }
 
+/* Segments were replaced since: the same group is elsewhere. */
+static int relocate(struct ledger_reader *r)
+{
+    struct group_header g;
+    int e;
+
+    window_free(&r->window);
+    r->generation = r->l->generation;
+    if (r->group_first == r->l->written.size)
+        return 0; /* never of the last segment */
+    e = locate(r->l, r->group_first, &r->segment, &r->offset, &g);
+    if (!e && g.first != r->group_first)
+        return reader_damaged(r, "another index than the one that is due");
+    return e;
+}
+
 /* The group that is due, whole or its heads alone. */
 static int group_take(struct ledger_reader *r, bool whole, struct bytes *body)
 {
     struct hash before = r->g.hash;
-    int e;
+    int e = r->generation == r->l->generation ? 0 : relocate(r);
 
+    if (e)
+        return e;
     if (r->segment < r->l->count &&
         r->offset == segment_end(r->l, r->segment)) {
         r->segment++;

@@ -66,7 +66,7 @@ int scan_next(struct scan *s)
                    &p);
     if (r)
         return r;
-    body = (size_t)(g->heads_bytes + g->payload_bytes);
+    body = (size_t)(g->heads_bytes + group_stored(g));
     if (group_check(g, p, bytes_of(p + GROUP_HEADER_BYTES, body)))
         return wrong(s, "a group does not fit its checksum");
     if (!padding_zero(p, GROUP_HEADER_BYTES + body, (size_t)n))

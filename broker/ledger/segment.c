@@ -116,6 +116,8 @@ static int open_locked(struct ledger *l, struct ledger_head *head)
 {
     int r = l->read_only ? 0 : lock_take(l);
 
+    if (!r && !l->read_only)
+        r = thinning_clear(l->dir);
     if (!r)
         r = ledger_recover(l, head);
     if (r < 0 && !l->trouble[0])
@@ -152,6 +154,7 @@ void ledger_close(struct ledger **l_p)
         return;
     beside_close(&l->beside);
     zeroing_close(l);
+    thinning_close(l);
     space_close(&l->current);
     space_close(&l->spare);
     for (size_t i = 0; i < SEGMENT_FDS; i++)
@@ -224,7 +227,7 @@ static int current_finish(struct ledger *l)
     return 0;
 }
 
-static int segment_next(struct ledger *l)
+int segment_next(struct ledger *l)
 {
     struct segment_header h = {
         .ledger = l->id,

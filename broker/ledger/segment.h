@@ -76,6 +76,8 @@ struct ledger {
         uint64_t from, to;
     } zeroing;              /* of the spare */
     uint64_t earlier_bytes; /* of all segments but the last */
+    struct thinning *thinning; /* owned; NULL: none was ever asked for */
+    uint64_t generation;       /* how often a segment has been replaced */
     bool sealed;
     int broken; /* the failure after which nothing more is written */
     struct {
@@ -157,6 +159,8 @@ int seal_remove(struct ledger *l);
  * the current segment or in the spare one. 0; CHOIR_READ_ONLY; negative. */
 int space_ensure(struct ledger *l, uint64_t n, uint64_t keep);
 bool space_fits(const struct ledger *l, uint64_t n);
+/* Begin the next segment, in the space allocated ahead. 0 or -errno. */
+int segment_next(struct ledger *l);
 void space_close(struct space *s);
 /* Zeros that are being written beside: have they ended? 0, also if there are
  * none; -EAGAIN (never, with wait); another negative errno. */
@@ -187,5 +191,17 @@ int group_load_heads(struct ledger *l, struct window *w, uint64_t number,
                      struct bytes *heads);
 
 void entry_cache_free(struct entry_cache **cache_p);
+/* Places in that segment are no longer what they were. */
+void entry_cache_forget(struct entry_cache *c, uint64_t segment);
+/* The same, with files and samples. */
+void segment_replaced(struct ledger *l, uint64_t number, uint64_t end);
+
+/* --- thin.c -------------------------------------------------------------- */
+
+/* The file that is read while it is being replaced; -1: another is. */
+int thinning_fd(const struct ledger *l, uint64_t number);
+void thinning_close(struct ledger *l);
+/* What a crash left of segments that were being replaced. 0 or -errno. */
+int thinning_clear(const char *dir);
 
 #endif

@@ -17,6 +17,7 @@ struct line {
 struct compaction {
     struct digest *digest; /* borrowed */
     struct index *lines;
+    uint64_t sum;
 };
 
 static void line_item(struct item *it, const struct line *l)
@@ -76,6 +77,11 @@ uint64_t compaction_line(const struct compaction *c, struct bytes space)
     return own && own->at > at ? own->at : at;
 }
 
+uint64_t compaction_sum(const struct compaction *c)
+{
+    return c->sum;
+}
+
 static int line_make(struct compaction *c, struct bytes space,
                      struct line **out)
 {
@@ -114,6 +120,7 @@ int compaction_raise(struct compaction *c, struct bytes space, uint64_t at)
         if (r)
             return r;
     }
+    c->sum += at - l->at;
     l->at = at;
     line_item(&it, l);
     item_add(c->digest, &it);

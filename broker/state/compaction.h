@@ -19,6 +19,9 @@ void compaction_destroy(struct compaction **self_p);
  * space: empty for that of all spaces alone. O(log spaces). */
 uint64_t compaction_line(const struct compaction *c, struct bytes space);
 
+/* Of all lines: it rises when one of them does. */
+uint64_t compaction_sum(const struct compaction *c);
+
 /* Lines only rise; to say a lower one changes nothing. 0; -ENOMEM; -EINVAL for
  * a name beyond proto/limits.h. By evolve alone. */
 int compaction_raise(struct compaction *c, struct bytes space, uint64_t line);

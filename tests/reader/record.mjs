@@ -14,9 +14,10 @@ export function segmentHeader(bytes) {
   if (c.take(8).toString('latin1') !== 'CHOIRSEG') malformed('no segment');
   if (!sum(bytes.subarray(0, 128)).equals(bytes.subarray(128, 144))) malformed("the segment header's sum");
   const format = c.u32();
-  if (format !== 1) throw new Refusal('UNSUPPORTED', `format ${format}`);
+  if (format !== 1 && format !== 2) throw new Refusal('UNSUPPORTED', `format ${format}`);
   if (!isZero(c.take(4))) malformed('reserved bytes of a segment header');
   const out = {
+    thin: format === 2,
     ledger: c.take(32),
     number: c.number(),
     first: c.number(),
@@ -30,20 +31,26 @@ export function segmentHeader(bytes) {
 
 export function groupHeader(bytes, nonce, offset) {
   const c = new Cursor(bytes.subarray(0, GROUP_HEADER));
-  if (c.take(4).toString('latin1') !== 'CHGR' || c.u32() !== 0) malformed('no group');
+  const magic = c.take(4).toString('latin1');
+  const thin = magic === 'CHGT';
+  const word = c.u32();
+  if (!thin && (magic !== 'CHGR' || word !== 0)) malformed('no group');
   const place = sum(nonce, u64(offset), bytes.subarray(0, 144));
   if (!place.equals(bytes.subarray(144, GROUP_HEADER))) malformed("the group header's sum");
   const g = { epoch: c.number(), first: c.number(), count: c.u32(), bundles: c.u32() };
   Object.assign(g, { heads: c.number(), payloads: c.number(), synced: c.number(), time: c.number() });
   Object.assign(g, { prev: c.take(32), hash: c.take(32), sum: c.take(16) });
+  g.thin = thin;
+  g.stored = thin ? word : g.payloads;
   if (g.heads >= 2 ** 32 || g.payloads >= 2 ** 32) malformed('group too large');
   return g;
 }
 
 export function groupCheck(g, header, body) {
-  if (body.length !== g.heads + g.payloads) malformed("the body's length");
+  if (body.length !== g.heads + g.stored) malformed("the body's length");
   if (!sum(header.subarray(0, 128), body).equals(g.sum)) malformed("the group's sum");
-  const hash = tagged('group/1', header.subarray(0, 96), body.subarray(0, g.heads));
+  const first = Buffer.from('CHGR\0\0\0\0', 'latin1');
+  const hash = tagged('group/1', first, header.subarray(8, 96), body.subarray(0, g.heads));
   if (!hash.equals(g.hash)) malformed("the group's hash");
 }
 
@@ -71,10 +78,22 @@ function bundleOf(heads) {
   return { ...fields, header, signature, hash: tagged('bundle/1', header), entries: [] };
 }
 
+// What is stored of one section: of each slot salt and payload, or the mark
+// that says why they are missing.
+function thinSection(c, rows, marks) {
+  if (!marks) return section(c, rows);
+  return rows.map((row) => {
+    const mark = marks.u8();
+    if (mark > 2) malformed('a mark');
+    return mark ? { missing: mark } : section(c, [row])[0];
+  });
+}
+
 // The group's bundles, each with its entries.
 export function groupBundles(g, body) {
   const heads = new Cursor(body.subarray(0, g.heads));
   const payloads = new Cursor(body.subarray(g.heads));
+  const marks = g.thin ? new Cursor(payloads.take(payloads.u32())) : null;
   const out = [];
   let index = g.first;
   for (let b = 0; b < g.bundles; b++) {
@@ -89,9 +108,9 @@ export function groupBundles(g, body) {
       e.hash = tagged('op/1', e.head);
       e.bundle = bundle;
       const from = payloads.at;
-      e.slots = section(payloads, slotRows(e.head));
+      e.slots = thinSection(payloads, slotRows(e.head), marks);
       const between = payloads.at;
-      e.effectSlots = e.effect.length ? section(payloads, slotRows(e.effect)) : [];
+      e.effectSlots = e.effect.length ? thinSection(payloads, slotRows(e.effect), marks) : [];
       e.payload = payloads.bytes.subarray(from, between);
       e.effectPayload = payloads.bytes.subarray(between, payloads.at);
       e.leaf = leafOf(e);
@@ -102,6 +121,7 @@ export function groupBundles(g, body) {
   }
   heads.end('the last head');
   payloads.end('the last payload');
+  if (marks) marks.end('the last mark');
   if (index !== g.first + g.count) malformed("the group's count");
   return out;
 }

@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { Cursor, fromHex, isZero, malformed } from './bytes.mjs';
 import { checkBundleIsAllowed } from './authors.mjs';
 import { GROUP_HEADER, SEGMENT_HEADER, groupBundles, groupCheck, groupHeader, segmentHeader, sum } from './record.mjs';
+import { Missing } from './missing.mjs';
 import { Tree, checkSignature, node, note, root } from './trust.mjs';
 
 const align = (n) => Math.ceil(n / 8) * 8;
@@ -28,6 +29,7 @@ class Ledger {
     this.synced = 0;
     this.last = zeros; // hash of the last group
     this.tree = new Tree();
+    this.missing = new Missing();
     this.agents = new Map(); // agent id -> { key, revoked }
     this.sessions = new Map(); // id -> { agent, next, prev, over }
     this.counts = { segments: 0, groups: 0, signatures: 0, entries: 0, slots: 0, checkpoints: 0, notes: 0 };
@@ -68,7 +70,8 @@ function entry(l, e) {
   l.tree.add(e.leaf);
   l.size++;
   l.counts.entries++;
-  l.counts.slots += e.slots.length + e.effectSlots.length;
+  l.missing.entry(e);
+  l.counts.slots += [...e.slots, ...e.effectSlots].filter((s) => !s.missing).length;
 }
 
 function bundle(l, b) {
@@ -90,7 +93,7 @@ function bundle(l, b) {
 function groupAt(bytes, at, nonce) {
   const header = bytes.subarray(at, at + GROUP_HEADER);
   const g = groupHeader(header, nonce, at);
-  const end = at + GROUP_HEADER + g.heads + g.payloads;
+  const end = at + GROUP_HEADER + g.heads + g.stored;
   if (align(end) > bytes.length) malformed('it goes beyond the file');
   const body = bytes.subarray(at + GROUP_HEADER, end);
   groupCheck(g, header, body);
@@ -210,6 +213,7 @@ function verify(dir, pinned) {
   files.forEach(({ n, bytes }, i) => {
     end = at(n, () => segment(l, bytes, i + 1, i === files.length - 1, sealed));
   });
+  l.missing.end();
   if (sealed) at('seal', () => seal(l, readFileSync(sealFile), end, files.at(-1).bytes.length, spare?.bytes.length ?? 0));
   return l;
 }

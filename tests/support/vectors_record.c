@@ -44,10 +44,10 @@ static void segments(json_t *file)
         segment_case(file, "bad", "a bit of it flipped", bytes, sizeof bytes),
         "refusal", "MALFORMED");
     bytes[56] ^= 1;
-    put_u32(bytes + 8, 2);
+    put_u32(bytes + 8, 3);
     sum = hash_of(HASH_SUM, bytes_of(bytes, 128));
     memcpy(bytes + 128, sum.b, 16);
-    vector_text(segment_case(file, "bad", "format 2, its sum right", bytes,
+    vector_text(segment_case(file, "bad", "format 3, its sum right", bytes,
                              sizeof bytes),
                 "refusal", "UNSUPPORTED");
 }

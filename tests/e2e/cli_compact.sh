@@ -1,0 +1,78 @@
+#!/bin/bash
+# Space comes back while the broker runs, and everybody still verifies it.
+# test-timeout: 120
+. tests/e2e/cli.bash
+cat >"$CHOIR_TMP/small.conf" <<'X'
+segment_bytes = 64KiB
+bundle_bytes_max = 16KiB
+value_bytes_max = 8KiB
+X
+start_small() {
+    : >"$CHOIR_TMP/choird.log"
+    "${1:-choird}" --config "$CHOIR_TMP/small.conf" --data "$CHOIR_DATA" --listen "$listen" >>"$CHOIR_TMP/choird.log" 2>&1 &
+    broker=$!
+    until_true grep -q event=ready "$CHOIR_TMP/choird.log" || { cat "$CHOIR_TMP/choird.log"; exit 1; }
+    listen=$(sed -nE 's/.*event=listening url=([^ ]*).*/\1/p' "$CHOIR_TMP/choird.log" | head -n1)
+}
+start_small
+
+# three hundred versions of four keys
+python3 - <<'X' | choir pipe >"$CHOIR_TMP/pipe"
+import json
+for n in range(300):
+    for k in "abcd":
+        print(json.dumps({"op": "put", "key": k, "value": "%d %s" % (n, k * 4000)}))
+X
+is "all are written" 1200 "$(grep -c revision "$CHOIR_TMP/pipe")"
+blocks() { cat "$CHOIR_DATA"/segment-* | wc -c; }
+before=$(blocks)
+line=$(choir status --json | field size)
+line=$((line - 10))
+was=$(choir get a --at "$line" | md5sum)
+ends 0 choir compact --at "$line"
+gone() { [ "$(choir status --json | field reclaimed_bytes)" -gt 2000000 ]; }
+until_true gone
+like 'the files are smaller' '^-' "$(($(blocks) - before + 2000000))"
+is 'at the line all is as it was' "$was" "$(choir get a --at "$line" | md5sum)"
+ends 0 choir watch --since 1 --count 4
+is 'a watch has each key once, at least' 4 "$(wc -l <<<"$out")"
+mkdir "$CHOIR_TMP/copies"
+ends 0 choir backup "$CHOIR_TMP/copies/one"
+ends 0 choir verify "$CHOIR_TMP/copies/one"
+stop_broker
+ends 0 choir verify "$CHOIR_DATA"
+ends 0 choird --data "$CHOIR_DATA" --verify
+ends 0 node tests/reader/verify.mjs "$CHOIR_DATA"
+like 'the second reader counts what is there' '[0-9]+ entries' "$out"
+
+start_small
+is 'replayed, and the same' "$was" "$(choir get a --at "$line" | md5sum)"
+
+# killed at each step: the next start finds one file or the other
+for step in written linked renamed; do
+    python3 - <<'X' | choir pipe >"$CHOIR_TMP/pipe"
+import json
+for n in range(300):
+    for k in "abcd":
+        print(json.dumps({"op": "put", "key": k, "value": "%d %s" % (n, k * 4000)}))
+X
+    line=$(choir status --json | field size)
+    line=$((line - 2))
+    was=$(choir get a --at "$line" | md5sum)
+    stop_broker
+    export CHOIR_FAILPOINT=ledger.thin.$step
+    start_small "$CHOIR_BUILD/failpoint/choird"
+    unset CHOIR_FAILPOINT
+    choir --timeout 3 compact --at "$line" >/dev/null 2>&1
+    wait $broker
+    is "killed when $step" 137 $?
+    start_small
+    ends 0 choir compact --at "$line"
+    is "killed when $step: as it was" "$was" "$(choir get a --at "$line" | md5sum)"
+    until_true gone
+    stop_broker
+    is "and nothing is left behind" '' "$(ls "$CHOIR_DATA" | grep 'segment.*[.]')"
+    ends 0 choir verify "$CHOIR_DATA"
+    start_small
+done
+finish

@@ -1,0 +1,303 @@
+/* Space is given back while the broker goes on, and nothing else changes. */
+#include <errno.h>
+#include <sched.h>
+
+#include "broker/verify.h"
+#include "proto/refusal.h"
+#include "tests/check.h"
+#include "tests/support/hall.h"
+
+static struct hall hall;
+static struct guest ada;
+
+enum { VALUE_BYTES = 16 << 10, ROUNDS = 45, KEYS = 20 };
+
+static uint64_t head(void)
+{
+    return rig_state(&hall.rig)->size - 1;
+}
+
+static void value_of(char value[VALUE_BYTES + 1], unsigned round, unsigned key)
+{
+    memset(value, 'a' + (int)(key % 26), VALUE_BYTES);
+    value[VALUE_BYTES] = '\0';
+    snprintf(value, 32, "%u of key %u", round, key);
+    value[strlen(value)] = '.';
+}
+
+static const char *key_of(unsigned key)
+{
+    static char name[32];
+
+    snprintf(name, sizeof name, "key/%u", key);
+    return name;
+}
+
+static void put(unsigned round, unsigned key)
+{
+    static char value[VALUE_BYTES + 1];
+
+    value_of(value, round, key);
+    CHECK_OK(guest_put(&ada, key_of(key), value));
+}
+
+/* Every key written again and again; revisions of every version. */
+static uint64_t made[ROUNDS][KEYS];
+
+static void fill(void)
+{
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        for (unsigned key = 0; key < KEYS; key++)
+            put(round, key);
+        hall_settle(&hall);
+        guest_forget(&ada);
+        for (unsigned key = 0; key < KEYS; key++)
+            made[round][key] = head() - (KEYS - 1 - key);
+    }
+}
+
+static void begin(void)
+{
+    hall_open(&hall);
+    guest_join(&hall, &ada, "ada", 127);
+}
+
+static void compact(uint64_t at)
+{
+    struct msg m;
+
+    msg_init(&m, MSG_COMPACT);
+    msg_set_u(&m, FIELD_REVISION, at);
+    CHECK_OK(guest_do(&ada, &m, NULL));
+    hall_settle(&hall);
+}
+
+static void reclaim_all(void)
+{
+    do {
+        hall_turn(&hall);
+        sched_yield();
+    } while (core_reclaims(hall.rig.core));
+}
+
+static const struct msg *get_at(unsigned key, uint64_t at)
+{
+    struct msg m;
+
+    guest_forget(&ada);
+    msg_init(&m, MSG_GET);
+    msg_set_text(&m, FIELD_SPACE, "main");
+    msg_set_text(&m, FIELD_KEY, key_of(key));
+    msg_set_u(&m, FIELD_REVISION, at);
+    return guest_reply(&ada, &m);
+}
+
+static void check_all_from(unsigned first)
+{
+    static char value[VALUE_BYTES + 1];
+
+    for (unsigned round = first; round < ROUNDS; round++) {
+        for (unsigned key = 0; key < KEYS; key++) {
+            const struct msg *r = get_at(key, made[round][key]);
+
+            value_of(value, round, key);
+            CHECK_EQ(msg_u(r, FIELD_OUTCOME), 0);
+            CHECK(bytes_equal(msg_b(r, FIELD_VALUE), bytes_text(value)));
+        }
+    }
+}
+
+static uint64_t files(void)
+{
+    return ledger_bytes(core_ledger(hall.rig.core));
+}
+
+TEST(compacted_versions_are_given_back_and_the_others_are_not)
+{
+    uint64_t line, before;
+
+    begin();
+    fill();
+    line = made[ROUNDS - 5][KEYS - 1];
+    before = files();
+    compact(line);
+    reclaim_all();
+    CHECK(files() < before - (uint64_t)KEYS * 25 * VALUE_BYTES);
+    CHECK(core_reclaimed(hall.rig.core) >= before - files());
+    check_all_from(ROUNDS - 4);
+    CHECK_EQ(msg_u(get_at(0, line - 1), FIELD_OUTCOME), CHOIR_COMPACTED);
+    hall_close(&hall);
+}
+
+TEST(state_and_tree_are_the_same_after_a_replay_of_thin_segments)
+{
+    struct hash digest, root, again, root_again;
+
+    begin();
+    fill();
+    compact(made[ROUNDS - 1][0]);
+    reclaim_all();
+    digest = state_digest(rig_state(&hall.rig));
+    root = frontier_root(&rig_state(&hall.rig)->tree);
+    hall_restart(&hall, false);
+    again = state_digest(rig_state(&hall.rig));
+    root_again = frontier_root(&rig_state(&hall.rig)->tree);
+    CHECK(hash_equal(&digest, &again));
+    CHECK(hash_equal(&root, &root_again));
+    guest_connect(&ada);
+    check_all_from(ROUNDS - 1);
+    hall_close(&hall);
+}
+
+TEST(watch_with_gaps_is_told_each_key_that_is_kept)
+{
+    struct msg m;
+    size_t changes = 0;
+
+    begin();
+    fill();
+    compact(head());
+    reclaim_all();
+    msg_init(&m, MSG_WATCH);
+    msg_set_text(&m, FIELD_SPACE, "main");
+    msg_set_text(&m, FIELD_PREFIX, "");
+    msg_set_u(&m, FIELD_REVISION, 1);
+    msg_set_u(&m, FIELD_CREDIT, 10000);
+    msg_set_u(&m, FIELD_WATCH, 1);
+    msg_set_u(&m, FIELD_KIND, 1);
+    guest_forget(&ada);
+    CHECK_EQ(msg_u(guest_reply(&ada, &m), FIELD_OUTCOME), 0);
+    hall_settle(&hall);
+    changes = guest_items(&ada, MSG_CHANGE);
+    CHECK(changes >= KEYS);
+    CHECK(changes < KEYS * ROUNDS / 2);
+    hall_close(&hall);
+}
+
+TEST(readers_go_on_while_segments_are_replaced)
+{
+    struct ledger_reader *reader;
+    const struct entry *e;
+    uint64_t index = 0;
+    int r;
+
+    begin();
+    fill();
+    CHECK_OK(ledger_reader_open(core_ledger(hall.rig.core), 0, &reader));
+    for (; index < 100; index++)
+        CHECK_OK(ledger_reader_next(reader, &e));
+    compact(head());
+    while (!(r = ledger_reader_next(reader, &e))) {
+        CHECK_EQ(e->index, index++);
+        if (index % 16 == 0)
+            hall_turn(&hall);
+    }
+    CHECK_EQ(r, CHOIR_NOT_FOUND);
+    CHECK_EQ(index, ledger_size(core_ledger(hall.rig.core)));
+    ledger_reader_close(&reader);
+    reclaim_all();
+    hall_close(&hall);
+}
+
+TEST(what_a_live_lease_may_have_read_stays)
+{
+    const struct entry *e;
+    struct bytes value;
+    struct guest bob;
+    uint64_t task, token, base;
+
+    begin();
+    guest_join(&hall, &bob, "bob", 127);
+    put(0, 0);
+    hall_settle(&hall);
+    base = head();
+    CHECK_OK(actor_submit(&hall.rig, &ada.actor, "q", &task));
+    CHECK_OK(rig_claim(&hall.rig, &bob.actor, task, &token));
+    fill();
+    compact(head());
+    reclaim_all();
+    CHECK_OK(ledger_entry(core_ledger(hall.rig.core), base, &e));
+    CHECK_OK(entry_slot(e, 0, &value));
+    hall_close(&hall);
+}
+
+/* Everything goes, whether anybody permits it or not. */
+static int look_away(void *arg, const struct entry *e)
+{
+    (void)arg;
+    (void)e;
+    return 0;
+}
+
+static void mark_all(void *arg, const struct entry *e, uint8_t *marks,
+                     uint8_t *effect_marks)
+{
+    (void)effect_marks;
+    memset(marks, *(const int *)arg, e->rows.n / SLOT_ROW_BYTES);
+}
+
+static void lose_segment_one(enum slot_mark why)
+{
+    int mark = (int)why;
+    struct ledger_thinner t = {&mark, look_away, mark_all, 1};
+    struct ledger_thinned out;
+
+    CHECK_OK(ledger_thin_begin(core_ledger(hall.rig.core), 1, &t));
+    CHECK_OK(ledger_thin_end(core_ledger(hall.rig.core), true, &out));
+    CHECK(out.bytes > 1000000);
+    CHECK_EQ(out.erased, why == SLOT_ERASED);
+}
+
+static void check_verify(int wanted)
+{
+    struct verify_result result;
+    int r;
+
+    CHECK_OK(core_close_clean(hall.rig.core));
+    r = verify_record(hall.rig.dir, hall.rig.env, &result);
+    CHECK_EQ(r, wanted);
+    if (r)
+        CHECK(strstr(result.trouble, "a payload is missing") != NULL);
+}
+
+TEST(verify_accepts_what_was_compacted)
+{
+    begin();
+    fill();
+    compact(head());
+    reclaim_all();
+    check_verify(0);
+    hall_close(&hall);
+}
+
+TEST(verify_refuses_what_is_missing_although_no_line_permits_it)
+{
+    begin();
+    fill();
+    lose_segment_one(SLOT_COMPACTED);
+    check_verify(-EUCLEAN);
+    hall_close(&hall);
+}
+
+TEST(verify_refuses_what_is_missing_and_was_never_superseded)
+{
+    begin();
+    put(0, KEYS);
+    fill();
+    compact(head());
+    lose_segment_one(SLOT_COMPACTED);
+    check_verify(-EUCLEAN);
+    hall_close(&hall);
+}
+
+TEST(verify_refuses_what_is_missing_as_if_erased)
+{
+    begin();
+    fill();
+    lose_segment_one(SLOT_ERASED);
+    CHECK_EQ(msg_u(get_at(0, made[0][0]), FIELD_OUTCOME), CHOIR_ERASED);
+    check_verify(-EUCLEAN);
+    hall_close(&hall);
+}
+
+CHECK_MAIN
