@@ -75,7 +75,7 @@ static void latency_text(const struct choir_event *e, char out[24])
     uint64_t from = choir_event_uint(header, "time");
     uint64_t to = choir_event_uint(e, "time");
 
-    if (to < from)
+    if (!from || to < from) /* who enrols tells no time */
         strcpy(out, "-");
     else
         snprintf(out, 24, "%.1fms", (double)(to - from) / 1000);

@@ -272,10 +272,12 @@ static int message_make(struct mail *m, const struct box_key *box,
     x->key.len = (uint32_t)k.n;
     memcpy(x->key.bytes, k.b, k.n);
     r = index_insert(m->messages, &x->key);
-    if (r)
+    if (r) {
         free(x);
+        return r;
+    }
     *out = x;
-    return r;
+    return 0;
 }
 
 int mail_add(struct mail *m, const struct box_id *box, uint64_t revision,

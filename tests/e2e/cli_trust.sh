@@ -52,6 +52,9 @@ ends 2 choir tap --filter task=x
 ends 2 choir tap --filter agent
 like 'it takes a value' '--filter takes FIELD=VALUE, not "agent"' "$err"
 
+unlike_day=$(choir tap --since 0 --count 4 | grep -cE '[0-9]{7}\.[0-9]ms$')
+is 'who enrols has no latency of half a century' 0 "$unlike_day"
+
 # invite and join, from elsewhere
 ends 0 choir invite --role reader
 invitation=$out
