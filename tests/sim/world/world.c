@@ -216,7 +216,7 @@ static bool is_excused(const struct world *w, int r)
 }
 
 /* It ended in the middle of something; maybe the whole machine did. */
-static void crash(struct world *w, const char *why)
+void world_crash(struct world *w, const char *why)
 {
     bool power = disk_is_cut() ? !one_in(4) : one_in(3);
     unsigned harmed = 0;
@@ -294,7 +294,7 @@ static void start(struct world *w)
         disk_cut_after(1 + world_any(12));
     r = core_open(&w->rig.core, &o, w->rig.trouble);
     if (disk_is_cut() || (r && is_excused(w, r))) {
-        crash(w, "while it starts");
+        world_crash(w, "while it starts");
         return;
     }
     if (r)
@@ -317,7 +317,7 @@ static void start(struct world *w)
         w->model.tasks[i].renewed = env_wall_us(w->rig.env);
 }
 
-static void stop_clean(struct world *w)
+void world_stop_clean(struct world *w)
 {
     int r = core_close_clean(w->rig.core);
 
@@ -340,7 +340,7 @@ static void ended(struct world *w, int r)
     if (!is_excused(w, r))
         world_fail(w, "the broker ends by itself: %d, %s", r,
                    ledger_trouble(core_ledger(w->rig.core)));
-    crash(w, "its disk fails");
+    world_crash(w, "its disk fails");
 }
 
 static void snapshot_if_wanted(struct world *w)
@@ -417,73 +417,6 @@ static void hear_all(struct world *w)
     }
 }
 
-/* --- What goes wrong ----------------------------------------------------- */
-
-static void cut_someone(struct world *w)
-{
-    struct client *a = &w->agents[world_any(WORLD_AGENTS)];
-
-    if (a->connection)
-        a->is_cut = true;
-    if (one_in(3))
-        client_die(w, a);
-}
-
-static void repeat_something(struct world *w)
-{
-    struct client *a = &w->agents[world_any(WORLD_AGENTS)];
-
-    if (a->connection && a->sent_count)
-        world_send(w, a, true,
-                   buf_bytes(&a->sent[world_any(a->sent_count)].frame));
-}
-
-static void harm_disk(struct world *w)
-{
-    if (!w->cycle)
-        return;
-    switch (world_any(4)) {
-    case 0:
-        disk_cut_after(1 + world_any(30));
-        world_say(w, "the disk will be cut off");
-        break;
-    case 1:
-        disk_fail_sync(1 + world_any(4));
-        w->fault = true;
-        world_say(w, "a sync will fail");
-        break;
-    case 2:
-        disk_set_room(disk_bytes() + world_any(200000));
-        w->full = true;
-        world_say(w, "the disk is nearly full");
-        break;
-    default:
-        disk_set_room(UINT64_MAX);
-        w->full = false;
-        world_say(w, "the disk has room");
-    }
-}
-
-static void misfortune(struct world *w)
-{
-    switch (world_any(12)) {
-    case 0:
-        if (w->cycle)
-            crash(w, "killed");
-        return;
-    case 1:
-        if (w->cycle && one_in(2))
-            stop_clean(w);
-        return;
-    case 2:
-    case 3: harm_disk(w); return;
-    case 4:
-    case 5:
-    case 6: cut_someone(w); return;
-    default: repeat_something(w);
-    }
-}
-
 static void time_passes(struct world *w)
 {
     uint64_t us = world_any(4 * MS);
@@ -501,7 +434,7 @@ static void step(struct world *w)
     if (!w->cycle && world_now(w) >= w->start_at)
         start(w);
     if (!w->calm && one_in(60))
-        misfortune(w);
+        world_misfortune(w);
     else
         client_act(w, &w->agents[world_any(WORLD_AGENTS)]);
     time_passes(w);
@@ -619,7 +552,7 @@ static void check_whole(struct world *w)
 
     if (!w->cycle)
         start(w);
-    stop_clean(w);
+    world_stop_clean(w);
     start(w);
     digest = state_digest(rig_state(&w->rig));
     stop(w);

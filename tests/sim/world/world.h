@@ -123,6 +123,13 @@ void world_say(struct world *w, const char *format, ...)
 void world_fail(struct world *w, const char *format, ...)
     __attribute__((format(printf, 2, 3), noreturn));
 
+/* The broker ends in the middle of something, maybe with the whole machine;
+ * or it stops cleanly. */
+void world_crash(struct world *w, const char *why);
+void world_stop_clean(struct world *w);
+/* One thing goes wrong. */
+void world_misfortune(struct world *w);
+
 /* To the other end, after a while. */
 void world_send(struct world *w, struct client *a, bool to_broker,
                 struct bytes frame);
