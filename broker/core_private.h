@@ -89,7 +89,7 @@ struct core {
     uint64_t tree_again; /* steady time; not to be tried before */
 
     uint64_t compact_segments, compact_again; /* looked at; steady time */
-    struct { /* payloads given back, segment by segment */
+    struct {                    /* payloads given back, segment by segment */
         struct reclaim *plan;   /* NULL: nothing under way */
         uint64_t segment;       /* the next one */
         uint64_t line, planned; /* sums of lines: done, of the plan */

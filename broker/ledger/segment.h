@@ -74,8 +74,8 @@ struct ledger {
         bool is_under_way;
         int fd;
         uint64_t from, to;
-    } zeroing;              /* of the spare */
-    uint64_t earlier_bytes; /* of all segments but the last */
+    } zeroing;                 /* of the spare */
+    uint64_t earlier_bytes;    /* of all segments but the last */
     struct thinning *thinning; /* owned; NULL: none was ever asked for */
     uint64_t generation;       /* how often a segment has been replaced */
     bool sealed;

@@ -71,7 +71,7 @@ X
     is "killed when $step: as it was" "$was" "$(choir get a --at "$line" | md5sum)"
     until_true gone
     stop_broker
-    is "and nothing is left behind" '' "$(ls "$CHOIR_DATA" | grep 'segment.*[.]')"
+    is "and nothing is left behind" '' "$(find "$CHOIR_DATA" -maxdepth 1 -name 'segment*.*')"
     ends 0 choir verify "$CHOIR_DATA"
     start_small
 done

@@ -94,7 +94,7 @@ is 'and the options' 4 "$(choir task show "$(head -1 <<<"$ids")" --json | field 
 is 'said again it is the same' "$ids" "$(choir submit b --bulk - --id load <"$CHOIR_TMP/lines")"
 printf '%s\n' '{"value":"x","priority":9}' 'nonsense' '{"value_json":{"a":1},"max_attempts":0}' '{"value":"y","needs":[{"task":1}]}' '{"value":"z"}' >"$CHOIR_TMP/json"
 ends 1 choir submit b --bulk "$CHOIR_TMP/json" --lines json
-is 'what is refused has no id' 'n - - - n ' "$(sed 's/^[0-9][0-9]*$/n/' <<<"$out" | tr '\n' ' ')"
+is 'what is refused has no id' 'n - - - n ' "$(awk '{ printf "%s ", ($0 ~ /^[0-9]+$/ ? "n" : $0) }' <<<"$out")"
 like 'and its line says why' 'line 2: MALFORMED' "$err"
 like 'from the broker, too' 'line 3: INVALID' "$err"
 like 'each of them' 'line 4: NOT_FOUND' "$err"

@@ -5,7 +5,6 @@
 start_broker
 
 choir --as ada put k one >/dev/null
-id=$(choir --as ada key ls --json | head -n1)
 like 'one key at first' '^[0-9a-f]{64}  from [0-9]+$' "$(choir --as ada key ls)"
 ends 0 choir --as ada key rotate
 like 'rotate says where the identity is' '/ada@[0-9a-f]+\.identity$' "$out"
