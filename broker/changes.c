@@ -22,7 +22,7 @@ unsigned head_verb(struct bytes head)
 static bool changes_one_key(unsigned verb)
 {
     return verb == MSG_PUT || verb == MSG_DELETE || verb == MSG_APPEND ||
-           verb == MSG_INCR;
+           verb == MSG_INCR || verb == MSG_LAPSE;
 }
 
 static bool changes_keys(unsigned verb)
@@ -43,7 +43,7 @@ int changes_begin(struct changes *c, const struct entry *e)
 
     if (e->outcome != CHOIR_OK || !changes_keys(head_verb(e->head)))
         return CHOIR_NOT_FOUND;
-    if (msg_decode(e->head, CLASS_OPERATION, &c->head, &field))
+    if (msg_decode(e->head, CLASS_OPERATION | CLASS_BROKER, &c->head, &field))
         return -EUCLEAN;
     msg_init(&c->effect, MSG_EFFECT);
     if (e->effect.n && part_decode(MSG_EFFECT, e->effect, &c->effect, &field))
@@ -84,7 +84,7 @@ bool changes_next(struct changes *c, struct change *out)
     *out = (struct change){
         .key = msg_b(&c->head, FIELD_KEY),
         .type = msg_b(&c->head, FIELD_TYPE),
-        .deleted = c->head.verb == MSG_DELETE,
+        .deleted = c->head.verb == MSG_DELETE || c->head.verb == MSG_LAPSE,
         .prev = msg_u(&c->effect, FIELD_PREV),
     };
     if (msg_has(&c->effect, FIELD_SLOTS))

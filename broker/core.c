@@ -183,6 +183,12 @@ int core_say(struct core *c, const struct msg *op, uint64_t *index)
     return evolve_op(c->state, &step);
 }
 
+void core_said(const struct core *c, struct bytes *head, struct bytes *effect)
+{
+    *head = buf_bytes(&c->head);
+    *effect = buf_bytes(&c->effect);
+}
+
 static void said_header(struct core *c, uint8_t signature[KEY_SIGNATURE_BYTES])
 {
     struct hash root = merkle_root(&c->said.tree);

@@ -109,6 +109,9 @@ void core_observe(struct core *c, core_observed observed, void *arg);
  * is evolved at once. *index: its entry. 0, CHOIR_READ_ONLY, negative. */
 int core_say(struct core *c, const struct msg *op, uint64_t *index);
 
+/* What it has just said, borrowed until it says more. */
+void core_said(const struct core *c, struct bytes *head, struct bytes *effect);
+
 /* Write what the cycle accepted (nothing, if nothing was): appended, not yet
  * durable. Appends checkpoint entries; when a snapshot is due it syncs, too,
  * and starts one. */

@@ -231,6 +231,8 @@ int cycle_end(struct cycle *c)
 
     router_look(c->router, env_steady_us(c->env), on_room, c);
     if (!r)
+        r = cycle_lapse(c);
+    if (!r)
         r = leases_match(c->leases, c->draining);
     if (!r)
         r = record(c);
@@ -274,12 +276,14 @@ bool cycle_waits(const struct cycle *c)
 
 uint64_t cycle_next(const struct cycle *c)
 {
-    uint64_t next = leases_next(c->leases), idle;
+    uint64_t next = leases_next(c->leases), lapse = cycle_lapse_next(c), idle;
     uint64_t retry = env_steady_us(c->env) + BLOCKED_RETRY_US;
     const struct presence *p = presence_longest_away(c->router);
 
     if (next == 0 && c->draining)
         next = UINT64_MAX;
+    if (lapse < next)
+        next = lapse;
     if (cursors_ready(c->cursors) || inboxes_ready(c->inboxes) ||
         (c->jobs && c->jobs_ready) || core_tree_lags(c->core))
         return 0;

@@ -67,8 +67,9 @@ struct cycle {
     uint64_t began_us;      /* steady time of this turn */
     uint64_t synced_us;     /* when the last sync here ended */
     bool draining, jobs_ready, beside;
-    uint64_t end_retry; /* steady time; sessions cannot be ended before */
-    int error;          /* from inside a callback */
+    uint64_t end_retry;   /* steady time; sessions cannot be ended before */
+    uint64_t lapse_retry; /* nor keys */
+    int error;            /* from inside a callback */
 };
 
 static inline const struct state *cycle_state(const struct cycle *c)
@@ -100,11 +101,23 @@ void opened_free(struct cycle *c);
 
 /* A bundle of kind RECORD. As cycle_take. */
 int take_record(struct cycle *c, struct connection *from, struct opened *o);
+/* An operation that writes keys was applied: watches and leases hear of it. 0
+ * or negative errno. */
+int change_applied(struct cycle *c, const struct bundle_op *op,
+                   const struct hash *agent, uint64_t index,
+                   struct bytes effect);
 /* Outcomes that could not be repeated before the commit. 0 or negative. */
 int answer_repeats(struct cycle *c);
 /* Tell why a bundle is not taken. As cycle_take. */
 int turn_away(struct cycle *c, const struct bundle *b, struct connection *to,
               const struct accepted *why);
+
+/* --- cycle_lapse.c ------------------------------------------------------- */
+
+/* Before the commit: end keys whose time is up. 0 or negative errno. */
+int cycle_lapse(struct cycle *c);
+/* Steady time at which it has something to do; UINT64_MAX: none known. */
+uint64_t cycle_lapse_next(const struct cycle *c);
 
 /* --- cycle_ask.c --------------------------------------------------------- */
 

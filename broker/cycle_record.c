@@ -67,30 +67,31 @@ static void rights_applied(struct cycle *c, const struct bundle *b,
         grants_changed(c, a);
 }
 
-static int change_applied(struct cycle *c, const struct bundle *b,
-                          uint32_t position, uint64_t index,
-                          struct bytes effect)
+int change_applied(struct cycle *c, const struct bundle_op *op,
+                   const struct hash *agent, uint64_t index,
+                   struct bytes effect)
 {
     struct entry e = {
         .index = index,
         .time = core_time(c->core),
         .outcome = CHOIR_OK,
-        .head = b->ops[position].head,
+        .head = op->head,
         .effect = effect,
-        .payload = b->ops[position].payload,
-        .effect_payload = core_merged(c->core),
+        .payload = op->payload,
     };
 
     if (head_slots(e.head, &e.rows) ||
         (effect.n && head_slots(effect, &e.effect_rows)))
         return -EUCLEAN;
-    if (leases_concerned(c->leases, &b->ops[position])) {
-        int r = leases_changed(c->leases, &e, &b->agent);
+    if (e.effect_rows.n)
+        e.effect_payload = core_merged(c->core);
+    if (leases_concerned(c->leases, op)) {
+        int r = leases_changed(c->leases, &e, agent);
 
         if (r)
             return r;
     }
-    return cursors_live(c->cursors, &e, &b->agent);
+    return cursors_live(c->cursors, &e, agent);
 }
 
 static int task_applied(struct cycle *c, struct bytes head, uint64_t index)
@@ -120,9 +121,10 @@ static int applied(struct cycle *c, const struct bundle *b, uint32_t position,
     case MSG_DELETE:
     case MSG_APPEND:
     case MSG_INCR:
-    case MSG_TXN: return change_applied(c, b, position, index, effect);
+    case MSG_TXN:
+        return change_applied(c, &b->ops[position], &b->agent, index, effect);
     case MSG_COMPLETE:
-        r = change_applied(c, b, position, index, effect);
+        r = change_applied(c, &b->ops[position], &b->agent, index, effect);
         return r ? r : task_applied(c, head, index);
     case MSG_SUBMIT:
     case MSG_PROGRESS:

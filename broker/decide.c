@@ -126,6 +126,7 @@ static const decide_verb verbs[256] = {
     [MSG_FORGET] = decide_ok,
     [MSG_EQUIVOCATE] = decide_session_end,
     [MSG_GIVE_UP] = decide_give_up,
+    [MSG_LAPSE] = decide_lapse,
 };
 
 /* Joining stands in session 0; everything else needs a session that lives and

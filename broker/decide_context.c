@@ -54,10 +54,24 @@ static int one_write(struct decision *d, struct decide_write *w)
     return write_combine(d, w);
 }
 
+static int ttl_fits(struct decision *d)
+{
+    uint64_t ttl = msg_u(d->op, FIELD_TTL_MS);
+
+    if (!msg_has(d->op, FIELD_TTL_MS))
+        return 0;
+    if (ttl > LIMIT_TTL_MS)
+        return over_limit(d, "ttl_ms", LIMIT_TTL_MS, ttl);
+    return ttl ? 0 : CHOIR_INVALID;
+}
+
 int decide_put(struct decision *d)
 {
     struct decide_write w;
     int r = slots_fit(d, 1, 1);
+
+    if (!r)
+        r = ttl_fits(d);
 
     if (!r)
         r = one_write(d, &w);
@@ -78,6 +92,21 @@ int decide_delete(struct decision *d)
     if (!key_current(w.k))
         return CHOIR_NOT_FOUND;
     write_note(&w, d->effect);
+    return CHOIR_OK;
+}
+
+/* The broker's word that a key's time is up. */
+int decide_lapse(struct decision *d)
+{
+    struct bytes space = msg_b(d->op, FIELD_SPACE);
+    struct bytes name = msg_b(d->op, FIELD_KEY);
+    const struct key *k = context_find(d->s->context, space, name);
+    uint64_t revision = msg_u(d->op, FIELD_REVISION);
+
+    if (key_current(k) != revision || !k->lapses ||
+        ttl_due(context_ttls(d->s->context), space, name) > d->f->time)
+        return CHOIR_INVALID;
+    msg_set_u(d->effect, FIELD_PREV, revision);
     return CHOIR_OK;
 }
 

@@ -70,6 +70,7 @@ int writes_fit(struct decision *d, struct bytes space);
  * where its key's story goes on. */
 int writes_combine(struct decision *d, struct bytes space);
 
+int decide_lapse(struct decision *d);
 /* Names, grants and lease of an operation on one key. */
 int key_fits(struct decision *d);
 

@@ -26,8 +26,26 @@ static int delete_key(struct state *s, const struct evolve_op *o,
 /* put, append, incr: what was merged is in the effect. */
 int evolve_put(struct state *s, const struct evolve_op *o)
 {
-    return put_key(s, o, msg_b(o->op, FIELD_SPACE), msg_b(o->op, FIELD_KEY),
-                   msg_has(o->effect, FIELD_SLOTS) ? SLOT_EFFECT : 0);
+    struct bytes space = msg_b(o->op, FIELD_SPACE);
+    struct bytes key = msg_b(o->op, FIELD_KEY);
+    int r = put_key(s, o, space, key,
+                    msg_has(o->effect, FIELD_SLOTS) ? SLOT_EFFECT : 0);
+
+    if (r || !msg_has(o->op, FIELD_TTL_MS))
+        return r;
+    return evolve_must(context_lapse_at(
+        s->context, space, key, o->time + msg_u(o->op, FIELD_TTL_MS) * 1000));
+}
+
+int evolve_lapse(struct state *s, const struct evolve_op *o)
+{
+    struct bytes space = msg_b(o->op, FIELD_SPACE);
+    struct bytes key = msg_b(o->op, FIELD_KEY);
+    const struct key *k = context_find(s->context, space, key);
+
+    if (!k || !k->lapses || k->revision != msg_u(o->op, FIELD_REVISION))
+        return -EUCLEAN;
+    return delete_key(s, o, space, key);
 }
 
 int evolve_delete(struct state *s, const struct evolve_op *o)

@@ -16,6 +16,7 @@ uint64_t evolve_chosen(const struct evolve_op *o, enum field f);
 /* --- evolve_context.c --- */
 
 int evolve_put(struct state *s, const struct evolve_op *o);
+int evolve_lapse(struct state *s, const struct evolve_op *o);
 int evolve_delete(struct state *s, const struct evolve_op *o);
 int evolve_writes(struct state *s, const struct evolve_op *o,
                   struct bytes space);

@@ -118,6 +118,7 @@ int tap_may(struct tap *t, const struct entry *e, const struct agent *a,
     case MSG_DELETE:
     case MSG_APPEND:
     case MSG_INCR:
+    case MSG_LAPSE:
         return verdict(
             agent_may(a, right, space, msg_b(&head, FIELD_KEY), none));
     case MSG_TXN: return may_keys(a, right, space, &head);

@@ -27,6 +27,7 @@
     X(GRANTS, 64, "grants", "grants of one invitation")                     \
     X(NEEDS, 64, "tasks", "tasks that one task needs")                      \
     X(CAPABILITIES, 16, "names", "capabilities of a task or a worker")      \
+    X(TTL_MS, 315360000000, "ms", "longest life of a key, ten years")       \
     X(PRIORITY_MAX, 9, "", "highest priority of a task")                    \
     X(SESSION_WINDOW, 1024, "bundles", "unanswered bundles of one session") \
     X(ANSWER_BYTES, 33554432, "bytes", "one message to one agent")          \

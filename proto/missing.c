@@ -92,7 +92,7 @@ struct walk {
 static bool writes_one(enum message verb)
 {
     return verb == MSG_PUT || verb == MSG_DELETE || verb == MSG_APPEND ||
-           verb == MSG_INCR;
+           verb == MSG_INCR || verb == MSG_LAPSE;
 }
 
 /* Does it write keys at all? */
@@ -101,7 +101,7 @@ static bool walk_begin(struct walk *w, const struct entry *e)
     unsigned field;
 
     if (e->outcome != CHOIR_OK ||
-        msg_decode(e->head, CLASS_OPERATION, &w->head, &field))
+        msg_decode(e->head, CLASS_OPERATION | CLASS_BROKER, &w->head, &field))
         return false;
     msg_init(&w->effect, MSG_EFFECT);
     if (e->effect.n && part_decode(MSG_EFFECT, e->effect, &w->effect, &field))
@@ -121,7 +121,7 @@ static bool walk_next(struct walk *w, struct written *out)
         *out = (struct written){
             .key = msg_b(&w->head, FIELD_KEY),
             .prev = msg_u(&w->effect, FIELD_PREV),
-            .deleted = w->head.verb == MSG_DELETE,
+            .deleted = w->head.verb == MSG_DELETE || w->head.verb == MSG_LAPSE,
             .slot = msg_has(&w->effect, FIELD_SLOTS) ? SLOT_EFFECT : 0,
         };
         return true;

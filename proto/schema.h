@@ -233,7 +233,7 @@ enum message_class {
     X(GRANT, 5, "grant", OPERATION, B(AGENT) | B(GRANTS), 0)                   \
     X(REVOKE, 6, "revoke", OPERATION, B(AGENT), B(REASON) | B(PUBLIC_KEY))     \
     X(PUT, 7, "put", OPERATION, B(SPACE) | B(KEY) | B(SLOTS),                  \
-      B(IF_REVISION) | B(TYPE) | B(ID) | B(TASK) | B(TOKEN))                   \
+      B(IF_REVISION) | B(TYPE) | B(ID) | B(TASK) | B(TOKEN) | B(TTL_MS))       \
     X(DELETE, 8, "delete", OPERATION, B(SPACE) | B(KEY),                       \
       B(IF_REVISION) | B(ID) | B(TASK) | B(TOKEN))                             \
     X(TXN, 9, "txn", OPERATION, B(SPACE) | B(WRITES),                          \
@@ -297,6 +297,7 @@ enum message_class {
       B(SESSION) | B(HEADER) | B(SIGNATURE), 0)                                \
     X(TAPPED, 43, "tapped", BROKER, B(AGENT) | B(SESSION) | B(REVISION), 0)    \
     X(GIVE_UP, 44, "give_up", BROKER, B(TASK) | B(KIND), B(REASON))            \
+    X(LAPSE, 45, "lapse", BROKER, B(SPACE) | B(KEY) | B(REVISION), 0)          \
     X(GET, 65, "get", ASK, B(SPACE) | B(KEY),                                  \
       B(REVISION) | B(TASK) | B(TOKEN))                                        \
     X(LIST, 66, "list", ASK, B(SPACE) | B(PREFIX),                             \

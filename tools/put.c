@@ -60,6 +60,14 @@ static void value_add(const struct cli *cli, json_t *request,
     json_object_set_new(request, "value_json", any);
 }
 
+static void ttl_add(const struct cli *cli, json_t *request)
+{
+    if (cli_option(cli, "ttl"))
+        json_object_set_new(
+            request, "ttl_ms",
+            json_integer((json_int_t)cli_duration_ms(cli, "ttl", 0)));
+}
+
 static int put_run(struct cli *cli)
 {
     json_t *request = json_pack("{s:s, s:s}", "op", "put", "key", cli->args[0]);
@@ -71,6 +79,7 @@ static int put_run(struct cli *cli)
     value_add(cli, request, &value, cli_option(cli, "type"));
     buf_free(&value);
     condition_add(cli, request);
+    ttl_add(cli, request);
     if (cli_option(cli, "if-absent"))
         json_object_set_new(request, "if_revision", json_integer(0));
     return write_say(cli, request);
@@ -88,6 +97,7 @@ static int rm_run(struct cli *cli)
 static const struct cli_option put_options[] = {
     {"if-revision", "N", "only if the key is at revision N"},
     {"if-absent", NULL, "only if there is no such key"},
+    {"ttl", "TIME", "delete it by itself after so long: 30s, 10m, 1h"},
     {"type", "T", "media type; json: VALUE is JSON, kept as " JSON_TYPE},
     {"id", "OP", "operation id: said again, it is not done again"},
     {NULL, NULL, NULL},

@@ -1,12 +1,16 @@
 /* Two levels of ordered index: names of spaces, and in each its keys. */
 #include "context.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
 #include "item.h"
 #include "proto/limits.h"
 #include "proto/refusal.h"
+
+/* What few keys need must not make all of them larger. */
+static_assert(offsetof(struct key, name) == 28, "a key has grown");
 
 struct space {
     struct index *keys; /* stamped with their revisions */
@@ -16,6 +20,7 @@ struct space {
 struct context {
     struct digest *digest; /* borrowed */
     struct index *spaces;
+    struct ttls *ttls;
     size_t count;
 };
 
@@ -136,7 +141,8 @@ struct context *context_new(struct digest *digest)
         return NULL;
     c->digest = digest;
     c->spaces = index_new();
-    if (!c->spaces)
+    c->ttls = ttls_new(digest);
+    if (!c->spaces || !c->ttls)
         context_destroy(&c);
     return c;
 }
@@ -154,6 +160,7 @@ void context_destroy(struct context **self_p)
             space_free(index_item(k, struct space, name));
     }
     index_destroy(&(*self_p)->spaces);
+    ttls_destroy(&(*self_p)->ttls);
     free(*self_p);
     *self_p = NULL;
 }
@@ -164,6 +171,11 @@ const struct key *context_find(const struct context *c, struct bytes space,
     const struct space *s = space_find(c, space);
 
     return s ? key_find(s, name) : NULL;
+}
+
+const struct ttls *context_ttls(const struct context *c)
+{
+    return c->ttls;
 }
 
 size_t context_count(const struct context *c)
@@ -247,6 +259,15 @@ void context_fetch(const struct context *c, const struct context_name *names,
         i += names_fetch(c, names + i, n - i);
 }
 
+/* Another version follows, and says for itself whether it ends. */
+static void lapse_clear(struct context *c, struct space *s, struct key *k)
+{
+    if (!k->lapses)
+        return;
+    k->lapses = false;
+    ttl_clear(c->ttls, space_name(s), key_name(k));
+}
+
 int context_put(struct context *c, struct bytes space, struct bytes name,
                 uint64_t revision, uint32_t agent, uint8_t slot, uint32_t bytes)
 {
@@ -273,6 +294,7 @@ int context_put(struct context *c, struct bytes space, struct bytes name,
     k->bytes = bytes;
     k->slot = slot;
     k->deleted = false;
+    lapse_clear(c, s, k);
     key_enter(c, s, k);
     return 0;
 }
@@ -292,8 +314,23 @@ int context_delete(struct context *c, struct bytes space, struct bytes name,
     k->bytes = 0;
     k->slot = 0;
     k->deleted = true;
+    lapse_clear(c, s, k);
     key_enter(c, s, k);
     return 0;
+}
+
+int context_lapse_at(struct context *c, struct bytes space, struct bytes name,
+                     uint64_t due)
+{
+    struct space *s = space_find(c, space);
+    struct key *k = s ? key_find(s, name) : NULL;
+    int r;
+
+    if (!k || k->deleted)
+        return -ENOENT;
+    r = ttl_set(c->ttls, space, name, due);
+    k->lapses = k->lapses || !r;
+    return r;
 }
 
 static int space_save(const struct space *s, context_sink put, void *to)
@@ -333,7 +370,7 @@ static bool key_sound(const struct key *k)
     return k->created && k->created <= k->revision;
 }
 
-int context_load(struct context *c, struct bytes record)
+static int key_load(struct context *c, struct bytes record)
 {
     struct cursor at = cursor_of(record);
     struct bytes space, name;
@@ -362,4 +399,27 @@ int context_load(struct context *c, struct bytes record)
     *k = said;
     key_enter(c, s, k);
     return 0;
+}
+
+static int lapse_load(struct context *c, struct bytes record)
+{
+    const struct ttl *row;
+    struct space *s;
+    struct key *k;
+    int r = ttls_load(c->ttls, record, &row);
+
+    if (r)
+        return r;
+    s = space_find(c, ttl_space(row));
+    k = s ? key_find(s, ttl_name(row)) : NULL;
+    if (!k || k->deleted)
+        return CHOIR_MALFORMED;
+    k->lapses = true;
+    return 0;
+}
+
+int context_load(struct context *c, struct bytes record)
+{
+    return record.n && record.p[0] == ITEM_TTL ? lapse_load(c, record)
+                                               : key_load(c, record);
 }

@@ -6,6 +6,7 @@
 #ifndef CHOIR_BROKER_STATE_CONTEXT_H
 #define CHOIR_BROKER_STATE_CONTEXT_H
 
+#include "context_ttl.h"
 #include "digest.h"
 #include "index.h"
 
@@ -16,6 +17,8 @@ struct key {
     uint32_t bytes;    /* of the value */
     uint8_t slot;      /* of entry `revision`; SLOT_EFFECT on: its effect's */
     bool deleted;
+    bool
+        lapses; /* has a row in context_ttl.h; said there alone, not in this record */
     struct index_key name;
 };
 
@@ -52,6 +55,9 @@ const struct key *context_next_newer(const struct context *c,
                                      struct bytes from, bool exclusive,
                                      uint64_t revision);
 
+/* Keys that end by themselves. Borrowed. */
+const struct ttls *context_ttls(const struct context *c);
+
 /* Several keys will be looked for or put in a moment, those of a bundle: their
  * memory is fetched for all at once, which hides most of the wait for it where
  * there are many keys. Changes nothing. */
@@ -71,7 +77,13 @@ int context_put(struct context *c, struct bytes space, struct bytes name,
 int context_delete(struct context *c, struct bytes space, struct bytes name,
                    uint64_t revision, uint32_t agent);
 
-/* One record for each key, spaces and keys in order; and back: 0, -ENOMEM, or
+/* The newest version ends by itself, at that time of the record; any later one
+ * takes that back. 0; -ENOMEM; -ENOENT when there is none. */
+int context_lapse_at(struct context *c, struct bytes space, struct bytes name,
+                     uint64_t due);
+
+/* One record for each key, spaces and keys in order (when they end is for
+ * ttls_save to say, behind them); and back, either kind: 0, -ENOMEM, or
  * CHOIR_MALFORMED for a record that save cannot have written or that was
  * there before. put returns 0 or a negative errno, which save passes on. */
 typedef int (*context_sink)(void *to, struct bytes record);

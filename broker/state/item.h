@@ -26,6 +26,7 @@ enum item_kind {
     ITEM_POLICY = 10,
     ITEM_MARK = 11,
     ITEM_MESSAGE = 12,
+    ITEM_TTL = 13,
     ITEM_QUEUE = 14,
     ITEM_TASK_LINKS = 15,
     ITEM_COMPACTION = 16,

@@ -152,6 +152,8 @@ int state_save(const struct state *s, snapshot_sink put, void *to)
     if (!r)
         r = mail_save(s->mail, put, to);
     if (!r)
+        r = ttls_save(context_ttls(s->context), put, to);
+    if (!r)
         r = compaction_save(s->compaction, put, to);
     return r ? r : facts_save(s, put, to);
 }
@@ -290,7 +292,8 @@ int state_load(struct state *s, struct bytes record)
     case ITEM_AGENT_KEY: return agents_load(s->agents, record);
     case ITEM_SESSION:
     case ITEM_BUNDLE: return sessions_load(s->sessions, record);
-    case ITEM_KEY: return context_load(s->context, record);
+    case ITEM_KEY:
+    case ITEM_TTL: return context_load(s->context, record);
     case ITEM_POLICY: return policies_load(s->policies, record);
     case ITEM_MARK: return mark_load(s, record);
     case ITEM_TASK:

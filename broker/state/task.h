@@ -6,9 +6,9 @@
 #define CHOIR_BROKER_STATE_TASK_H
 
 #include "digest.h"
+#include "heap.h"
 #include "proto/schema.h"
 #include "task_capability.h"
-#include "task_heap.h"
 
 struct queue;
 struct task_links;

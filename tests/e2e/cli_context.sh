@@ -42,6 +42,26 @@ choir put large - <"$CHOIR_TMP/large" 2>"$CHOIR_TMP/err"
 is 'a value over the limit is refused' 1 $?
 like 'by its limit' '^(OVER_LIMIT|TOO_LARGE) .*limit=1048576' "$(cat "$CHOIR_TMP/err")"
 
+# keys that end by themselves
+choir watch brief --since 1 >"$CHOIR_TMP/ends" 2>&1 &
+watching=$!
+ends 0 choir put brief x --ttl 300ms
+ends 0 choir put long x --ttl 1h
+deleted() { ! choir get brief >/dev/null 2>&1; }
+until_true deleted
+seen() { grep -q delete "$CHOIR_TMP/ends"; }
+until_true seen
+kill $watching
+ends 1 choir get brief
+like 'it is not there' '^NOT_FOUND key=brief' "$err"
+like 'its log says that it was deleted' delete "$(choir log brief | head -n1)"
+ends 0 choir get long
+ends 1 choir put brief x --ttl 0
+like 'a life of nothing is none' '^INVALID' "$err"
+ends 1 choir put brief x --ttl 4000d
+like 'nor is one beyond the limit' '^OVER_LIMIT .*limit=315360000000' "$err"
+ends 2 choir put brief x --ttl soon
+
 # operation ids
 ends 0 choir put once x --id op-1
 first=$out

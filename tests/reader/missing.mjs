@@ -3,7 +3,7 @@
 import { malformed } from './bytes.mjs';
 
 const EFFECT = 64; // slots from here on are the effect's
-const one = ['put', 'delete', 'append', 'incr'];
+const one = ['put', 'delete', 'append', 'incr', 'lapse'];
 const many = ['txn', 'complete'];
 
 // [{ key, prev, deleted, slot }] of an accepted entry; null: it writes no keys.
@@ -12,7 +12,7 @@ function writes(e) {
   const { message, fields } = e.message;
   if (one.includes(message)) {
     const slot = e.says.slots ? EFFECT : 0;
-    return [{ key: fields.key, prev: e.says.prev ?? 0, deleted: message === 'delete', slot }];
+    return [{ key: fields.key, prev: e.says.prev ?? 0, deleted: message === 'delete' || message === 'lapse', slot }];
   }
   if (!many.includes(message)) return null;
   return (fields.writes ?? []).map((w, i) => {

@@ -232,6 +232,9 @@ static void draft_put(struct draft *d)
     if (one_in(2))
         draft_msgpack(d);
     maybe_u(&d->m, FIELD_IF_REVISION, any_number());
+    if (one_in(4))
+        msg_set_u(&d->m, FIELD_TTL_MS,
+                  one_in(10) ? any_number() : 1 + any(60000));
     draft_id(d);
     draft_lease(d, false);
 }
@@ -535,15 +538,34 @@ static void give_up(uint64_t task, unsigned kind)
     HOLDS(rig_say(&rig, &m, &index) == 0);
 }
 
+static void lapse(const struct ttl *t)
+{
+    const struct key *k =
+        context_find(rig_state(&rig)->context, ttl_space(t), ttl_name(t));
+    uint64_t index;
+    struct msg m;
+
+    HOLDS(k && k->lapses && !k->deleted);
+    msg_init(&m, MSG_LAPSE);
+    msg_set_b(&m, FIELD_SPACE, ttl_space(t));
+    msg_set_b(&m, FIELD_KEY, ttl_name(t));
+    msg_set_u(&m, FIELD_REVISION, k->revision);
+    HOLDS(rig_say(&rig, &m, &index) == 0);
+}
+
 /* What the broker owes: some of it now, the rest another time. */
 static void broker_settles(void)
 {
     const struct tasks *tasks = rig_state(&rig)->tasks;
+    const struct ttls *ttls = context_ttls(rig_state(&rig)->context);
+    const struct ttl *due = ttls_first(ttls);
     const struct task *t;
     struct settled s;
     enum settle what;
 
     core_begin(rig.core);
+    if (due && due->due <= core_time(rig.core))
+        lapse(due);
     t = tasks_first_deadline(tasks);
     if (t && t->links->deadline <= core_time(rig.core))
         give_up(t->id, GIVE_UP_DEADLINE);

@@ -92,6 +92,7 @@ static struct state *filled(void)
     CHECK_OK(context_put(s->context, text("s"), text("a/b"), 40, 2, 0, 9));
     CHECK_OK(context_put(s->context, text("s"), text("c"), 41, 2, 3, 9));
     CHECK_OK(context_delete(s->context, text("s"), text("c"), 42, 3));
+    CHECK_OK(context_lapse_at(s->context, text("s"), text("a/b"), 2000));
     CHECK_OK(policy_set(s->policies, text("s"), text("a/"), RULE_MERGE));
     CHECK_OK(policy_set(s->policies, text("s"), text(""), RULE_CAS));
     marks_fill(s);

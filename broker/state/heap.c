@@ -1,5 +1,5 @@
 /* Rows move up and down by halves; what moves is told where it is. */
-#include "task_heap.h"
+#include "heap.h"
 
 #include <errno.h>
 #include <stdlib.h>

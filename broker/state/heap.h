@@ -1,8 +1,8 @@
 /* A binary heap of things due, by a number alone, so that a comparison reads
  * none of them: the least on top; finding it costs nothing, a change O(log n).
  * Each thing knows its row, by which it is taken out. */
-#ifndef CHOIR_BROKER_STATE_TASK_HEAP_H
-#define CHOIR_BROKER_STATE_TASK_HEAP_H
+#ifndef CHOIR_BROKER_STATE_HEAP_H
+#define CHOIR_BROKER_STATE_HEAP_H
 
 #include <stddef.h>
 #include <stdint.h>
