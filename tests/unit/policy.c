@@ -143,7 +143,9 @@ TEST(policies_return_after_save_and_load)
     CHECK_REFUSED(policies_load(again, buf_bytes(&saved.v[0])),
                   CHOIR_MALFORMED); /* twice */
     saved.v[1].p[1] = RULE_END;
-    CHECK_REFUSED(policies_load(fresh(), buf_bytes(&saved.v[1])),
+    policies_destroy(&again);
+    again = fresh();
+    CHECK_REFUSED(policies_load(again, buf_bytes(&saved.v[1])),
                   CHOIR_MALFORMED);
     records_free(&saved);
     policies_destroy(&p);

@@ -412,7 +412,9 @@ static void hear_all(struct world *w)
     struct packet *p;
 
     while ((p = packet_take(w, false)) != NULL) {
+        w->heard = p; /* what it says may end the world */
         client_hear(w, &w->agents[p->agent], buf_bytes(&p->frame));
+        w->heard = NULL;
         packet_free(p);
     }
 }
@@ -578,6 +580,8 @@ static void end(struct world *w)
         w->packets = p->next;
         packet_free(p);
     }
+    if (w->heard)
+        packet_free(w->heard);
     model_free(&w->model);
     config_destroy(&w->rig.config);
     env_destroy(&w->rig.env);

@@ -105,6 +105,7 @@ struct world {
     struct signed_op *said[WORLD_AGENTS];
     size_t said_count[WORLD_AGENTS], said_cap[WORLD_AGENTS];
     struct packet *packets; /* by due and order */
+    struct packet *heard;   /* that an agent is hearing */
     uint64_t orders, step, start_at, values;
     bool beside;
     bool calm;  /* no more faults, no new work */
