@@ -395,13 +395,17 @@ static int agent_load(struct agents *a, struct cursor *at)
     uint64_t enrolled = cursor_u64(at), revoked = cursor_u64(at);
     struct bytes name = load_name(at, LIMIT_NAME_BYTES);
     struct hash wanted;
+    int r;
 
     if (!load_ended(at) || number != a->count + 1)
         return CHOIR_MALFORMED;
     wanted = agent_id(public_key.p);
     if (!bytes_equal(id, hash_bytes(&wanted)))
         return CHOIR_MALFORMED;
-    return agent_make(a, name, public_key.p, curve_key.p, enrolled, revoked);
+    r = agent_make(a, name, public_key.p, curve_key.p, enrolled, revoked);
+    if (!r) /* it may be another's by now: agents_load_end */
+        handle_remove(a->by_curve, curve_key);
+    return r;
 }
 
 static int grant_load(struct agents *a, struct cursor *at)

@@ -151,6 +151,8 @@ int agents_save(const struct agents *a, snapshot_sink put, void *to);
 /* And back: 0, -ENOMEM, or CHOIR_MALFORMED for a record that save cannot have
  * written after those before it. What is charged to an agent stays 0. */
 int agents_load(struct agents *a, struct bytes record);
+/* After the last one: before, no agent is found by its CURVE key. The same. */
+int agents_load_end(struct agents *a);
 /* Iterate in order of number. */
 const struct agent *agents_next(const struct agents *a,
                                 const struct agent *after);

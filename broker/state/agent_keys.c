@@ -231,41 +231,38 @@ int agent_keys_save(const struct agents *a, snapshot_sink put, void *to)
 }
 
 /* The first one stands in the agent's own record already. */
-static int first_load(struct agents *a, struct agent *agent,
-                      const struct agent_key *k)
+static int slot_load(struct agents *a, struct agent *agent, unsigned slot,
+                     const struct agent_key *k)
 {
-    int r;
+    struct agent_key *more;
 
-    if (memcmp(k->public_key, agent->public_key, KEY_PUBLIC_BYTES) != 0)
+    if (slot != agent->key_count || slot >= AGENT_KEYS_MAX ||
+        (slot == 0 &&
+         memcmp(k->public_key, agent->public_key, KEY_PUBLIC_BYTES) != 0))
         return CHOIR_MALFORMED;
-    r = first_keep(a, agent);
-    if (r)
-        return r;
-    leave(a, agent, 0);
-    handle_remove(a->by_curve, curve_bytes(agent->keys[0].curve_key));
-    if (k->until == 0)
-        r = handle_add(a->by_curve, curve_bytes(k->curve_key), agent);
-    agent->keys[0] = *k;
-    enter(a, agent, 0);
-    return r;
+    more = room(agent);
+    if (!more)
+        return -ENOMEM;
+    *more = *k;
+    enter(a, agent, agent->key_count++);
+    return 0;
 }
 
-static int later_load(struct agents *a, struct agent *agent, unsigned slot,
-                      const struct agent_key *k)
+/* Whose CURVE key is whose today; one that was given up counts no more. */
+int agents_load_end(struct agents *a)
 {
-    int r;
+    int r = 0;
 
-    if (slot != agent->key_count || slot == 0 || slot >= AGENT_KEYS_MAX)
-        return CHOIR_MALFORMED;
-    r = agent_key_add(a, agent, k->from, k->public_key, k->curve_key);
-    if (r)
-        return r;
-    leave(a, agent, slot);
-    agent->keys[slot] = *k;
-    enter(a, agent, slot);
-    if (k->until)
-        handle_remove(a->by_curve, curve_bytes(k->curve_key));
-    return 0;
+    for (size_t i = 0; !r && i < a->count; i++) {
+        struct agent *agent = a->by_number[i];
+
+        for (unsigned slot = 0; !r && (slot == 0 || slot < agent->key_count);
+             slot++)
+            if (!agent->key_count || !agent->keys[slot].until)
+                r = handle_add(a->by_curve,
+                               curve_bytes(agent_curve(agent, slot)), agent);
+    }
+    return r == -EEXIST ? CHOIR_MALFORMED : r;
 }
 
 int agent_key_load(struct agents *a, struct cursor *at)
@@ -287,7 +284,5 @@ int agent_key_load(struct agents *a, struct cursor *at)
         return CHOIR_MALFORMED;
     memcpy(k.public_key, public_key.p, KEY_PUBLIC_BYTES);
     memcpy(k.curve_key, curve.p, KEY_CURVE_BYTES);
-    if (slot == 0)
-        return agent->key_count ? CHOIR_MALFORMED : first_load(a, agent, &k);
-    return later_load(a, agent, slot, &k);
+    return slot_load(a, agent, slot, &k);
 }

@@ -11,8 +11,8 @@
 
 #include "digest.h"
 
-/* In the order in which a snapshot has them, but for the facts, which are last:
- * what is referred to comes before what refers to it. */
+/* A snapshot has what is referred to before what refers to it, and the facts
+ * last. */
 enum item_kind {
     ITEM_AGENT = 1,
     ITEM_GRANT = 2,
@@ -31,6 +31,7 @@ enum item_kind {
     ITEM_TASK_LINKS = 15,
     ITEM_COMPACTION = 16,
     ITEM_AGENT_KEY = 17,
+    ITEM_END /* no kind */
 };
 
 /* Every kind has a bound, from proto/limits.h, well below this. */

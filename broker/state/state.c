@@ -226,6 +226,7 @@ static int facts_load(struct state *s, struct bytes record)
 {
     struct cursor at = cursor_of(record);
     struct state said = {.rules = s->rules};
+    int r;
 
     cursor_u8(&at);
     load_hash(&at, &said.ledger);
@@ -249,7 +250,8 @@ static int facts_load(struct state *s, struct bytes record)
     s->checkpoint = said.checkpoint;
     s->rules = said.rules;
     s->tree = said.tree;
-    return charge(s);
+    r = agents_load_end(s->agents);
+    return r ? r : charge(s);
 }
 
 static int mark_load(struct state *s, struct bytes record)

@@ -310,4 +310,33 @@ TEST(keys_survive_a_snapshot)
     hall_close(&hall);
 }
 
+static int curve_rotate(struct guest *g, const uint8_t *curve_key)
+{
+    struct msg m;
+
+    msg_init(&m, MSG_ROTATE);
+    msg_set_b(&m, FIELD_CURVE_KEY, bytes_of(curve_key, 32));
+    return outcome(g, &m);
+}
+
+/* A snapshot tells the agents before the keys that they have today. */
+TEST(curve_keys_that_changed_hands_survive_a_snapshot)
+{
+    const uint8_t *adas = ada.actor.curve.public_key;
+    const uint8_t *bobs = bob.actor.curve.public_key;
+    struct curve_pair curve;
+
+    begin();
+    curve_pair_new(&curve);
+    CHECK_EQ(curve_rotate(&ada, curve.public_key), 0);
+    CHECK_EQ(curve_rotate(&bob, adas), 0);
+    CHECK_EQ(curve_rotate(&ada, bobs), 0);
+    hall_restart(&hall, true);
+    CHECK(agent_by_curve(rig_state(&hall.rig)->agents, adas) == agent_of(&bob));
+    CHECK(agent_by_curve(rig_state(&hall.rig)->agents, bobs) == agent_of(&ada));
+    CHECK_NULL(agent_by_curve(rig_state(&hall.rig)->agents, curve.public_key));
+    CHECK(replays_alike());
+    hall_close(&hall);
+}
+
 CHECK_MAIN
