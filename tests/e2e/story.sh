@@ -6,6 +6,7 @@ awk '/^```sh$/ {on = 1; next} /^```$/ {on = 0} on' docs/tutorial-in-step.md >"$C
 is 'the tutorial has commands' yes "$([ "$(wc -l <"$CHOIR_TMP/commands")" -gt 30 ] && echo yes)"
 mkdir "$CHOIR_TMP/mine"
 cd "$CHOIR_TMP/mine" || exit 1
+# shellcheck source=/dev/null
 (set -e; . "$CHOIR_TMP/commands") >"$CHOIR_TMP/said" 2>"$CHOIR_TMP/complained"
 is 'every command succeeds' 0 $?
 said=$(cat "$CHOIR_TMP/said")
