@@ -68,7 +68,7 @@ async function staleCompletion(key, guarded) {
 // A worker is stopped in the middle, its lease runs out, and it wakes up.
 async function zombie(key, act) {
   const queue = `q${queues++}`, slow = new Agent('slow', env);
-  await judge.say('submit', { queue, value: 'x', lease_ms: 300, backoff_ms: 1 });
+  await judge.say('submit', { queue, value: 'x', lease_ms: 1000, backoff_ms: 1 });
   const { lease } = await slow.take(queue);
   slow.kill('SIGSTOP');
   const again = await bob.take(queue);

@@ -32,7 +32,9 @@ const writer = `
   wait();`;
 writeFileSync(file, '[]');
 const told = await all(twenty.map((name) => ['node', '-e', writer, file, name]));
-const survivors = JSON.parse(readFileSync(file)).length;
+// Writers at once may also leave half of one text behind another: no memory at all.
+const parsed = (text) => { try { return JSON.parse(text); } catch { return []; } };
+const survivors = parsed(readFileSync(file, 'utf8')).length;
 check('without: all were acknowledged', told === 20);
 check(`without: most are lost, ${survivors} of 20 survive`, survivors < 20);
 
