@@ -1,4 +1,6 @@
 /* The calls for single verbs, made of requests and events. */
+#include "calls.h"
+
 #include <errno.h>
 
 #include "error.h"
@@ -6,8 +8,7 @@
 #include "proto/refusal.h"
 #include "using.h"
 
-/* What a failed event says, as this thread's error. */
-static int event_error(const struct choir_event *e)
+int event_error(const struct choir_event *e)
 {
     uint64_t revision = choir_event_uint(e, "revision");
     const struct choir_event *effect = choir_event_item(e, "effect", 0);
@@ -49,9 +50,7 @@ int choir_call(struct choir *c, struct choir_request **r, int timeout_ms,
     return code;
 }
 
-/* For calls that end with a revision. */
-static int call_revision(struct choir *c, struct choir_request **r,
-                         uint64_t *revision)
+int call_revision(struct choir *c, struct choir_request **r, uint64_t *revision)
 {
     struct choir_event *e;
     int code;
@@ -65,9 +64,8 @@ static int call_revision(struct choir *c, struct choir_request **r,
     return code;
 }
 
-/* For calls that end with a reply; none is given on failure. */
-static int call_reply(struct choir *c, struct choir_request **r,
-                      struct choir_event **e)
+int call_reply(struct choir *c, struct choir_request **r,
+               struct choir_event **e)
 {
     int code;
 
@@ -205,9 +203,7 @@ int choir_log(struct choir *c, const char *key, uint64_t from,
     return call_reply(c, &r, e);
 }
 
-/* Send a standing request and take its first reply; its events then come by
- * choir_next and choir_wait. */
-static int begin(struct choir *c, struct choir_request **r, uint64_t *id)
+int call_begin(struct choir *c, struct choir_request **r, uint64_t *id)
 {
     struct choir_event *e = NULL;
     int code;
@@ -240,7 +236,7 @@ int choir_watch(struct choir *c, const char *prefix, uint64_t from,
         choir_request_text(r, "prefix", prefix);
         choir_request_uint(r, "revision", from);
     }
-    return begin(c, &r, watch);
+    return call_begin(c, &r, watch);
 }
 
 /* --- Marks ---------------------------------------------------------------- */

@@ -556,6 +556,68 @@ CHOIR_API CHOIR_MUST_CHECK int choir_commit(struct choir *c,
                                             struct choir_request **r,
                                             uint64_t *revision);
 
+/* A message that is sent when, and only if, the completion is accepted; r: of
+ * choir_complete_new. to: as in choir_message. CHOIR_NOT_FOUND; what else is
+ * wrong with it, choir_commit says again. */
+CHOIR_API CHOIR_MUST_CHECK int choir_complete_message(struct choir *c,
+                                                      struct choir_request *r,
+                                                      const char *to,
+                                                      const void *body,
+                                                      size_t bytes);
+
+/* --- Messages ------------------------------------------------------------- */
+
+/* What a message is: said for itself; a question that wants answers; one of
+ * several answers; the last answer. */
+enum choir_message_kind {
+    CHOIR_MESSAGE = 0,
+    CHOIR_REQUEST = 1,
+    CHOIR_PARTIAL = 2,
+    CHOIR_FINAL = 3
+};
+
+/* Put it into an agent's mailbox, where it is kept until that agent, in
+ * whichever process and however much later, has acknowledged it; or add it to a
+ * topic, which everybody reads for himself.
+ * to: an agent's name or its id (64 hex digits), or "topic:NAME".
+ * kind: CHOIR_MESSAGE or CHOIR_REQUEST; for answers there is choir_reply.
+ * revision: may be NULL; its id, which answers have in "reply_to".
+ * CHOIR_NOT_FOUND (no such agent); CHOIR_DENIED; CHOIR_OVER_LIMIT (it has too
+ * many of yours unread). */
+CHOIR_API CHOIR_MUST_CHECK int choir_message(struct choir *c, const char *to,
+                                             const void *body, size_t bytes,
+                                             enum choir_message_kind kind,
+                                             uint64_t *revision);
+/* Answer it, into its sender's mailbox.
+ * message: of choir_inbox_next.  kind: CHOIR_PARTIAL, CHOIR_FINAL, or another.
+ * As choir_message. */
+CHOIR_API CHOIR_MUST_CHECK int choir_reply(struct choir *c,
+                                           const struct choir_event *message,
+                                           const void *body, size_t bytes,
+                                           enum choir_message_kind kind,
+                                           uint64_t *revision);
+
+/* Read one's own mailbox (topic NULL): whatever is not acknowledged, oldest
+ * first, then what comes. Or a topic, from where this agent has acknowledged
+ * it. Goes on across reconnects and broker restarts; ends with choir_cancel.
+ * inbox: its request; its events, "message" and "caught_up" (no more for now),
+ * come by choir_next, choir_wait or choir_inbox_next. CHOIR_DENIED. */
+CHOIR_API CHOIR_MUST_CHECK int choir_inbox(struct choir *c, const char *topic,
+                                           uint64_t *inbox);
+/* The next message.
+ * timeout_ms: 0 not at all, -1 for ever.
+ * message: owned; the body as its value; "revision" (its id), "agent" (who sent
+ * it), "time", "kind", "type", "reply_to", "topic".
+ * Returns 0; CHOIR_TIMEOUT (none so far); or what ended the inbox. */
+CHOIR_API CHOIR_MUST_CHECK int choir_inbox_next(struct choir *c, uint64_t inbox,
+                                                int timeout_ms,
+                                                struct choir_event **message);
+/* It is dealt with: a message of the mailbox is taken out; a topic is read up
+ * to there. One that is not acknowledged comes again when an inbox is opened
+ * anew, after a crash for example, with the same "revision". */
+CHOIR_API CHOIR_MUST_CHECK int choir_ack(struct choir *c,
+                                         const struct choir_event *message);
+
 /* --- Requests: everything, by name ---------------------------------------- */
 
 /* Every verb an agent may say, with the fields of proto/schema.h by their

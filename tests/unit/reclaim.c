@@ -5,7 +5,7 @@
 #include "broker/verify.h"
 #include "proto/refusal.h"
 #include "tests/check.h"
-#include "tests/support/hall.h"
+#include "tests/support/reader.h"
 
 static struct hall hall;
 static struct guest ada;
@@ -218,6 +218,81 @@ TEST(what_a_live_lease_may_have_read_stays)
     reclaim_all();
     CHECK_OK(ledger_entry(core_ledger(hall.rig.core), base, &e));
     CHECK_OK(entry_slot(e, 0, &value));
+    hall_close(&hall);
+}
+
+static uint64_t send(const struct hash *to, const char *body)
+{
+    struct msg m;
+
+    msg_init(&m, MSG_SEND);
+    msg_set_text(&m, FIELD_SPACE, "main");
+    msg_set_hash(&m, FIELD_AGENT, to);
+    CHECK_OK(guest_do(&ada, &m, body));
+    hall_settle(&hall);
+    return head();
+}
+
+/* Slot 1 is written to key 0 and sent, too; slot 2 is written to key 1. */
+static uint64_t complete_sending(struct guest *g, const struct hash *to)
+{
+    static const uint8_t written[VALUE_BYTES];
+    const struct bytes values[] = {bytes_text("result"), bytes_text("sent"),
+                                   bytes_of(written, sizeof written)};
+    struct buf writes = {0}, sends = {0};
+    uint64_t task = reader_submit(&ada, 0), token;
+    struct msg m, row;
+
+    CHECK_OK(rig_claim(&hall.rig, &g->actor, task, &token));
+    for (unsigned i = 0; i < 2; i++) {
+        msg_init(&row, MSG_WRITE);
+        msg_set_text(&row, FIELD_KEY, key_of(i));
+        msg_set_u(&row, FIELD_SLOT, i + 1);
+        msg_encode(&row, &writes);
+    }
+    msg_init(&row, MSG_SEND_ROW);
+    msg_set_hash(&row, FIELD_AGENT, to);
+    msg_set_u(&row, FIELD_SLOT, 1);
+    msg_encode(&row, &sends);
+    msg_init(&m, MSG_COMPLETE);
+    msg_set_u(&m, FIELD_TASK, task);
+    msg_set_u(&m, FIELD_TOKEN, token);
+    msg_set_list(&m, FIELD_WRITES, 2, buf_bytes(&writes));
+    msg_set_list(&m, FIELD_SENDS, 1, buf_bytes(&sends));
+    CHECK_OK(guest_do_n(g, &m, values, 3));
+    hall_settle(&hall);
+    buf_free(&writes);
+    buf_free(&sends);
+    return head();
+}
+
+static int slot_of(uint64_t index, size_t slot, struct bytes *value)
+{
+    const struct entry *e;
+
+    CHECK_OK(ledger_entry(core_ledger(hall.rig.core), index, &e));
+    CHECK_EQ(e->outcome, CHOIR_OK);
+    return entry_slot(e, slot, value);
+}
+
+TEST(messages_stay_though_what_was_written_beside_them_goes)
+{
+    uint64_t sent, completed;
+    struct bytes value;
+    struct guest bob;
+
+    begin();
+    guest_join(&hall, &bob, "bob", 127);
+    sent = send(&bob.actor.id, "hello");
+    completed = complete_sending(&bob, &ada.actor.id);
+    fill();
+    compact(head());
+    reclaim_all();
+    CHECK_OK(slot_of(sent, 0, &value));
+    CHECK(bytes_equal(value, bytes_text("hello")));
+    CHECK_OK(slot_of(completed, 1, &value));
+    CHECK(bytes_equal(value, bytes_text("sent")));
+    CHECK_REFUSED(slot_of(completed, 2, &value), CHOIR_COMPACTED);
     hall_close(&hall);
 }
 
