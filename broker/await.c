@@ -371,15 +371,30 @@ void await_touch(struct awaits *a, uint64_t task)
     }
 }
 
+/* What may not be seen any more, because a grant or its lease has gone, is as
+ * if it were not there. */
+static const struct task *seen_by(const struct awaits *a, const struct await *w)
+{
+    const struct agent *agent = agent_by_number(a->state->agents, w->p->agent);
+    const struct task *t = task_by_id(a->state->tasks, w->id.task);
+
+    return t && agent && task_visible(agent, t) ? t : NULL;
+}
+
+static bool has_room(const struct awaits *a, const struct await *w)
+{
+    return connection_has_room(a->router, w->p->connection);
+}
+
 static int tell_one(struct awaits *a, struct await *w)
 {
-    const struct task *t = task_by_id(a->state->tasks, w->id.task);
-    int r = t && wants_partials(w, t) ? tell_partials(a, w, t) : 0;
+    const struct task *t = seen_by(a, w);
+    int r = t && wants_partials(w, t) && has_room(a, w) ? tell_partials(a, w, t)
+                                                        : 0;
 
     if (r)
         return r;
-    if ((t && wants_partials(w, t)) ||
-        !connection_has_room(a->router, w->p->connection)) {
+    if ((t && wants_partials(w, t)) || !has_room(a, w)) {
         await_stand(a, w, AWAIT_STALLED);
         return 0;
     }

@@ -666,4 +666,44 @@ TEST(a_slow_awaiter_hears_what_is_true_once_it_reads_again)
     hall_close(&hall);
 }
 
+/* A grant of every space becomes these rights in it. */
+static void regrant(const struct guest *g, unsigned rights)
+{
+    struct buf grants = {0};
+    struct msg row, grant;
+
+    msg_init(&row, MSG_GRANT_ROW);
+    msg_set_text(&row, FIELD_SPACE, "*");
+    msg_set_u(&row, FIELD_RIGHTS, rights);
+    msg_encode(&row, &grants);
+    msg_init(&grant, MSG_GRANT);
+    msg_set_hash(&grant, FIELD_AGENT, &g->actor.id);
+    msg_set_list(&grant, FIELD_GRANTS, 1, buf_bytes(&grants));
+    CHECK_OK(guest_do(&ada, &grant, NULL));
+    hall_settle(&hall);
+    buf_free(&grants);
+}
+
+TEST(an_awaiter_whose_grant_has_gone_hears_no_more)
+{
+    const struct msg *t;
+    struct msg m;
+
+    begin();
+    submit(5000, 3);
+    CHECK_EQ(work(&bob, 1), 0);
+    t = guest_item(&bob, MSG_TASK);
+    CHECK_EQ(msg_u(await(&cid, msg_u(t, FIELD_TASK)), FIELD_OUTCOME), 0);
+    CHECK_EQ(msg_u(await(&ada, msg_u(t, FIELD_TASK)), FIELD_OUTCOME), 0);
+    regrant(&cid, RIGHT_READ);
+    m = on_task(MSG_COMPLETE, t);
+    CHECK_OK(guest_do(&bob, &m, "secret"));
+    hall_settle(&hall);
+    CHECK_EQ(guest_items(&ada, MSG_TASK_STATE), 1);
+    CHECK_EQ(guest_items(&cid, MSG_TASK_STATE), 0);
+    CHECK_EQ(msg_u(await(&cid, msg_u(t, FIELD_TASK)), FIELD_OUTCOME),
+             CHOIR_NOT_FOUND);
+    hall_close(&hall);
+}
+
 CHECK_MAIN
