@@ -89,8 +89,51 @@ static int may_keys(const struct agent *a, enum right right, struct bytes space,
     return 0;
 }
 
-static int may_task(struct tap *t, const struct agent *a, enum right right,
-                    const struct msg *head)
+/* Rows of what was read. Those that name neither key nor prefix are of writes
+ * and messages, which the head names. */
+static int may_rows(const struct agent *a, enum right right, struct bytes space,
+                    struct list rows)
+{
+    struct msg m;
+
+    while (list_next(&rows, &m)) {
+        struct bytes where =
+            msg_has(&m, FIELD_SPACE) ? msg_b(&m, FIELD_SPACE) : space;
+        enum field f = msg_has(&m, FIELD_KEY) ? FIELD_KEY : FIELD_PREFIX;
+
+        if (msg_has(&m, f) &&
+            !agent_may(a, right, where, msg_b(&m, f), (struct bytes){0}))
+            return CHOIR_NOT_FOUND;
+    }
+    return 0;
+}
+
+/* What a task was made from: its completion's effect names some of it, and the
+ * set that it carries is one of its values. */
+static int may_reads(const struct entry *e, const struct agent *a,
+                     enum right right, struct bytes space,
+                     const struct msg *head)
+{
+    struct msg effect, set;
+    struct bytes value;
+    unsigned field;
+    int r;
+
+    msg_init(&effect, MSG_EFFECT);
+    if (e->effect.n && part_decode(MSG_EFFECT, e->effect, &effect, &field))
+        return -EUCLEAN;
+    r = may_rows(a, right, space, msg_list(&effect, FIELD_ITEMS));
+    if (!r)
+        r = may_rows(a, right, space, msg_list(&effect, FIELD_COMPARES));
+    if (r || right != RIGHT_READ || !msg_has(head, FIELD_READS) ||
+        entry_slot(e, (size_t)msg_u(head, FIELD_READS), &value) ||
+        part_decode(MSG_READ_SET, value, &set, &field))
+        return r;
+    return may_rows(a, right, space, msg_list(&set, FIELD_COMPARES));
+}
+
+static int may_task(struct tap *t, const struct entry *e, const struct agent *a,
+                    enum right right, const struct msg *head)
 {
     struct place place;
     int r = task_place(t->state, t->ledger, msg_u(head, FIELD_TASK), &place);
@@ -100,7 +143,10 @@ static int may_task(struct tap *t, const struct agent *a, enum right right,
     if (!agent_may(a, right, bytes_text(place.space), (struct bytes){0},
                    bytes_text(place.queue)))
         return CHOIR_NOT_FOUND;
-    return may_keys(a, right, bytes_text(place.space), head);
+    r = may_keys(a, right, bytes_text(place.space), head);
+    return r || head->verb != MSG_COMPLETE
+               ? r
+               : may_reads(e, a, right, bytes_text(place.space), head);
 }
 
 int tap_may(struct tap *t, const struct entry *e, const struct agent *a,
@@ -126,11 +172,12 @@ int tap_may(struct tap *t, const struct entry *e, const struct agent *a,
     case MSG_SEND:
     case MSG_MARK: return verdict(may_message(a, right, space, &head));
     case MSG_SUBMIT:
+    case MSG_QUEUE_SET:
         return verdict(
             agent_may(a, right, space, none, msg_b(&head, FIELD_QUEUE)));
     default:
         return msg_has(&head, FIELD_TASK)
-                   ? may_task(t, a, right, &head)
+                   ? may_task(t, e, a, right, &head)
                    : verdict(agent_may_somewhere(a, right));
     }
 }
