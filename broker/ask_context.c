@@ -5,6 +5,7 @@
 
 #include "ask_private.h"
 #include "proto/refusal.h"
+#include "readable.h"
 
 bool ask_may_read(const struct ask *q, struct bytes space, struct bytes key)
 {
@@ -178,14 +179,8 @@ static int list_one(struct ask *q, const struct key *k, uint64_t at, bool now)
 static const struct key *next_readable(struct ask *q, struct bytes from,
                                        bool exclusive)
 {
-    const struct context *context = q->a->state->context;
-    struct bytes space = msg_b(q->op, FIELD_SPACE);
-    struct bytes prefix = msg_b(q->op, FIELD_PREFIX);
-    const struct key *k = context_next(context, space, prefix, from, exclusive);
-
-    while (k && !ask_may_read(q, space, key_name(k)))
-        k = context_next(context, space, prefix, key_name(k), true);
-    return k;
+    return readable_next(q->a->state, q->agent, msg_b(q->op, FIELD_SPACE),
+                         msg_b(q->op, FIELD_PREFIX), from, exclusive, 0);
 }
 
 int ask_list(struct ask *q)

@@ -5,6 +5,7 @@
 #include "ask_private.h"
 #include "proto/keyset.h"
 #include "proto/refusal.h"
+#include "readable.h"
 
 struct page {
     struct bytes space, prefix, after, upto;
@@ -29,29 +30,34 @@ static struct bytes begin_of(const struct page *p)
     return p->after.n ? p->after : p->prefix;
 }
 
+static const struct key *next(const struct ask *q, const struct page *p,
+                              struct bytes from, bool exclusive,
+                              uint64_t revision)
+{
+    return readable_next(q->a->state, q->agent, p->space, p->prefix, from,
+                         exclusive, revision);
+}
+
 static bool has_moved_on(const struct ask *q, const struct page *p)
 {
-    return is_in(p, context_next_newer(q->a->state->context, p->space,
-                                       p->prefix, begin_of(p), p->after.n != 0,
-                                       msg_u(q->op, FIELD_REVISION)));
+    return is_in(p, next(q, p, begin_of(p), p->after.n != 0,
+                         msg_u(q->op, FIELD_REVISION)));
 }
 
 /* False: there is more to look at than one ask may cost. */
 static bool page_run(const struct ask *q, struct page *p)
 {
-    const struct context *context = q->a->state->context;
-    const struct key *k = context_next(context, p->space, p->prefix,
-                                       begin_of(p), p->after.n != 0);
+    const struct key *k = next(q, p, begin_of(p), p->after.n != 0, 0);
     uint64_t looked = 0;
 
     for (; is_in(p, k) && p->count <= LIMIT_LIST_ITEMS; looked++) {
         if (looked == SCAN_MAX)
             return false;
-        if (!k->deleted && ask_may_read(q, p->space, key_name(k))) {
+        if (!k->deleted) {
             keyset_add(&p->run, key_name(k), k->revision);
             p->count++;
         }
-        k = context_next(context, p->space, p->prefix, key_name(k), true);
+        k = next(q, p, key_name(k), true, 0);
     }
     return true;
 }

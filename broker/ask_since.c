@@ -10,8 +10,12 @@
 
 #include "ask_private.h"
 #include "proto/refusal.h"
+#include "readable.h"
 
-enum { STEP_BYTES = 4096 }; /* payload that is checked as fast as one is read */
+enum {
+    STEP_BYTES = 4096, /* payload that is checked as fast as one is read */
+    RANGE_STEPS_MAX = 2 * SCAN_MAX,
+};
 
 struct range {
     struct bytes space, prefix, after;
@@ -160,14 +164,8 @@ static int became_find(struct ask *q, const struct key *k,
 static const struct key *next_changed(struct ask *q, const struct range *range,
                                       struct bytes from, bool exclusive)
 {
-    const struct context *context = q->a->state->context;
-    const struct key *k = context_next_newer(
-        context, range->space, range->prefix, from, exclusive, range->from);
-
-    while (k && !ask_may_read(q, range->space, key_name(k)))
-        k = context_next_newer(context, range->space, range->prefix,
-                               key_name(k), true, range->from);
-    return k;
+    return readable_next(q->a->state, q->agent, range->space, range->prefix,
+                         from, exclusive, range->from);
 }
 
 static int by_key(struct ask *q, const struct range *range, bool came_and_went)
@@ -274,9 +272,16 @@ static int range_rows(struct ask *q, const struct range *range,
         r = ledger_reader_next(reader, &e);
         if (!r)
             r = entry_rows(q, range, e, rows);
+        if (r)
+            break;
+        spend(q, e);
+        if (q->steps >= RANGE_STEPS_MAX)
+            r = CHOIR_OVER_LIMIT;
     }
     ledger_reader_close(&reader);
-    return r ? r > 0 ? -EUCLEAN : r : rows->failed ? -ENOMEM : 0;
+    if (r > 0 && r != CHOIR_OVER_LIMIT)
+        r = -EUCLEAN;
+    return r ? r : rows->failed ? -ENOMEM : 0;
 }
 
 /* The n rows of one key, oldest first. */
@@ -320,6 +325,7 @@ static int rows_page(struct ask *q, const struct row *rows, size_t count)
     return 0;
 }
 
+/* 0; CHOIR_OVER_LIMIT: the entries are too long for that; negative errno. */
 static int by_entry(struct ask *q, const struct range *range)
 {
     struct buf rows = {0};
@@ -371,7 +377,12 @@ int ask_diff(struct ask *q)
         return CHOIR_FUTURE;
     msg_set_u(q->reply, FIELD_REVISION, range.to);
     /* By key it costs at most the entries up to now, each of them once. */
-    if (length <= SCAN_MAX && length < (head - range.from) / 2)
-        return by_entry(q, &range);
+    if (length <= SCAN_MAX && length < (head - range.from) / 2) {
+        int r = by_entry(q, &range);
+
+        if (r != CHOIR_OVER_LIMIT)
+            return r;
+        q->steps = 0;
+    }
     return by_key(q, &range, false);
 }

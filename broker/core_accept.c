@@ -459,7 +459,7 @@ static int apply(struct core *c, const struct bundle *b,
     group_add_bundle(&c->group, b->header, b->signature);
     c->counters.bundles++;
     decide_fetch(c->state, b);
-    c->values.merged = 0;
+    c->values.merged = c->values.looked = 0;
     for (; !r && a.position < b->count; a.position++)
         r = apply_one(&a, told, arg, out);
     return r;

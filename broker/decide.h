@@ -35,6 +35,8 @@ struct decide_values {
     /* What is merged in one bundle is bounded: bytes that went in so far. Moved
      * on by decide; 0 when a bundle begins. */
     uint64_t merged;
+    /* The same for what completions were made from: rows and keys looked at. */
+    uint64_t looked;
     struct buf rows, payload;              /* of the effect's slots; owned */
     struct buf base, theirs, yours, value; /* scratch; owned */
     bool lacking; /* set when something was no longer kept */
@@ -68,6 +70,11 @@ struct decide_facts {
  * bytes; OVER_LIMIT names it. */
 enum { READS_BEYOND_BYTES_MAX = 6144 };
 extern const char reads_beyond_limit[];
+
+/* Rows and keys that the completions of one bundle may have looked at before
+ * one more is refused; OVER_LIMIT names it. */
+enum { READS_BUNDLE_MAX = 1 << 18 };
+extern const char reads_bundle_limit[];
 
 /* Outcome (>= 0, with effect filled in) or a negative errno. scratch: holds
  * what effect borrows besides values->rows, cleared at the start. The payload

@@ -6,6 +6,7 @@
 
 #include "decide_private.h"
 #include "proto/refusal.h"
+#include "readable.h"
 
 enum {
     /* Keys looked at under listings of one completion; then it is stale. */
@@ -32,15 +33,18 @@ struct check {
     struct bytes space; /* of the task */
     struct row *rows;
     size_t n, carried, cap;
+    const struct row **tops; /* carried prefixes that no other one covers */
+    size_t top_count;
     size_t keys; /* of the rows, once sorted; prefixes stand behind */
     struct buf beyond;
     uint64_t beyond_count;
     struct move moves[MOVES_MAX];
     uint64_t moved;
-    unsigned steps;
+    unsigned looked; /* keys under prefixes */
 };
 
 const char reads_beyond_limit[] = "reads_beyond_bytes";
+const char reads_bundle_limit[] = "reads_per_bundle";
 
 /* --- Rows ----------------------------------------------------------------- */
 
@@ -138,57 +142,47 @@ static int carried_load(struct check *c)
     return 0;
 }
 
-/* How many of the n rows stand before it, or are it. */
-static size_t rank(const struct row *rows, size_t n, const struct row *row)
-{
-    size_t low = 0;
-
-    while (low < n) {
-        size_t middle = low + (n - low) / 2;
-
-        if (row_order(&rows[middle], row) <= 0)
-            low = middle + 1;
-        else
-            n = middle;
-    }
-    return low;
-}
-
 static const struct row *row_find(const struct check *c, size_t n,
                                   const struct row *row)
 {
-    size_t at = rank(c->rows, n, row);
-
-    return at && row_order(&c->rows[at - 1], row) == 0 ? &c->rows[at - 1]
-                                                       : NULL;
+    return bsearch(row, c->rows, n, sizeof *row, row_order);
 }
 
-static size_t common(struct bytes a, struct bytes b)
+/* A prefix stands right before what lies under it. */
+static int tops_find(struct check *c)
 {
-    size_t n = 0;
+    const struct row *top = NULL;
 
-    while (n < a.n && n < b.n && a.p[n] == b.p[n])
-        n++;
-    return n;
+    c->tops = reallocarray(NULL, c->carried + 1, sizeof *c->tops);
+    if (!c->tops)
+        return -ENOMEM;
+    for (const struct row *row = c->rows; row < c->rows + c->carried; row++) {
+        if (!row->is_prefix || (top && bytes_equal(top->space, row->space) &&
+                                bytes_start_with(row->name, top->name)))
+            continue;
+        c->tops[c->top_count++] = top = row;
+    }
+    return 0;
 }
 
-/* Does a carried prefix speak for it? The nearest one before it is either its
- * prefix, or shows what a shorter one has to be a prefix of. */
+/* Does a carried prefix speak for it? None of the tops is a prefix of another
+ * one, so only the last one that stands before it can be. */
 static bool is_under_carried(const struct check *c, const struct row *row)
 {
     struct row want = *row;
+    size_t low = 0, high = c->top_count;
 
     want.is_prefix = true;
-    for (;;) {
-        size_t at = rank(c->rows, c->carried, &want);
-        const struct row *near = at ? &c->rows[at - 1] : NULL;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
 
-        if (!near || !near->is_prefix || !bytes_equal(near->space, want.space))
-            return false;
-        if (bytes_start_with(want.name, near->name))
-            return true;
-        want.name.n = common(want.name, near->name);
+        if (row_order(c->tops[middle], &want) <= 0)
+            low = middle + 1;
+        else
+            high = middle;
     }
+    return low && bytes_equal(c->tops[low - 1]->space, row->space) &&
+           bytes_start_with(row->name, c->tops[low - 1]->name);
 }
 
 static void beyond_put(struct check *c, const struct row *row)
@@ -215,7 +209,7 @@ static int beyond_load(struct check *c)
     struct msg m;
     struct row row;
 
-    while (list_next(&rows, &m)) {
+    while (c->beyond.n <= READS_BEYOND_BYTES_MAX && list_next(&rows, &m)) {
         if (!row_read(c, &m, &row) || row_find(c, c->carried, &row) ||
             is_under_carried(c, &row))
             continue;
@@ -261,22 +255,26 @@ static void key_row_check(struct check *c, const struct row *row)
     moved(c, row, k);
 }
 
+static const struct key *next_newer(const struct check *c,
+                                    const struct row *row, struct bytes from,
+                                    bool exclusive)
+{
+    return readable_next(c->d->s, c->d->author, row->space, row->name, from,
+                         exclusive, row->revision);
+}
+
 /* Keys that the set names are judged by their own rows. */
 static void prefix_row_check(struct check *c, const struct row *row)
 {
-    const struct context *context = c->d->s->context;
     struct row own = {.space = row->space};
-    const struct key *k = context_next_newer(context, row->space, row->name,
-                                             row->name, false, row->revision);
+    const struct key *k = next_newer(c, row, row->name, false);
 
-    while (k && c->steps) {
-        c->steps--;
+    while (k && c->looked < READS_STEPS_MAX) {
+        c->looked++;
         own.name = key_name(k);
-        if (k->revision > row->seen && !row_find(c, c->keys, &own) &&
-            is_readable(c, row->space, own.name))
+        if (k->revision > row->seen && !row_find(c, c->keys, &own))
             moved(c, row, k);
-        k = context_next_newer(context, row->space, row->name, own.name, true,
-                               row->revision);
+        k = next_newer(c, row, own.name, true);
     }
     if (k)
         moved(c, row, NULL);
@@ -284,7 +282,6 @@ static void prefix_row_check(struct check *c, const struct row *row)
 
 static void rows_check(struct check *c)
 {
-    c->steps = READS_STEPS_MAX;
     for (size_t i = 0; i < c->keys; i++)
         key_row_check(c, &c->rows[i]);
     for (size_t i = c->keys; i < c->n; i++)
@@ -365,22 +362,47 @@ static int judge(struct check *c, const struct task *t)
     return r;
 }
 
+/* A completion that is refused may be said again, a thousand times in one
+ * bundle; everybody else waits meanwhile. */
+static int bundle_has_room(struct decision *d)
+{
+    const struct decide_values *v = d->f->values;
+
+    return v && v->looked >= READS_BUNDLE_MAX
+               ? over_limit(d, reads_bundle_limit, READS_BUNDLE_MAX, v->looked)
+               : 0;
+}
+
+static void bundle_charge(const struct check *c)
+{
+    struct decide_values *v = c->d->f->values;
+
+    if (v)
+        v->looked += c->carried + c->d->f->observed_count + c->looked;
+}
+
 int decide_reads(struct decision *d, const struct task *t)
 {
     struct check c = {.d = d, .space = bytes_text(t->queue->space)};
-    int r;
+    int r = bundle_has_room(d);
 
+    if (r)
+        return r;
     /* What lists of the effect point into must not move any more. */
     if (buf_grow(d->scratch, SCRATCH_BYTES))
         d->scratch->n -= SCRATCH_BYTES;
     r = carried_load(&c);
+    if (!r)
+        r = tops_find(&c);
     if (!r)
         r = beyond_load(&c);
     if (!r) {
         rows_check(&c);
         r = judge(&c, t);
     }
+    bundle_charge(&c);
     free(c.rows);
+    free(c.tops);
     buf_free(&c.beyond);
     return r;
 }

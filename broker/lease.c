@@ -317,7 +317,7 @@ struct leases *leases_new(struct core *core, struct env *env,
                            tasks_first_deadline(core_state(core)->tasks)
                        ? 0
                        : UINT64_MAX;
-    l->reads = readsets_new();
+    l->reads = readsets_new(lease_may_read, l);
     if (!l->reads) {
         leases_destroy(&l);
         return NULL;

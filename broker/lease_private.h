@@ -127,6 +127,9 @@ int leases_settle(struct leases *l);
 void lease_reads_free(struct leases *l, struct lease *lease);
 /* Something of it moved and was not answered: tell the holder, again. */
 void lease_moved_due(struct leases *l, struct lease *lease);
+/* For readsets_new. */
+bool lease_may_read(void *leases, uint32_t agent, struct bytes space,
+                    struct bytes key);
 /* The holder has answered. 0 or -ENOMEM. */
 int lease_heeded(struct leases *l, struct lease *lease, const struct msg *heed);
 /* 0 or negative errno. */

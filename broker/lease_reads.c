@@ -7,6 +7,7 @@
 #include "changes.h"
 #include "lease_private.h"
 #include "proto/refusal.h"
+#include "readable.h"
 
 enum { REBUILD_STEPS_MAX = 16384 }; /* keys looked at for one ask `reads` */
 
@@ -160,20 +161,19 @@ static void version_of(const struct leases *l, const struct key *k,
         v->agent = writer->id;
 }
 
-static bool may_read(const struct leases *l, const struct lease *lease,
-                     struct bytes space, struct bytes key)
+bool lease_may_read(void *leases, uint32_t agent, struct bytes space,
+                    struct bytes key)
 {
-    const struct agent *a =
-        agent_by_number(leases_state(l)->agents, lease->agent);
+    const struct agents *agents = leases_state(leases)->agents;
 
-    return a && agent_may(a, RIGHT_READ, space, key, (struct bytes){0});
+    return agent_may(agent_by_number(agents, agent), RIGHT_READ, space, key,
+                     (struct bytes){0});
 }
 
-static const struct key *key_seen(const struct leases *l,
-                                  const struct lease *lease,
+static const struct key *key_seen(struct leases *l, const struct lease *lease,
                                   const struct reading *row)
 {
-    return may_read(l, lease, row->space, row->name)
+    return lease_may_read(l, lease->agent, row->space, row->name)
                ? context_find(leases_state(l)->context, row->space, row->name)
                : NULL;
 }
@@ -194,25 +194,32 @@ static int told_key(struct leases *l, struct lease *lease, struct reading *row)
     return readset_made(l->reads, lease->reads, &v);
 }
 
+static const struct key *next_moved(const struct leases *l,
+                                    const struct lease *lease,
+                                    const struct reading *row,
+                                    struct bytes from, bool exclusive)
+{
+    const struct state *s = leases_state(l);
+
+    return readable_next(s, agent_by_number(s->agents, lease->agent),
+                         row->space, row->name, from, exclusive, row->revision);
+}
+
 static int told_prefix(struct leases *l, struct lease *lease,
                        struct reading *row, unsigned *steps)
 {
-    const struct context *context = leases_state(l)->context;
     struct version_made v;
     const struct key *k;
     int r;
 
     row->at = row->revision;
     r = lease_read(l, lease, row, NULL);
-    k = context_next_newer(context, row->space, row->name, row->name, false,
-                           row->revision);
+    k = r ? NULL : next_moved(l, lease, row, row->name, false);
     while (!r && k && *steps) {
         --*steps;
         version_of(l, k, row->space, &v);
-        if (may_read(l, lease, row->space, v.key))
-            r = readset_made(l->reads, lease->reads, &v);
-        k = context_next_newer(context, row->space, row->name, key_name(k),
-                               true, row->revision);
+        r = readset_made(l->reads, lease->reads, &v);
+        k = next_moved(l, lease, row, key_name(k), true);
     }
     return r;
 }
@@ -285,7 +292,7 @@ static int say_moved(struct leases *l, struct lease *lease)
 
     buf_clear(&l->moves);
     while (readset_move_next(lease->reads, &at, &move)) {
-        if (!may_read(l, lease, move.space, move.key))
+        if (!lease_may_read(l, lease->agent, move.space, move.key))
             continue;
         move_put(lease, &move, &l->moves);
         n++;

@@ -52,6 +52,8 @@ struct readset {
 };
 
 struct readsets {
+    readset_may may;
+    void *arg;
     struct node *nodes;
     uint64_t bytes;
     uint64_t *agents; /* bytes of each, by number */
@@ -339,9 +341,12 @@ static int move_new(struct readsets *all, struct readset *set,
 static int move_note(struct readsets *all, struct readset *set,
                      const struct version_made *v, uint64_t was)
 {
-    struct move *move = move_find(set, v->space, v->key);
+    struct move *move;
     int r = 0;
 
+    if (all->may && !all->may(all->arg, set->agent, v->space, v->key))
+        return 0;
+    move = move_find(set, v->space, v->key);
     if (v->revision > set->newest)
         set->newest = v->revision;
     if (!move && HASH_COUNT(set->moves) >= READSET_MOVES_MAX) {
@@ -669,9 +674,15 @@ bool readset_next(const struct readset *set, const void **at,
 
 /* --- Beginning and end ---------------------------------------------------- */
 
-struct readsets *readsets_new(void)
+struct readsets *readsets_new(readset_may may, void *arg)
 {
-    return calloc(1, sizeof(struct readsets));
+    struct readsets *all = calloc(1, sizeof *all);
+
+    if (!all)
+        return NULL;
+    all->may = may;
+    all->arg = arg;
+    return all;
 }
 
 void readsets_destroy(struct readsets **self_p)

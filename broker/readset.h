@@ -20,8 +20,10 @@ enum {
 struct readsets;
 struct readset; /* of one lease */
 
-/* NULL when out of memory. */
-struct readsets *readsets_new(void);
+/* may: may that agent know of that key? What it may not read does not move. NULL: of every key. NULL when out of memory. */
+typedef bool (*readset_may)(void *arg, uint32_t agent, struct bytes space,
+                            struct bytes key);
+struct readsets *readsets_new(readset_may may, void *arg);
 /* Its sets must be gone. */
 void readsets_destroy(struct readsets **self_p);
 /* Bytes that all sets take, and those of one agent. */

@@ -68,6 +68,11 @@ static int effect_again(struct verification *v, const struct entry *e,
     return 0;
 }
 
+static bool is_limit(const struct msg *recorded, const char *name)
+{
+    return bytes_equal(msg_b(recorded, FIELD_FIELD), bytes_text(name));
+}
+
 /* Is all there that a completion was decided by? What it did not carry is kept
  * only as far as it fits, and what it carries may have been erased. */
 static bool reads_kept(const struct msg *op, const struct msg *recorded,
@@ -76,8 +81,8 @@ static bool reads_kept(const struct msg *op, const struct msg *recorded,
     struct bytes value;
 
     if (e->outcome == CHOIR_OVER_LIMIT &&
-        bytes_equal(msg_b(recorded, FIELD_FIELD),
-                    bytes_text(reads_beyond_limit)))
+        (is_limit(recorded, reads_beyond_limit) ||
+         is_limit(recorded, reads_bundle_limit)))
         return false;
     return !msg_has(op, FIELD_READS) ||
            msg_u(op, FIELD_READS) >= msg_slots(op) ||
@@ -119,7 +124,7 @@ static int decide_again(struct verification *v, const struct entry *e,
         op.verb == MSG_RECOVER)
         facts.invite = msg_u(&recorded, FIELD_REVISION);
     if (e->position == 0)
-        v->values.merged = v->unsure = 0;
+        v->values.merged = v->values.looked = v->unsure = 0;
     v->values.lacking = false;
     if (op.verb == MSG_COMPLETE && !reads_kept(&op, &recorded, e))
         return unsure(v);

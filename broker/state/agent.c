@@ -139,6 +139,29 @@ bool agent_may(const struct agent *a, enum right right, struct bytes space,
     return false;
 }
 
+/* Keys that begin with a prefix are neighbours: who is behind it and not among
+ * them is behind them all. */
+bool agent_may_behind(const struct agent *a, enum right right,
+                      struct bytes space, struct bytes key, struct bytes *scope)
+{
+    bool found = false;
+
+    for (size_t i = 0; a && !a->revoked && i < a->grant_count; i++) {
+        const struct grant *g = &a->grants[i];
+        struct bytes prefix = bytes_text(g->scope);
+
+        if (!g->prefix || !(g->rights & (unsigned)right) ||
+            !grant_in_space(g, space) ||
+            index_compare(prefix.p, prefix.n, key.p, key.n) <= 0 ||
+            (found &&
+             index_compare(prefix.p, prefix.n, scope->p, scope->n) >= 0))
+            continue;
+        *scope = prefix;
+        found = true;
+    }
+    return found;
+}
+
 bool agent_may_somewhere(const struct agent *a, enum right right)
 {
     if (!a || a->revoked)

@@ -78,6 +78,11 @@ struct invite *invite_by_index(const struct agents *a, uint64_t index);
  * '/' reaches no sibling. Deny by default; a revoked agent may nothing. */
 bool agent_may(const struct agent *a, enum right right, struct bytes space,
                struct bytes key, struct bytes queue);
+/* What it may not do on this key of the space: where is the next that it may?
+ * All keys behind it that it may stand at or behind *scope. False: none is. */
+bool agent_may_behind(const struct agent *a, enum right right,
+                      struct bytes space, struct bytes key,
+                      struct bytes *scope);
 /* Some right in some part of the space? */
 bool agent_may_somewhere(const struct agent *a, enum right right);
 /* Any right in any part of this one? */

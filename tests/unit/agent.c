@@ -244,6 +244,32 @@ TEST(grant_of_a_queue_reaches_no_other_queue_and_no_key)
     agents_destroy(&a);
 }
 
+TEST(behind_what_may_not_be_done_comes_the_next_prefix_that_may)
+{
+    struct agents *a = fresh();
+    struct agent *g;
+    struct bytes scope = none;
+
+    CHECK_OK(enrol(a, "broker", 1, 1));
+    CHECK_OK(enrol(a, "alice", 2, 3));
+    g = agent_by_number(a, 2);
+    CHECK_OK(give(a, g, "s", "m/", NULL, RIGHT_READ));
+    CHECK_OK(give(a, g, "*", "d/", NULL, RIGHT_READ));
+    CHECK_OK(give(a, g, "s", "f/", NULL, RIGHT_WRITE));
+    CHECK_OK(give(a, g, "t", "g/", NULL, RIGHT_READ));
+    CHECK_OK(give(a, g, "s", NULL, "h", RIGHT_READ));
+    CHECK(agent_may_behind(g, RIGHT_READ, text("s"), text("a"), &scope));
+    CHECK(bytes_equal(scope, text("d/")));
+    CHECK(agent_may_behind(g, RIGHT_READ, text("s"), text("d"), &scope));
+    CHECK(bytes_equal(scope, text("d/")));
+    CHECK(agent_may_behind(g, RIGHT_READ, text("s"), text("d0"), &scope));
+    CHECK(bytes_equal(scope, text("m/")));
+    CHECK_NOT(agent_may_behind(g, RIGHT_READ, text("s"), text("m0"), &scope));
+    agent_revoke(a, g, 9);
+    CHECK_NOT(agent_may_behind(g, RIGHT_READ, text("s"), text("a"), &scope));
+    agents_destroy(&a);
+}
+
 TEST(grant_without_a_scope_reaches_everything_of_its_space)
 {
     struct agents *a = fresh();

@@ -1,6 +1,7 @@
 /* What was read under a lease, from the reading to what follows when it has
  * moved. */
 #include "broker/lease.h"
+#include "broker/readset.h"
 #include "broker/verify.h"
 #include "proto/refusal.h"
 #include "tests/check.h"
@@ -473,6 +474,37 @@ TEST(too_much_beyond_what_is_carried_is_over_a_limit)
     over();
 }
 
+TEST(carried_prefixes_within_each_other_speak_for_what_lies_under_them)
+{
+    struct lease_held l;
+    uint64_t now;
+    struct list at;
+    struct msg row;
+
+    begin();
+    reader_submit(&ada, 0);
+    l = reader_work(&bob);
+    reader_get(&bob, &l, "a/b/c");
+    reader_get(&bob, &l, "a/z");
+    reader_get(&bob, &l, "b");
+    reader_list(&bob, &l, "a/b/");
+    now = core_size(hall.rig.core) - 1;
+    row_prefix(&rows, "a/", now);
+    row_prefix(&rows, "a/b", now);
+    row_prefix(&rows, "a/c", now);
+    row_prefix(&rows, "a0", now);
+    row_put(&rows, "another", "a/", true, now, 0);
+    row_put(&rows, "another", "b", true, now, 0);
+    put(&ada, "b", "1");
+    CHECK_EQ(reader_complete(&bob, &l, &rows, 6, &effect), CHOIR_STALE);
+    CHECK_EQ(msg_u(&effect, FIELD_COUNT), 1);
+    at = msg_list(&effect, FIELD_COMPARES);
+    CHECK_EQ(at.left, 1);
+    CHECK(list_next(&at, &row));
+    CHECK(bytes_equal(msg_b(&row, FIELD_KEY), bytes_text("b")));
+    over();
+}
+
 TEST(readings_beyond_the_agents_memory_are_answered_and_not_noted)
 {
     struct lease_held l;
@@ -517,6 +549,107 @@ TEST(what_may_not_be_read_is_absent_and_moves_nothing)
     buf_clear(&rows);
     row_key(&rows, "plan", 0);
     CHECK_EQ(reader_complete(&eve, &l, &rows, 1, &effect), CHOIR_OK);
+    over();
+}
+
+/* Only these rights, on that queue or under that prefix. */
+static void narrow(const struct guest *g, unsigned rights, const char *queue,
+                   const char *prefix)
+{
+    struct buf grants = {0};
+    struct msg row, grant;
+
+    msg_init(&row, MSG_GRANT_ROW);
+    msg_set_text(&row, FIELD_SPACE, "*");
+    msg_set_u(&row, FIELD_RIGHTS, 0);
+    msg_encode(&row, &grants);
+    msg_set_text(&row, FIELD_SPACE, "main");
+    msg_set_text(&row, queue ? FIELD_QUEUE : FIELD_PREFIX,
+                 queue ? queue : prefix);
+    msg_set_u(&row, FIELD_RIGHTS, rights);
+    msg_encode(&row, &grants);
+    msg_init(&grant, MSG_GRANT);
+    msg_set_hash(&grant, FIELD_AGENT, &g->actor.id);
+    msg_set_list(&grant, FIELD_GRANTS, 2, buf_bytes(&grants));
+    CHECK_OK(guest_do(&ada, &grant, NULL));
+    hall_settle(&hall);
+    buf_free(&grants);
+}
+
+/* Entries from that one on that a tap with values shows, besides the one that
+ * its opening is. */
+static size_t tapped(struct guest *g, uint64_t from, size_t *with_values)
+{
+    const struct msg *m;
+    struct msg tap;
+    size_t n = 0;
+
+    guest_forget(g);
+    msg_init(&tap, MSG_TAP);
+    msg_set_u(&tap, FIELD_WATCH, 1);
+    msg_set_u(&tap, FIELD_REVISION, from);
+    msg_set_u(&tap, FIELD_CREDIT, 100);
+    msg_set_u(&tap, FIELD_KIND, 1);
+    CHECK_EQ(msg_u(guest_reply(g, &tap), FIELD_OUTCOME), 0);
+    hall_settle(&hall);
+    for (*with_values = 0; (m = guest_item(g, MSG_ENTRY)) != NULL; n++)
+        *with_values += msg_has(m, FIELD_PAYLOAD);
+    return n - 1;
+}
+
+TEST(tap_of_a_queue_does_not_name_what_was_read)
+{
+    struct lease_held l;
+    struct guest eve;
+    uint64_t plan, from;
+    size_t with_values;
+
+    begin();
+    guest_join(&hall, &eve, "eve", 127);
+    put(&ada, "plan", "one");
+    narrow(&eve, RIGHT_TAP | RIGHT_READ, "jobs", NULL);
+    from = core_size(hall.rig.core);
+    reader_submit(&ada, 0);
+    l = reader_work(&bob);
+    CHECK_EQ(tapped(&eve, from, &with_values), 2); /* submit and claim */
+    reader_get(&bob, &l, "plan");
+    plan = put(&ada, "plan", "two");
+    from = core_size(hall.rig.core);
+    /* Its effect names it. */
+    CHECK_EQ(reader_complete(&bob, &l, NULL, 0, &effect), CHOIR_STALE);
+    CHECK_EQ(tapped(&eve, from, &with_values), 0);
+    row_key(&rows, "plan", plan);
+    from = core_size(hall.rig.core);
+    /* Its set does, which is a value. */
+    CHECK_EQ(reader_complete(&bob, &l, &rows, 1, &effect), CHOIR_OK);
+    CHECK_EQ(tapped(&eve, from, &with_values), 1);
+    CHECK_EQ(with_values, 0);
+    over();
+}
+
+TEST(what_may_not_be_read_is_not_even_counted_among_what_moved)
+{
+    struct lease_held l;
+    struct guest eve;
+    const struct msg *m;
+    char key[32];
+
+    begin();
+    guest_join(&hall, &eve, "eve", RIGHT_WORK);
+    reader_submit(&ada, 0);
+    l = reader_work(&eve);
+    narrow(&eve, RIGHT_READ, NULL, "pub/");
+    reader_list(&eve, &l, "");
+    for (int i = 0; i < READSET_MOVES_MAX + 2; i++) {
+        snprintf(key, sizeof key, "hidden/%d", i);
+        put(&ada, key, "1");
+    }
+    CHECK_EQ(guest_items(&eve, MSG_MOVED), 0);
+    put(&ada, "pub/a", "1");
+    m = guest_item(&eve, MSG_MOVED);
+    assert_non_null(m);
+    CHECK_EQ(msg_u(m, FIELD_ITEMS), 1);
+    CHECK_NOT(msg_has(m, FIELD_COUNT));
     over();
 }
 

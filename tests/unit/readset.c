@@ -11,7 +11,7 @@ enum { PLENTY = 1 << 30 };
 
 static void begin(void)
 {
-    all = readsets_new();
+    all = readsets_new(NULL, NULL);
     a = readset_new(all, 10, 3, &a);
     b = readset_new(all, 20, 4, &b);
     hits = 0;
