@@ -37,6 +37,10 @@ struct await {
     UT_hash_handle hh;
 };
 
+/* Entries read in one turn, over all: each state, and each partial result on
+ * the way back to the first that is to be told. */
+enum { TURN_ENTRIES = 4096 };
+
 struct awaits {
     const struct state *state;
     struct ledger *ledger;
@@ -44,6 +48,7 @@ struct awaits {
     struct awaited *tasks;
     struct await *all, *due;
     struct tally per_agent; /* awaits */
+    uint64_t entries_read;  /* in this turn */
     struct buf bytes, entries;
 };
 
@@ -270,6 +275,7 @@ static int tell_partials(struct awaits *a, struct await *w,
     struct msg m;
     int r;
 
+    a->entries_read += t->links->partials - w->had;
     buf_clear(&a->entries);
     r = partials_after(a->ledger, t, w->had, &a->entries);
     for (size_t at = 0; !r && at < a->entries.n; at += sizeof(uint64_t)) {
@@ -399,6 +405,7 @@ static int tell_one(struct awaits *a, struct await *w)
         return 0;
     }
     if (t && state_revision(t) > w->told) {
+        a->entries_read++;
         r = tell(a, w->p, t);
         w->told = state_revision(t);
     }
@@ -414,9 +421,15 @@ int awaits_tell(struct awaits *a)
 {
     int r = 0;
 
-    while (!r && a->due)
+    a->entries_read = 0;
+    while (!r && a->due && a->entries_read < TURN_ENTRIES)
         r = tell_one(a, a->due);
     return r;
+}
+
+bool awaits_ready(const struct awaits *a)
+{
+    return a->due != NULL;
 }
 
 void awaits_wake(struct awaits *a, struct presence *p)

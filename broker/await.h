@@ -27,8 +27,10 @@ void awaits_drop(struct awaits *a, struct presence *p);
 /* The task has made progress or is final. Cheap when nobody waits for it. */
 void await_touch(struct awaits *a, uint64_t task);
 /* After the commit: tell those whose connections have room; the others later,
- * what is true then. 0 or negative errno. */
+ * what is true then. So many a turn; ready: there are more. 0 or negative
+ * errno. */
 int awaits_tell(struct awaits *a);
+bool awaits_ready(const struct awaits *a);
 /* The session's connection has room again. */
 void awaits_wake(struct awaits *a, struct presence *p);
 

@@ -733,6 +733,41 @@ static int partial(struct guest *g, const struct msg *lease, const char *value)
     return say(g, &m, value);
 }
 
+TEST(many_who_await_many_partials_are_told_over_several_turns)
+{
+    static struct guest crowd[8];
+    struct msg lease, m;
+    char name[16];
+    uint64_t id;
+    size_t told = 0;
+
+    begin();
+    id = plain();
+    CHECK_EQ(work(&bob, 1), 0);
+    CHECK_EQ(got(&bob, &lease), id);
+    for (int i = 0; i < 1000; i++)
+        CHECK_EQ(partial(&bob, &lease, "x"), 0);
+    msg_init(&m, MSG_AWAIT);
+    msg_set_u(&m, FIELD_TASK, id);
+    msg_set_u(&m, FIELD_COUNT, 0);
+    for (int i = 0; i < 8; i++) {
+        snprintf(name, sizeof name, "eve%d", i);
+        crowd[i] = (struct guest){0};
+        guest_join(&hall, &crowd[i], name, 127);
+        hall_settle(&hall);
+    }
+    for (int i = 0; i < 8; i++)
+        guest_ask(&crowd[i], &m);
+    hall_turn(&hall);
+    for (int i = 0; i < 8; i++)
+        told += guest_items(&crowd[i], MSG_PARTIAL_TOLD);
+    CHECK(told >= 4096 && told < 8000);
+    hall_settle(&hall);
+    for (int i = 0; i < 8; i++)
+        CHECK_EQ(guest_items(&crowd[i], MSG_PARTIAL_TOLD), 1000);
+    end();
+}
+
 TEST(partials_are_numbered_and_follow_from_any_of_them)
 {
     struct msg lease;
