@@ -9,6 +9,7 @@
 #include "broker/cursor.h"
 #include "broker/decide_private.h"
 #include "broker/evolve_private.h"
+#include "broker/lease.h"
 #include "broker/ledger/ledger.h"
 #include "broker/timers.h"
 #include "proto/refusal.h"
@@ -55,6 +56,11 @@ REAL(uint64_t, operation_id_find, const struct agents *a, uint32_t agent,
      struct bytes id, int *outcome);
 REAL(bool, agent_may, const struct agent *a, enum right right,
      struct bytes space, struct bytes key, struct bytes queue);
+REAL(int, decide_reads, struct decision *d, const struct task *t);
+REAL(int, leases_changed, struct leases *l, const struct entry *e,
+     const struct hash *agent);
+REAL(uint64_t, leases_observed, void *leases, uint64_t task, uint64_t token,
+     struct buf *rows);
 REAL(int, sessions_save, const struct sessions *s, session_sink put, void *to);
 
 int __wrap_decide_put(struct decision *d)
@@ -144,6 +150,30 @@ bool __wrap_agent_may(const struct agent *a, enum right right,
 {
     return mutant == MUTANT_NO_GRANTS ||
            __real_agent_may(a, right, space, key, queue);
+}
+
+int __wrap_decide_reads(struct decision *d, const struct task *t)
+{
+    int r = __real_decide_reads(d, t);
+
+    if (r != CHOIR_STALE || !makes(MUTANT_STALE_DONE))
+        return r;
+    msg_init(d->effect, MSG_EFFECT);
+    return results_combine(d, bytes_text(t->queue->space));
+}
+
+int __wrap_leases_changed(struct leases *l, const struct entry *e,
+                          const struct hash *agent)
+{
+    return makes(MUTANT_UNTOLD_MOVE) ? 0 : __real_leases_changed(l, e, agent);
+}
+
+uint64_t __wrap_leases_observed(void *leases, uint64_t task, uint64_t token,
+                                struct buf *rows)
+{
+    return makes(MUTANT_UNSEEN_READ)
+               ? 0
+               : __real_leases_observed(leases, task, token, rows);
 }
 
 static int leave_out(void *to, struct bytes record)

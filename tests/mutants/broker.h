@@ -7,19 +7,22 @@
 #define CHOIR_TESTS_MUTANTS_BROKER_H
 
 /* X(NAME, "name") */
-#define MUTANTS(X)                                  \
-    X(STALE_WRITE, "accepts_a_stale_write")         \
-    X(FALSE_REFUSAL, "refuses_a_good_write")        \
-    X(ZOMBIE, "lets_the_last_holder_go_on")         \
-    X(EARLY_EXPIRY, "ends_leases_early")            \
-    X(EARLY_ANSWER, "answers_before_it_is_durable") \
-    X(LOST_CHANGE, "forgets_to_tell_a_watch")       \
-    X(OTHER_VALUE, "reads_what_nobody_wrote")       \
-    X(LOST_WRITE, "does_not_do_what_it_accepts")    \
-    X(NO_REPEATS, "takes_a_repetition_for_a_lie")   \
-    X(NO_IDS, "forgets_operation_ids")              \
-    X(NO_GRANTS, "lets_everybody_do_everything")    \
-    X(NOT_FINAL, "cancels_what_has_ended")          \
+#define MUTANTS(X)                                        \
+    X(STALE_WRITE, "accepts_a_stale_write")               \
+    X(FALSE_REFUSAL, "refuses_a_good_write")              \
+    X(ZOMBIE, "lets_the_last_holder_go_on")               \
+    X(EARLY_EXPIRY, "ends_leases_early")                  \
+    X(EARLY_ANSWER, "answers_before_it_is_durable")       \
+    X(LOST_CHANGE, "forgets_to_tell_a_watch")             \
+    X(OTHER_VALUE, "reads_what_nobody_wrote")             \
+    X(LOST_WRITE, "does_not_do_what_it_accepts")          \
+    X(NO_REPEATS, "takes_a_repetition_for_a_lie")         \
+    X(NO_IDS, "forgets_operation_ids")                    \
+    X(NO_GRANTS, "lets_everybody_do_everything")          \
+    X(NOT_FINAL, "cancels_what_has_ended")                \
+    X(STALE_DONE, "accepts_what_was_made_from_old_reads") \
+    X(UNTOLD_MOVE, "forgets_to_tell_a_holder_what_moved") \
+    X(UNSEEN_READ, "forgets_what_was_read")               \
     X(HALF_SNAPSHOT, "leaves_sessions_out_of_snapshots")
 
 enum mutant {

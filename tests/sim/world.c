@@ -28,10 +28,11 @@ static uint64_t steps(void)
 
 static void print(const struct world_options *o, const struct world_result *r)
 {
-    printf("seed %lu trace %016lx ledger %016lx entries %lu restarts %lu "
-           "losses %lu acknowledged %lu reads %lu changes %lu claims %lu\n",
-           o->seed, r->trace, r->ledger, r->entries, r->restarts, r->losses,
-           r->acknowledged, r->reads, r->changes, r->claims);
+    printf(
+        "seed %lu trace %016lx ledger %016lx entries %lu restarts %lu "
+        "losses %lu acknowledged %lu reads %lu changes %lu claims %lu moves %lu\n",
+        o->seed, r->trace, r->ledger, r->entries, r->restarts, r->losses,
+        r->acknowledged, r->reads, r->changes, r->claims, r->moves);
 }
 
 /* --- Many of them -------------------------------------------------------- */

@@ -42,6 +42,7 @@ void client_lost(struct world *w, struct client *a)
     a->connect_at = world_now(w) + world_any(w->calm ? 2 : 200) * 1000;
     a->last_due[0] = a->last_due[1] = 0;
     forget_questions(a);
+    a->look_count = 0;
 }
 
 static void drop_sent(struct client *a)
@@ -65,7 +66,7 @@ void client_die(struct world *w, struct client *a)
 {
     world_say(w, "agent %d dies", a->number);
     new_life(a);
-    a->held_count = 0;
+    a->held_count = a->look_count = 0;
     a->watch_next = 1 + world_any(w->model.size);
 }
 
@@ -114,8 +115,8 @@ bool client_said(const struct world *w, int agent, const struct entry *e)
 
 static void draft_free(struct draft *d)
 {
-    buf_free(&d->lists[0]);
-    buf_free(&d->lists[1]);
+    for (size_t i = 0; i < sizeof d->lists / sizeof *d->lists; i++)
+        buf_free(&d->lists[i]);
 }
 
 /* What it is about, with its values, into the bundle at hand. */
@@ -155,6 +156,8 @@ static void add_one(struct world *w, struct client *a, uint64_t seq)
         memset(&d, 0, offsetof(struct draft, texts));
         msg_init(&d.m, v->verb);
     } while (!v->draft(&d, &k) && (draft_free(&d), true));
+    if (v->verb == MSG_HEED)
+        looks_drop(a, msg_u(&d.m, FIELD_TOKEN));
     hash = add(a, &d);
     said_keep(w, a, seq, &hash);
     world_say(w, "agent %d says %lu.%lu %s", a->number, a->actor.session, seq,
@@ -265,7 +268,13 @@ static void ask_to_read(struct world *w, struct client *a)
     msg_init(&m, q->verb);
     msg_set_text(&m, FIELD_SPACE, SIM_SPACE);
     msg_set_text(&m, list ? FIELD_PREFIX : FIELD_KEY, q->key);
-    if (world_any(4) == 0) {
+    if (a->held_count && world_any(2)) {
+        const struct held *h = &a->held[world_any(a->held_count)];
+
+        q->token = h->token;
+        msg_set_u(&m, FIELD_TASK, h->task);
+        msg_set_u(&m, FIELD_TOKEN, h->token);
+    } else if (world_any(4) == 0) {
         q->at = 1 + world_any(w->model.size + 1);
         msg_set_u(&m, FIELD_REVISION, q->at);
     }

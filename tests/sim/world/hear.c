@@ -167,6 +167,8 @@ static void check_read(struct world *w, struct client *a,
     w->out->reads++;
     if (code == CHOIR_FUTURE && q->at != UINT64_MAX && q->at > seen)
         return;
+    if (code == CHOIR_FENCED && q->token)
+        return;
     if (code && code != CHOIR_NOT_FOUND)
         world_fail(w, "agent %d reads: %s", a->number, refusal_name(code));
     if (q->verb == MSG_LIST)
@@ -174,6 +176,8 @@ static void check_read(struct world *w, struct client *a,
     else
         check_version(w, a, bytes_text(q->key), at,
                       code ? 0 : msg_u(m, FIELD_REVISION), &value);
+    if (q->token)
+        look_note(a, q, seen);
 }
 
 /* A lease that was not named as lost was prolonged, at the earliest when its
@@ -275,7 +279,7 @@ static void change(struct world *w, struct client *a, const struct msg *m)
 
 static void task(struct world *w, struct client *a, const struct msg *m)
 {
-    struct held h = {msg_u(m, FIELD_TASK), msg_u(m, FIELD_TOKEN)};
+    struct held h = {msg_u(m, FIELD_TASK), msg_u(m, FIELD_TOKEN), 0};
     const struct m_entry *e =
         h.token < w->model.size ? &w->model.entries[h.token] : NULL;
     const struct m_task *t = model_task(&w->model, h.task);
@@ -318,6 +322,7 @@ static void hear(struct world *w, struct client *a, const struct answer *from,
     case MSG_CHANGE: change(w, a, m); return;
     case MSG_CAUGHT_UP: told_up_to(w, a, msg_u(m, FIELD_REVISION)); return;
     case MSG_TASK: task(w, a, m); return;
+    case MSG_MOVED: client_moved(w, a, m); return;
     case MSG_LEASE_LOST:
         held_drop(a, msg_u(m, FIELD_TASK), msg_u(m, FIELD_TOKEN));
         return;
@@ -343,4 +348,5 @@ void client_hear(struct world *w, struct client *a, struct bytes frame)
                    answer.size, w->model.size);
     while (answer_next(&answer, &m) == 0)
         hear(w, a, &answer, &m);
+    looks_check(w, a, answer.size);
 }

@@ -153,7 +153,7 @@ bool model_writes(const struct model *m, uint64_t from)
     return false;
 }
 
-uint64_t seen_slot(const struct seen *s, uint64_t slot)
+struct bytes seen_value(const struct seen *s, uint64_t slot)
 {
     struct cursor c = cursor_of(s->e->payload);
     struct bytes value = {0};
@@ -162,7 +162,12 @@ uint64_t seen_slot(const struct seen *s, uint64_t slot)
         cursor_take(&c, SLOT_SALT_BYTES);
         value = cursor_take(&c, msg_slot_bytes(s->op, i));
     }
-    return model_hash(value);
+    return value;
+}
+
+uint64_t seen_slot(const struct seen *s, uint64_t slot)
+{
+    return model_hash(seen_value(s, slot));
 }
 
 /* --- Operation ids ------------------------------------------------------- */
@@ -245,7 +250,7 @@ static bool take(struct model *m, const struct seen *s)
         return model_says(m, "%s of agent %d: outcome %s, it should be %s",
                           message_row(s->op->verb)->name, s->agent,
                           refusal_name(s->e->outcome), refusal_name(wanted));
-    if (wanted == CHOIR_OK && v && v->happen)
+    if ((wanted == CHOIR_OK || wanted == CHOIR_STALE) && v && v->happen)
         v->happen(m, s);
     id_keep(m, s, wanted);
     entry_keep(m, s);

@@ -23,6 +23,7 @@ enum {
 
 struct m_version {
     uint64_t revision, value; /* value: a hash of its bytes */
+    uint64_t token;           /* of the lease it was written under, or 0 */
     bool deleted;
 };
 
@@ -35,6 +36,7 @@ struct m_key {
 struct m_task {
     uint64_t id;
     unsigned state; /* enum task_state; 0: forgotten */
+    unsigned stale; /* enum stale_policy; 0: reject */
     int submitter, holder, queue;
     uint64_t token, attempt, max_attempts, backoff_ms, lease_ms, not_before;
     uint64_t renewed; /* time, at the earliest, of claim or heartbeat */
@@ -116,7 +118,8 @@ struct m_task *model_task(const struct model *m, uint64_t id);
 bool task_is_over(const struct m_task *t);
 struct m_session *model_session(const struct model *m, uint64_t id);
 bool model_may(const struct model *m, int agent, unsigned right);
-/* The value of a slot of the entry, hashed. */
+/* The value of a slot of the entry, and hashed. */
+struct bytes seen_value(const struct seen *s, uint64_t slot);
 uint64_t seen_slot(const struct seen *s, uint64_t slot);
 struct m_task *task_new(struct model *m);
 /* Keys that this entry wrote. */

@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const struct verb *const tables[] = {verbs_context, verbs_task,
-                                            verbs_agent};
+                                            verbs_reads, verbs_agent};
 
 enum { TABLES = sizeof tables / sizeof *tables };
 
@@ -114,8 +114,7 @@ void draft_writes(struct draft *d, const struct knowledge *k)
     msg_set_list(&d->m, FIELD_WRITES, n, buf_bytes(&d->lists[1]));
 }
 
-/* Mostly what it takes the key to be at; so that some hold and some do not. */
-static uint64_t any_revision(const struct knowledge *k, const char *key)
+uint64_t any_revision(const struct knowledge *k, const char *key)
 {
     struct m_key *known =
         model_key((struct model *)(uintptr_t)k->m, bytes_text(key));
@@ -254,6 +253,7 @@ static void write_one(struct model *m, const struct seen *s, struct bytes key,
     k->versions[k->count++] = (struct m_version){
         .revision = s->index,
         .value = put ? seen_slot(s, slot) : 0,
+        .token = msg_u(s->op, FIELD_TOKEN),
         .deleted = !put,
     };
 }

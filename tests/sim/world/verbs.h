@@ -9,6 +9,7 @@ enum { DRAFT_VALUES = 4, DRAFT_VALUE = 600, DRAFT_LEASES = 8 };
 /* A task that its author believes to hold. */
 struct held {
     uint64_t task, token;
+    uint64_t moved; /* the newest that it was told to have moved */
 };
 
 /* What an author knows while it drafts. */
@@ -24,7 +25,7 @@ struct knowledge {
 /* An operation being drafted. */
 struct draft {
     struct msg m;
-    struct buf lists[2];
+    struct buf lists[4]; /* compares, writes, what was read and that encoded */
     struct bytes values[DRAFT_VALUES];
     size_t slots;
     char texts[DRAFT_VALUES][DRAFT_VALUE], id[24];
@@ -38,7 +39,8 @@ struct verb {
     /* The outcome it has to have; what the effect has to say besides is
      * checked here too (model_says). NULL: OK. */
     int (*expect)(struct model *m, const struct seen *s);
-    /* What follows from OK; NULL: nothing that the model knows of. */
+    /* What follows from OK, or from STALE; NULL: nothing that the model knows
+     * of. */
     void (*happen)(struct model *m, const struct seen *s);
 };
 
@@ -59,6 +61,10 @@ void draft_id(struct draft *d, const struct knowledge *k);
 bool draft_lease(struct draft *d, const struct knowledge *k);
 void draft_writes(struct draft *d, const struct knowledge *k);
 void draft_compares(struct draft *d, const struct knowledge *k);
+/* Mostly what it takes the key to be at; so that some hold, some do not. */
+uint64_t any_revision(const struct knowledge *k, const char *key);
+/* A read set, in a slot of its own. */
+void draft_reads(struct draft *d, const struct knowledge *k);
 
 /* The author's, and alive; or NULL. */
 struct m_task *seen_held(struct model *m, const struct seen *s);
@@ -67,7 +73,12 @@ int seen_values(struct model *m, const struct seen *s);
 int seen_writes(struct model *m, const struct seen *s);
 int seen_compares(struct model *m, const struct seen *s);
 void write_all(struct model *m, const struct seen *s);
+/* Does what the task was made from still hold? 0, STALE or INVALID. */
+int seen_reads(struct model *m, const struct seen *s);
+/* The lease is given back: the task is queued again, or dead. */
+void task_released(struct model *m, const struct seen *s);
 
-extern const struct verb verbs_context[], verbs_task[], verbs_agent[];
+extern const struct verb verbs_context[], verbs_task[], verbs_reads[],
+    verbs_agent[];
 
 #endif

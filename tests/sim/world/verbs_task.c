@@ -20,6 +20,8 @@ static bool draft_submit(struct draft *d, const struct knowledge *k)
         msg_set_u(&d->m, FIELD_LEASE_MS, 100 + k->any(3000));
     if (k->any(2))
         msg_set_u(&d->m, FIELD_BACKOFF_MS, k->any(200));
+    if (k->any(2))
+        msg_set_u(&d->m, FIELD_STALE, 1 + k->any(STALE_REQUEUE));
     draft_id(d, k);
     return true;
 }
@@ -37,6 +39,8 @@ static bool draft_complete(struct draft *d, const struct knowledge *k)
         draft_writes(d, k);
         draft_compares(d, k);
     }
+    if (k->any(2))
+        draft_reads(d, k);
     return draft_lease(d, k);
 }
 
@@ -110,6 +114,7 @@ static void submitted(struct model *m, const struct seen *s)
     t->max_attempts = chosen(s, FIELD_MAX_ATTEMPTS);
     t->lease_ms = chosen(s, FIELD_LEASE_MS);
     t->backoff_ms = chosen(s, FIELD_BACKOFF_MS);
+    t->stale = (unsigned)msg_u(s->op, FIELD_STALE);
 }
 
 static int expect_requeue(struct model *m, const struct seen *s)
@@ -141,6 +146,7 @@ static void requeued(struct model *m, const struct seen *s)
         .max_attempts = old.max_attempts,
         .lease_ms = old.lease_ms,
         .backoff_ms = old.backoff_ms,
+        .stale = old.stale,
     };
 }
 
@@ -205,7 +211,7 @@ static void finish(struct m_task *t, const struct seen *s, unsigned state)
 }
 
 /* Queued again, later each time, or dead: the effect has to say the same. */
-static void released(struct model *m, const struct seen *s)
+void task_released(struct model *m, const struct seen *s)
 {
     struct m_task *t = model_task(m, msg_u(s->op, FIELD_TASK));
     uint64_t wait_ms = t->backoff_ms;
@@ -260,13 +266,20 @@ static int expect_complete(struct model *m, const struct seen *s)
 
     if (!r)
         r = seen_writes(m, s);
-    return r ? r : seen_compares(m, s);
+    if (!r)
+        r = seen_compares(m, s);
+    return r ? r : seen_reads(m, s);
 }
 
 static void completed(struct model *m, const struct seen *s)
 {
-    write_all(m, s);
-    finish(model_task(m, msg_u(s->op, FIELD_TASK)), s, TASK_COMPLETED);
+    struct m_task *t = model_task(m, msg_u(s->op, FIELD_TASK));
+
+    if (s->e->outcome == CHOIR_OK) {
+        write_all(m, s);
+        finish(t, s, TASK_COMPLETED);
+    } else if (t->stale == STALE_REQUEUE)
+        task_released(m, s);
 }
 
 static void failed(struct model *m, const struct seen *s)
@@ -313,11 +326,11 @@ const struct verb verbs_task[] = {
     {MSG_PROGRESS, 6, draft_progress, expect_progress, NULL},
     {MSG_COMPLETE, 14, draft_complete, expect_complete, completed},
     {MSG_FAIL, 2, draft_fail, expect_held, failed},
-    {MSG_NAK, 4, draft_nak, expect_held, released},
+    {MSG_NAK, 4, draft_nak, expect_held, task_released},
     {MSG_CANCEL, 3, draft_any_task, expect_cancel, cancelled},
     {MSG_REQUEUE, 3, draft_any_task, expect_requeue, requeued},
     {MSG_CLAIM, 0, NULL, expect_claim, claimed},
-    {MSG_EXPIRE, 0, NULL, expect_expire, released},
+    {MSG_EXPIRE, 0, NULL, expect_expire, task_released},
     {MSG_FORGET, 0, NULL, NULL, forgotten},
     {0, 0, NULL, NULL, NULL},
 };

@@ -170,6 +170,7 @@ static void catch_up(struct world *w)
         if (r)
             world_fail(w, "the record cannot be read at %lu: %d", w->model.size,
                        r);
+        client_judge(w, e);
         if (!model_take(&w->model, e))
             world_fail(w, "entry %lu: %s", e->index, w->model.why);
         if (w->model.entries[e->index].agent != MODEL_BROKER && e->session &&

@@ -21,6 +21,7 @@ enum {
     WORLD_LINE = 160,
     SENT_MAX = 8,
     ASKS_MAX = 16,
+    LOOKS_MAX = 16,
 };
 
 struct world_options {
@@ -34,7 +35,8 @@ struct world_options {
 struct world_result {
     bool good;
     uint64_t trace, ledger; /* hashes */
-    uint64_t entries, restarts, losses, acknowledged, reads, changes, claims;
+    uint64_t entries, restarts, losses, acknowledged, reads, changes, claims,
+        moves;
     char why[MODEL_WHY + 64];
 };
 
@@ -52,6 +54,7 @@ struct sent {
 
 struct question {
     uint64_t number; /* 0: none */
+    uint64_t token;  /* of the lease it reads under, or 0 */
     enum message verb;
     char key[MODEL_KEY_BYTES];
     uint64_t floor; /* the answer rests on at least this revision */
@@ -59,6 +62,14 @@ struct question {
     uint64_t asked; /* wall clock */
     struct held items[DRAFT_LEASES];
     size_t count;
+};
+
+/* What it has read under a lease, over this connection; what moved there it is
+ * to be told at once. */
+struct look {
+    uint64_t token, revision, told;
+    bool is_prefix;
+    char name[MODEL_KEY_BYTES];
 };
 
 struct client {
@@ -72,6 +83,9 @@ struct client {
     size_t sent_count;
     struct held held[DRAFT_LEASES];
     size_t held_count;
+    struct look looks[LOOKS_MAX];
+    size_t look_count;
+    uint64_t durable; /* as the last frame said */
     struct question questions[ASKS_MAX];
     uint64_t known;      /* highest revision it was told of */
     uint64_t watch_next; /* revision from which its watch goes on */
@@ -140,6 +154,14 @@ void client_join(struct world *w, struct client *a, unsigned i);
 void client_act(struct world *w, struct client *a);
 /* A frame of the broker's has arrived. */
 void client_hear(struct world *w, struct client *a, struct bytes frame);
+/* An entry has become durable: could it be so after what was read? */
+void client_judge(struct world *w, const struct entry *e);
+/* What has moved, as it is told. */
+void client_moved(struct world *w, struct client *a, const struct msg *m);
+/* It has read that, and is told all that moved; or no longer cares. */
+void look_note(struct client *a, const struct question *q, uint64_t revision);
+void looks_check(struct world *w, struct client *a, uint64_t durable);
+void looks_drop(struct client *a, uint64_t token);
 /* Its connection is gone. */
 void client_lost(struct world *w, struct client *a);
 /* Its process is gone, and whatever it knew. */
