@@ -53,10 +53,8 @@ static int version_exact(struct ask *q, const struct key *k, uint64_t at,
     return CHOIR_NOT_FOUND; /* a completion: its space is the task's */
 }
 
-/* The newest version at or below `at`. 0; CHOIR_NOT_FOUND; CHOIR_OVER_LIMIT
- * when it lies too many versions back to look for; negative errno. */
-static int version_at(struct ask *q, const struct key *k, uint64_t at,
-                      struct version *v)
+int version_at(struct ask *q, const struct key *k, uint64_t at,
+               struct version *v)
 {
     uint64_t revision = k ? k->revision : 0;
     int r;
@@ -82,8 +80,7 @@ uint64_t version_bytes(const struct version *v)
     return change_bytes(v->e, &v->change);
 }
 
-/* The revision asked about: FUTURE if it is not there yet. */
-static int asked_at(const struct ask *q, uint64_t *at)
+int asked_at(const struct ask *q, uint64_t *at)
 {
     uint64_t head = ledger_size(q->a->ledger) - 1;
 

@@ -55,6 +55,12 @@ struct version {
  * 0 or negative errno. */
 int version_read(struct ask *q, uint64_t revision, const struct key *k,
                  struct version *v);
+/* The newest version at or below `at`. 0; CHOIR_NOT_FOUND; CHOIR_OVER_LIMIT
+ * when it lies too many versions back to look for; negative errno. */
+int version_at(struct ask *q, const struct key *k, uint64_t at,
+               struct version *v);
+/* The revision asked about: FUTURE if it is not there yet. */
+int asked_at(const struct ask *q, uint64_t *at);
 /* Bytes of its value; 0 when it is a deletion. */
 uint64_t version_bytes(const struct version *v);
 
@@ -83,6 +89,8 @@ int ask_reads(struct ask *q);
 int ask_backup(struct ask *q);
 int ask_prove(struct ask *q);
 int ask_keys(struct ask *q);
+int ask_why(struct ask *q);
+int ask_impact(struct ask *q);
 int ask_consistency(struct ask *q);
 int ask_mark_list(struct ask *q);
 int ask_queue_list(struct ask *q);

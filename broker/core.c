@@ -180,7 +180,10 @@ int core_say(struct core *c, const struct msg *op, uint64_t *index)
     step.effect = &effect;
     *index = facts.index;
     c->counters.outcomes[CHOIR_OK]++;
-    return evolve_op(c->state, &step);
+    r = evolve_op(c->state, &step);
+    if (!r)
+        core_links_note(c, &step, (struct bytes){0});
+    return r;
 }
 
 void core_said(const struct core *c, struct bytes *head, struct bytes *effect)
@@ -506,6 +509,8 @@ int core_close_clean(struct core *c)
         r = core_commit(c);
     if (!r)
         r = core_snapshot(c, true);
+    if (!r)
+        core_links_keep(c);
     return r ? r : ledger_seal(c->ledger);
 }
 
@@ -517,6 +522,7 @@ void core_destroy(struct core **self_p)
         return;
     core_snapshot_end(c);
     core_tree_close(c);
+    core_links_close(c);
     ledger_close(&c->ledger);
     core_reclaim_close(c);
     state_destroy(&c->state);

@@ -157,6 +157,21 @@ int core_note(struct core *c, uint64_t size, const struct hash *root,
 /* Is there something to read back for the tree's files? */
 bool core_tree_lags(const struct core *c);
 
+/* --- What rests on what --------------------------------------------------- */
+
+struct link;
+struct linking;
+/* The index, if it knows all entries; else NULL: later. */
+const struct linking *core_links(const struct core *c);
+/* As links_find, but -EAGAIN: a file of it was damaged, and it is made anew.
+ * There must be one. */
+int core_links_find(struct core *c, uint64_t to, uint64_t after,
+                    struct link *out, int max, bool *more);
+/* Is there something to read back for it? */
+bool core_links_lag(const struct core *c);
+/* Its files are written by a thread. */
+void core_links_beside(struct core *c);
+
 /* Reload of what outcomes depend on; becomes an entry when it differs. */
 int core_rules(struct core *c, const struct config *config);
 

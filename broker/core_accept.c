@@ -427,6 +427,8 @@ static int apply_one(struct application *a, core_told told, void *arg,
     if (step.outcome == CHOIR_OK && a->op.verb == MSG_SESSION_OPEN)
         out->session = step.index;
     r = evolve_op(c->state, &step);
+    if (!r)
+        core_links_note(c, &step, op->payload);
     if (!r && step.outcome == CHOIR_OK && a->b->session &&
         ends_sessions(a->op.verb) &&
         !session_by_id(c->state->sessions, a->b->session))

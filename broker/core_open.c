@@ -433,6 +433,7 @@ static int open_all(struct core *c, char trouble[512])
     c->durable_size = ledger_durable(c->ledger);
     c->durable_root = frontier_root(&c->state->tree);
     core_tree_follow(c);
+    core_links_follow(c);
     r = say_what_happened(c, &head);
     if (r > 0) /* too full even for that: it is said at the next start */
         r = 0;

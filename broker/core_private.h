@@ -9,6 +9,7 @@
 #include "decide.h"
 #include "evolve.h"
 #include "ledger/tree.h"
+#include "linking.h"
 #include "reclaim.h"
 
 /* The broker's operations of this cycle that are not signed yet. */
@@ -88,6 +89,11 @@ struct core {
     struct ledger_reader *tree_reader;
     uint64_t tree_again; /* steady time; not to be tried before */
 
+    struct linking links;
+    bool links_beside, links_troubled;
+    struct ledger_reader *links_reader; /* of what is read back */
+    uint64_t links_again; /* steady time; not to be tried before */
+
     uint64_t compact_segments, compact_again; /* looked at; steady time */
     struct {                    /* payloads given back, segment by segment */
         struct reclaim *plan;   /* NULL: nothing under way */
@@ -132,6 +138,17 @@ void core_tree_close(struct core *c);
 /* State and record stand at the same entry: write what came, or read back some
  * of what is missing. */
 void core_tree_follow(struct core *c);
+
+/* --- core_links.c -------------------------------------------------------- */
+
+/* It was decided: what it rests on. payload: its section. */
+void core_links_note(struct core *c, const struct evolve_op *step,
+                     struct bytes payload);
+/* As core_tree_follow. */
+void core_links_follow(struct core *c);
+/* Write all that is durable: a clean stop. */
+void core_links_keep(struct core *c);
+void core_links_close(struct core *c);
 
 /* --- core_compact.c ------------------------------------------------------ */
 

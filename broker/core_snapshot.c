@@ -82,6 +82,7 @@ int core_tend(struct core *c)
     int status;
 
     core_tree_follow(c);
+    core_links_follow(c);
     if (!c->snapshot_child || waitpid(c->snapshot_child, &status, WNOHANG) <= 0)
         return core_reclaim(c);
     c->snapshot_child = 0;

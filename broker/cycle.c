@@ -286,7 +286,7 @@ uint64_t cycle_next(const struct cycle *c)
         next = lapse;
     if (cursors_ready(c->cursors) || inboxes_ready(c->inboxes) ||
         awaits_ready(c->awaits) || (c->jobs && c->jobs_ready) ||
-        core_tree_lags(c->core))
+        core_tree_lags(c->core) || core_links_lag(c->core))
         return 0;
     if ((cursors_wait(c->cursors) || router_waits(c->router) || c->jobs ||
          core_reclaims(c->core)) &&

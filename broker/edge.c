@@ -357,6 +357,8 @@ int edge_open(struct edge **out, const struct edge_options *o,
     if (!r)
         r = ledger_beside(core_ledger(e->core), &e->synced_fd);
     if (!r)
+        core_links_beside(e->core);
+    if (!r)
         r = crew_new(&e->crew, helpers());
     if (!r)
         r = cycle_make(e);

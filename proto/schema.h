@@ -210,6 +210,27 @@ enum send_kind {
 #undef X
 };
 
+/* How one entry rests on another, in FIELD_KIND of what `why` and `impact`
+ * answer; 0 is an entry itself. X(NAME, number, "name") */
+#define LINK_KINDS(X)      \
+    X(ENTRY, 0, "entry")   \
+    X(READ, 1, "read")     \
+    X(LISTED, 2, "listed") \
+    X(BASE, 3, "base")     \
+    X(LEASE, 4, "lease")   \
+    X(CLAIM, 5, "claim")   \
+    X(NEED, 6, "need")     \
+    X(PARENT, 7, "parent") \
+    X(REPLY, 8, "reply")   \
+    X(AGAIN, 9, "again")   \
+    X(INPUT, 10, "input")
+
+enum link_kind {
+#define X(name, number, text) LINK_##name = (number),
+    LINK_KINDS(X)
+#undef X
+};
+
 /* Who may say a message, and where it stands.
  * OPERATION: in a bundle of kind RECORD, from an agent. BROKER: likewise, from
  * the broker alone. ASK: in a bundle of kind ASK; never recorded. ITEM: in an
@@ -330,6 +351,11 @@ enum message_class {
       B(TOPIC) | B(REVISION))                                                  \
     X(POLICY_LIST, 85, "policy_list", ASK, B(SPACE) | B(PREFIX), 0)            \
     X(PROVE, 88, "prove", ASK, B(REVISION), B(SIZE))                           \
+    X(WHY, 90, "why", ASK, 0,                                                  \
+      B(SPACE) | B(KEY) | B(REVISION) | B(PREV) | B(COUNT) | B(LIMIT))         \
+    X(IMPACT, 91, "impact", ASK, 0,                                            \
+      B(SPACE) | B(KEY) | B(REVISION) | B(AGENT) | B(PREV) | B(COUNT) |        \
+          B(LIMIT))                                                            \
     X(KEYS, 97, "keys", ASK, B(AGENT), 0)                                      \
     X(CONSISTENCY, 95, "consistency", ASK, B(PREV), B(SIZE))                   \
     X(MARK_LIST, 96, "mark_list", ASK, B(SPACE),                               \

@@ -22,6 +22,8 @@
     X(log)          \
     X(since)        \
     X(diff)         \
+    X(why)          \
+    X(impact)       \
     X(resume)       \
     X(watch)        \
     X(submit)       \

@@ -35,6 +35,24 @@ static json_t *state_to_json(const struct choir_event *top, uint64_t state)
     return json_string(choir_state_name((unsigned)state));
 }
 
+static bool tells_links(const struct choir_event *top)
+{
+    const char *verb = choir_event_verb(top);
+
+    return strcmp(verb, "why") == 0 || strcmp(verb, "impact") == 0;
+}
+
+static json_t *link_to_json(uint64_t kind)
+{
+    switch (kind) {
+#define X(upper, number, text) \
+    case number: return json_string(text);
+        LINK_KINDS(X)
+#undef X
+    default: return json_integer((json_int_t)kind);
+    }
+}
+
 static json_t *kind_to_json(uint64_t kind)
 {
     switch (kind) {
@@ -67,6 +85,8 @@ static json_t *number_to_json(const struct choir_event *top,
     case FIELD_KIND:
         if (tells_versions(top))
             return json_string(f->number ? "delete" : "put");
+        if (tells_links(top))
+            return link_to_json(f->number);
         if (strcmp(choir_event_name(top), "message") == 0)
             return kind_to_json(f->number);
         break;
