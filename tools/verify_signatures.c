@@ -1,34 +1,91 @@
 /* Signatures are nearly all of the work, and each stands alone: they are
- * collected and then checked by several threads. */
+ * collected, and one batch is checked by several threads while the next one is
+ * being collected. */
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "proto/refusal.h"
 #include "tools/verify.h"
 
-enum { BATCH = 1024, THREADS_MAX = 16 };
+enum { BATCH = 1024, PIECE = 4, THREADS_MAX = 64 };
 
 struct job {
     uint8_t key[KEY_PUBLIC_BYTES], signature[KEY_SIGNATURE_BYTES];
     struct hash ledger;
-    size_t header, header_bytes; /* in s->headers */
+    size_t header, header_bytes; /* in the batch's headers */
     struct verify_place at;
     bool wrong;
 };
 
-struct signatures {
+struct batch {
     struct job jobs[BATCH];
-    size_t count, threads;
+    size_t count;
+    atomic_size_t next; /* job that nobody has taken */
     struct buf headers;
 };
 
-struct share {
-    struct signatures *s;
-    size_t from, step;
+struct signatures {
+    struct batch batches[2], *filling;
+    pthread_t threads[THREADS_MAX];
+    size_t thread_count;
+    pthread_mutex_t lock;
+    pthread_cond_t given, done;
+    /* under the lock */
+    struct batch *checking; /* or NULL */
+    size_t busy;            /* threads that are at it */
+    bool over;
 };
 
+static void job_check(const struct batch *b, struct job *j)
+{
+    struct bytes header = bytes_of(b->headers.p + j->header, j->header_bytes);
+
+    j->wrong = key_verify(j->key, KEY_FOR_BUNDLE, &j->ledger, header,
+                          j->signature) != 0;
+}
+
+static void batch_check(struct batch *b)
+{
+    size_t from;
+
+    while ((from = atomic_fetch_add(&b->next, PIECE)) < b->count)
+        for (size_t i = from; i < b->count && i < from + PIECE; i++)
+            job_check(b, &b->jobs[i]);
+}
+
+static bool work_is_left(const struct signatures *s)
+{
+    return s->checking && atomic_load(&s->checking->next) < s->checking->count;
+}
+
+static void *thread_run(void *arg)
+{
+    struct signatures *s = arg;
+
+    pthread_mutex_lock(&s->lock);
+    while (!s->over) {
+        struct batch *b = s->checking;
+
+        if (!work_is_left(s)) {
+            pthread_cond_wait(&s->given, &s->lock);
+            continue;
+        }
+        s->busy++;
+        pthread_mutex_unlock(&s->lock);
+        batch_check(b);
+        pthread_mutex_lock(&s->lock);
+        if (--s->busy == 0)
+            pthread_cond_signal(&s->done);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+/* One thread fewer than cores: the caller's own has the last. One that cannot
+ * be made is done without: the caller does its share. */
 struct signatures *signatures_new(void)
 {
     struct signatures *s = calloc(1, sizeof *s);
@@ -36,89 +93,111 @@ struct signatures *signatures_new(void)
 
     if (!s)
         return NULL;
-    s->threads = cores < 1             ? 1
-                 : cores > THREADS_MAX ? THREADS_MAX
-                                       : (size_t)cores;
+    s->filling = &s->batches[0];
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->given, NULL);
+    pthread_cond_init(&s->done, NULL);
+    while ((long)s->thread_count + 1 < cores && s->thread_count < THREADS_MAX &&
+           !pthread_create(&s->threads[s->thread_count], NULL, thread_run, s))
+        s->thread_count++;
     return s;
 }
 
 void signatures_destroy(struct signatures **self_p)
 {
-    if (!*self_p)
+    struct signatures *s = *self_p;
+
+    if (!s)
         return;
-    buf_free(&(*self_p)->headers);
-    free(*self_p);
+    pthread_mutex_lock(&s->lock);
+    s->over = true;
+    pthread_cond_broadcast(&s->given);
+    pthread_mutex_unlock(&s->lock);
+    for (size_t i = 0; i < s->thread_count; i++)
+        pthread_join(s->threads[i], NULL);
+    pthread_cond_destroy(&s->done);
+    pthread_cond_destroy(&s->given);
+    pthread_mutex_destroy(&s->lock);
+    buf_free(&s->batches[0].headers);
+    buf_free(&s->batches[1].headers);
+    free(s);
     *self_p = NULL;
 }
 
-static void *share_check(void *arg)
+static void batch_clear(struct batch *b)
 {
-    struct share *share = arg;
-    struct signatures *s = share->s;
-
-    for (size_t i = share->from; i < s->count; i += share->step) {
-        struct job *j = &s->jobs[i];
-        struct bytes header =
-            bytes_of(s->headers.p + j->header, j->header_bytes);
-
-        j->wrong = key_verify(j->key, KEY_FOR_BUNDLE, &j->ledger, header,
-                              j->signature) != 0;
-    }
-    return NULL;
+    b->count = 0;
+    buf_clear(&b->headers);
 }
 
-/* A thread that cannot be made is done without: its share is done here. */
-static void batch_check(struct signatures *s)
+/* The batch that is being checked, if any. Nobody begins with it once its last
+ * job is taken, so it is the caller's again when nobody is busy. */
+static int batch_end(struct signatures *s, struct verify_place *at)
 {
-    size_t n = s->count < 8 ? 1 : s->threads;
-    struct share share[THREADS_MAX];
-    pthread_t thread[THREADS_MAX];
-    bool made[THREADS_MAX] = {false};
+    struct batch *b = s->checking;
+    int r = 0;
 
-    for (size_t i = 0; i < n; i++)
-        share[i] = (struct share){s, i, n};
-    for (size_t i = 1; i < n; i++)
-        made[i] = !pthread_create(&thread[i], NULL, share_check, &share[i]);
-    for (size_t i = 0; i < n; i++)
-        if (!made[i])
-            share_check(&share[i]);
-    for (size_t i = 1; i < n; i++)
-        if (made[i])
-            pthread_join(thread[i], NULL);
+    if (!b)
+        return 0;
+    batch_check(b);
+    pthread_mutex_lock(&s->lock);
+    while (s->busy)
+        pthread_cond_wait(&s->done, &s->lock);
+    s->checking = NULL;
+    pthread_mutex_unlock(&s->lock);
+    for (size_t i = 0; !r && i < b->count; i++) {
+        if (b->jobs[i].wrong) {
+            *at = b->jobs[i].at;
+            r = CHOIR_BROKEN;
+        }
+    }
+    batch_clear(b);
+    return r;
+}
+
+/* The one before must be right: else what came later is of no interest. */
+static int batch_begin(struct signatures *s, struct verify_place *at)
+{
+    struct batch *b = s->filling;
+    int r = batch_end(s, at);
+
+    if (r) {
+        batch_clear(b);
+        return r;
+    }
+    atomic_store(&b->next, 0);
+    s->filling = &s->batches[b == &s->batches[0]];
+    pthread_mutex_lock(&s->lock);
+    s->checking = b;
+    pthread_cond_broadcast(&s->given);
+    pthread_mutex_unlock(&s->lock);
+    return 0;
 }
 
 int signatures_settle(struct signatures *s, struct verify_place *at)
 {
-    size_t n = s->count;
+    int r = batch_begin(s, at);
 
-    batch_check(s);
-    s->count = 0;
-    buf_clear(&s->headers);
-    for (size_t i = 0; i < n; i++) {
-        if (s->jobs[i].wrong) {
-            *at = s->jobs[i].at;
-            return CHOIR_BROKEN;
-        }
-    }
-    return 0;
+    return r ? r : batch_end(s, at);
 }
 
 int signatures_add(struct signatures *s, const uint8_t *key,
                    const struct hash *ledger, struct bytes header,
                    const uint8_t *signature, struct verify_place *at)
 {
-    struct job *j = &s->jobs[s->count++];
+    struct batch *b = s->filling;
+    struct job *j = &b->jobs[b->count++];
 
     *j = (struct job){
         .ledger = *ledger,
-        .header = s->headers.n,
+        .header = b->headers.n,
         .header_bytes = header.n,
         .at = *at,
     };
     memcpy(j->key, key, KEY_PUBLIC_BYTES);
     memcpy(j->signature, signature, KEY_SIGNATURE_BYTES);
-    buf_put(&s->headers, header.p, header.n);
-    if (s->headers.failed)
+    buf_put(&b->headers, header.p, header.n);
+    if (b->headers.failed)
         return -ENOMEM;
-    return s->count == BATCH ? signatures_settle(s, at) : 0;
+    return b->count == BATCH ? batch_begin(s, at) : 0;
 }
