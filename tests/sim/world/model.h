@@ -31,6 +31,7 @@ struct m_key {
     char name[MODEL_KEY_BYTES];
     struct m_version *versions; /* owned, oldest first */
     size_t count, cap;
+    uint64_t counter; /* what was added, where incr is said */
 };
 
 struct m_task {

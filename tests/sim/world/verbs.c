@@ -237,6 +237,17 @@ int seen_compares(struct model *m, const struct seen *s)
 
 /* --- Happening ----------------------------------------------------------- */
 
+void key_write(struct m_key *k, struct m_version v)
+{
+    if (k->count == k->cap) {
+        k->cap = k->cap ? 2 * k->cap : 64;
+        k->versions = realloc(k->versions, k->cap * sizeof *k->versions);
+        if (!k->versions)
+            abort();
+    }
+    k->versions[k->count++] = v;
+}
+
 static void write_one(struct model *m, const struct seen *s, struct bytes key,
                       bool put, uint64_t slot)
 {
@@ -244,18 +255,12 @@ static void write_one(struct model *m, const struct seen *s, struct bytes key,
 
     if (!put && !key_revision(k))
         return; /* deleting what is absent changes nothing */
-    if (k->count == k->cap) {
-        k->cap = k->cap ? 2 * k->cap : 64;
-        k->versions = realloc(k->versions, k->cap * sizeof *k->versions);
-        if (!k->versions)
-            abort();
-    }
-    k->versions[k->count++] = (struct m_version){
-        .revision = s->index,
-        .value = put ? seen_slot(s, slot) : 0,
-        .token = msg_u(s->op, FIELD_TOKEN),
-        .deleted = !put,
-    };
+    key_write(k, (struct m_version){
+                     .revision = s->index,
+                     .value = put ? seen_slot(s, slot) : 0,
+                     .token = msg_u(s->op, FIELD_TOKEN),
+                     .deleted = !put,
+                 });
 }
 
 void write_all(struct model *m, const struct seen *s)

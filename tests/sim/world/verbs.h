@@ -72,6 +72,7 @@ struct m_task *seen_held(struct model *m, const struct seen *s);
 int seen_values(struct model *m, const struct seen *s);
 int seen_writes(struct model *m, const struct seen *s);
 int seen_compares(struct model *m, const struct seen *s);
+void key_write(struct m_key *k, struct m_version v);
 void write_all(struct model *m, const struct seen *s);
 /* Does what the task was made from still hold? 0, STALE or INVALID. */
 int seen_reads(struct model *m, const struct seen *s);

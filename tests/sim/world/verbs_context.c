@@ -78,9 +78,58 @@ static int expect_txn(struct model *m, const struct seen *s)
     return r ? r : seen_compares(m, s);
 }
 
+/* --- Counters ------------------------------------------------------------- */
+
+static bool draft_incr(struct draft *d, const struct knowledge *k)
+{
+    msg_set_text(&d->m, FIELD_SPACE, SIM_SPACE);
+    msg_set_text(&d->m, FIELD_KEY, k->any(2) ? "n/1" : "n/2");
+    d->texts[0][0] = (char)k->any(128); /* msgpack: a small number is itself */
+    d->values[d->slots++] = bytes_of(d->texts[0], 1);
+    draft_id(d, k);
+    if (k->any(6) == 0)
+        draft_lease(d, k);
+    return true;
+}
+
+static int expect_incr(struct model *m, const struct seen *s)
+{
+    int r = seen_values(m, s);
+
+    return r ? r : write_fits(m, s);
+}
+
+/* As msgpack has it, in the shortest way. */
+static uint64_t counter_hash(uint64_t n)
+{
+    uint8_t b[5] = {0xce, (uint8_t)(n >> 24), (uint8_t)(n >> 16),
+                    (uint8_t)(n >> 8), (uint8_t)n};
+
+    if (n < 128)
+        return model_hash(bytes_of(b + 4, 1));
+    b[3] = n < 256 ? 0xcc : b[3];
+    if (n < 256)
+        return model_hash(bytes_of(b + 3, 2));
+    b[2] = n < 65536 ? 0xcd : b[2];
+    return model_hash(n < 65536 ? bytes_of(b + 2, 3) : bytes_of(b, 5));
+}
+
+static void counted(struct model *m, const struct seen *s)
+{
+    struct m_key *k = model_key(m, msg_b(s->op, FIELD_KEY));
+
+    k->counter += seen_value(s, 0).p[0];
+    key_write(k, (struct m_version){
+                     .revision = s->index,
+                     .value = counter_hash(k->counter),
+                     .token = msg_u(s->op, FIELD_TOKEN),
+                 });
+}
+
 const struct verb verbs_context[] = {
     {MSG_PUT, 30, draft_put, expect_put, write_all},
     {MSG_DELETE, 5, draft_delete, expect_delete, write_all},
+    {MSG_INCR, 6, draft_incr, expect_incr, counted},
     {MSG_TXN, 15, draft_txn, expect_txn, write_all},
     {0, 0, NULL, NULL, NULL},
 };
