@@ -226,6 +226,11 @@ struct dirent *readdir(DIR *dir)
     return &dir->entry;
 }
 
+void rewinddir(DIR *dir)
+{
+    dir->next = 0;
+}
+
 int closedir(DIR *dir)
 {
     free(dir);
