@@ -77,6 +77,16 @@ static void writes_put(FILE *f, const struct entry *e, const struct msg *op)
     }
 }
 
+/* Reasons that agents give are words; a sentence is the library's own, which
+ * gives back what nobody fetched, and which no agent has told of. */
+static struct bytes reason_of(const struct msg *op)
+{
+    struct bytes reason = msg_b(op, FIELD_REASON);
+
+    return reason.n && memchr(reason.p, ' ', reason.n) ? (struct bytes){0}
+                                                       : reason;
+}
+
 static void value_put(FILE *f, const struct entry *e, const struct msg *op)
 {
     struct hash holder = msg_hash(op, FIELD_AGENT);
@@ -87,7 +97,7 @@ static void value_put(FILE *f, const struct entry *e, const struct msg *op)
     case MSG_PROGRESS:
     case MSG_COMPLETE: text_put(f, slot_of(e, op, 0)); break;
     case MSG_FAIL:
-    case MSG_NAK: text_put(f, msg_b(op, FIELD_REASON)); break;
+    case MSG_NAK: text_put(f, reason_of(op)); break;
     default: fprintf(f, " -");
     }
 }
