@@ -16,22 +16,23 @@ struct hash {
 
 /* Tags keep what is hashed for one purpose from standing for another. Each is
  * its ASCII text padded with zeros to 8 bytes. */
-#define HASH_TAGS(X)      \
-    X(LEDGER, "ledger/1") \
-    X(AGENT, "agent/1")   \
-    X(SLOT, "slot/1")     \
-    X(OP, "op/1")         \
-    X(NODE, "node/1")     \
-    X(BUNDLE, "bundle/1") \
-    X(ENTRY, "entry/1")   \
-    X(EFFECT, "effect/1") \
-    X(ANSWER, "answer/1") \
-    X(GROUP, "group/1")   \
-    X(SUM, "sum/1")       \
-    X(STATE, "state/1")   \
-    X(KEYS, "keys/1")     \
-    X(SALT, "salt/1")     \
-    X(CHALLENGE, "challng1")
+#define HASH_TAGS(X)         \
+    X(LEDGER, "ledger/1")    \
+    X(AGENT, "agent/1")      \
+    X(SLOT, "slot/1")        \
+    X(OP, "op/1")            \
+    X(NODE, "node/1")        \
+    X(BUNDLE, "bundle/1")    \
+    X(ENTRY, "entry/1")      \
+    X(EFFECT, "effect/1")    \
+    X(ANSWER, "answer/1")    \
+    X(GROUP, "group/1")      \
+    X(SUM, "sum/1")          \
+    X(STATE, "state/1")      \
+    X(KEYS, "keys/1")        \
+    X(SALT, "salt/1")        \
+    X(CHALLENGE, "challng1") \
+    X(EXPORT, "export/1")
 
 enum hash_tag {
 #define X(name, text) HASH_##name,

@@ -14,6 +14,7 @@ static const char purposes[KEY_PURPOSE_COUNT][PURPOSE_BYTES + 1] = {
     [KEY_FOR_BUNDLE] = "choir bundle 1",
     [KEY_FOR_ANSWER] = "choir answer 1",
     [KEY_FOR_KEY] = "choir key 1",
+    [KEY_FOR_EXPORT] = "choir export 1",
 };
 
 int crypto_start(void)

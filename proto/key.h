@@ -20,6 +20,7 @@ enum key_purpose {
     KEY_FOR_BUNDLE,
     KEY_FOR_ANSWER,
     KEY_FOR_KEY, /* a new key says whose it is: key_claim() */
+    KEY_FOR_EXPORT,
     KEY_PURPOSE_COUNT
 };
 

@@ -56,7 +56,7 @@
     X(33, SEQ, "seq", UINT, LIMIT_UINT_MAX_WIRE, "number in its session")      \
     X(34, SIZE, "size", UINT, LIMIT_UINT_MAX_WIRE, "entries or bytes")         \
     X(35, ROOT, "root", HASH, 0, "root of a Merkle tree")                      \
-    X(36, DIGEST, "digest", HASH, 0, "digest of the state")                    \
+    X(36, DIGEST, "digest", HASH, 0, "digest")                                 \
     X(37, EPOCH, "epoch", UINT, LIMIT_UINT_MAX_WIRE, "life of the ledger")     \
     X(38, FORMAT, "format", UINT, 65535, "version of the format")              \
     X(39, LEDGER, "ledger", HASH, 0, "ledger id")                              \
@@ -119,13 +119,15 @@
     X(89, INPUT, "input", BYTES, LIMIT_BUNDLE_BYTES, "what was given last")    \
     X(90, SENDS, "sends", LIST, MSG_SEND_ROW, "messages sent along")           \
     X(91, RECOVERY_KEY, "recovery_key", HASH, 0,                               \
-      "Ed25519 key that is kept away, for the day when the others are lost")
+      "Ed25519 key that is kept away, for the day when the others are lost")   \
+    X(92, MARKS, "marks", BYTES, 2 * LIMIT_SLOTS,                              \
+      "why payloads are missing, a byte a slot")
 
 enum field {
 #define X(number, name, text, kind, max, what) FIELD_##name = (number),
     FIELDS(X)
 #undef X
-        FIELD_END = 92
+        FIELD_END = 93
 };
 
 typedef unsigned __int128 field_mask;
@@ -450,7 +452,13 @@ enum message_class {
     X(EVIDENCE, 212, "evidence", PART,                                         \
       B(REVISION) | B(TIME) | B(OUTCOME) | B(HEADER) | B(SIGNATURE) |          \
           B(POSITION) | B(PATH) | B(HEAD) | B(EFFECT),                         \
-      B(PAYLOAD) | B(PUBLIC_KEY))
+      B(PAYLOAD) | B(PUBLIC_KEY) | B(MARKS))                                   \
+    X(EXPORT_HEAD, 213, "export_head", PART,                                   \
+      B(FORMAT) | B(LEDGER) | B(AGENT) | B(PUBLIC_KEY) | B(TIME) | B(TEXT) |   \
+          B(KIND),                                                             \
+      B(SPACE) | B(KEY) | B(TASK) | B(REVISION) | B(SIZE) | B(HOLDER))         \
+    X(EXPORT_END, 214, "export_end", PART,                                     \
+      B(SIZE) | B(COUNT) | B(DIGEST) | B(SIGNATURE), 0)
 
 enum message {
 #define X(name, verb, text, class, need, may) MSG_##name = (verb),
