@@ -50,6 +50,15 @@ static inline struct hash hash_of(enum hash_tag tag, struct bytes a)
     return hash_parts(tag, a, (struct bytes){0}, (struct bytes){0});
 }
 
+/* The same over what comes piece by piece. */
+struct hash_run {
+    uint8_t state[384]; /* BLAKE2b's own */
+};
+void hash_run_begin(struct hash_run *h, enum hash_tag tag);
+void hash_run_add(struct hash_run *h, struct bytes piece);
+/* Of all pieces so far; more may follow. */
+struct hash hash_run_now(const struct hash_run *h);
+
 /* The tag's 8 bytes. Static. */
 struct bytes hash_tag_bytes(enum hash_tag tag);
 

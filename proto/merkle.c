@@ -137,6 +137,44 @@ void frontier_add(struct frontier *f, struct hash leaf)
     frontier_add_full(f, leaf, 1, NULL, 0);
 }
 
+/* Of the leaves after `from`, how far the largest full subtree that begins
+ * there and does not pass `to` reaches. */
+static unsigned gap_level(uint64_t from, uint64_t to)
+{
+    unsigned level = 0;
+
+    while (level < 62 && !(from >> level & 1) &&
+           (uint64_t)2 << level <= to - from)
+        level++;
+    return level;
+}
+
+size_t merkle_gap(uint64_t from, uint64_t to,
+                  struct subtree out[MERKLE_GAP_MAX])
+{
+    size_t n = 0;
+
+    while (from < to) {
+        unsigned level = gap_level(from, to);
+
+        out[n++] = (struct subtree){from >> level, level};
+        from += (uint64_t)1 << level;
+    }
+    return n;
+}
+
+int frontier_add_node(struct frontier *f, unsigned level, struct hash node)
+{
+    if (level > 53 || f->size & (((uint64_t)1 << level) - 1) ||
+        f->size + ((uint64_t)1 << level) > (uint64_t)1 << 53)
+        return CHOIR_MALFORMED;
+    for (uint64_t n = f->size >> level; n & 1; n >>= 1)
+        node = tree_node(&f->edge[--f->depth], &node);
+    f->edge[f->depth++] = node;
+    f->size += (uint64_t)1 << level;
+    return 0;
+}
+
 struct hash frontier_root(const struct frontier *f)
 {
     struct hash root;

@@ -52,6 +52,22 @@ void frontier_add(struct frontier *f, struct hash leaf);
 unsigned frontier_add_full(struct frontier *f, struct hash leaf, unsigned bits,
                            struct hash *full, unsigned most);
 struct hash frontier_root(const struct frontier *f);
+/* Append 2^level leaves at once, by their root. 0; CHOIR_MALFORMED: no such
+ * subtree begins behind the last leaf, or it would end beyond 2^53. */
+int frontier_add_node(struct frontier *f, unsigned level, struct hash node);
+
+/* A full subtree: leaves index << level up to (index + 1) << level. */
+struct subtree {
+    uint64_t index;
+    unsigned level;
+};
+/* The most that a gap can need. */
+enum { MERKLE_GAP_MAX = 128 };
+/* Leaves from..to-1 as the largest full subtrees that tile them, from left to
+ * right: what frontier_add_node takes, one after the other, to get from
+ * size `from` to size `to`. Returns how many; 0 unless from < to. */
+size_t merkle_gap(uint64_t from, uint64_t to,
+                  struct subtree out[MERKLE_GAP_MAX]);
 
 /* Does the path (RFC 6962, 2.1.2) show that the tree of `old` leaves with that
  * root is how the one of `size` leaves began? Trees of one size are consistent

@@ -28,6 +28,23 @@ TEST(hash_of_parts_is_the_hash_of_them_joined)
     CHECK(hash_equal(&x, &y));
 }
 
+TEST(hash_run_is_the_hash_of_its_pieces_joined)
+{
+    static uint8_t data[1000];
+    struct hash_run run;
+    struct hash now, wanted;
+
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (uint8_t)(i * 7);
+    hash_run_begin(&run, HASH_EXPORT);
+    for (size_t at = 0, n = 0; at + n <= sizeof data; at += n++) {
+        hash_run_add(&run, bytes_of(data + at, n));
+        now = hash_run_now(&run);
+        wanted = hash_of(HASH_EXPORT, bytes_of(data, at + n));
+        CHECK(hash_equal(&now, &wanted));
+    }
+}
+
 /* Every length up to a few blocks beside every other, so that lanes are filled,
  * left over and of different numbers of blocks. */
 TEST(hash_of_many_is_that_of_each)

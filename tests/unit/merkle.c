@@ -121,4 +121,77 @@ TEST(frontier_grows_to_the_root_of_rfc_6962)
     }
 }
 
+static struct hash subtree_root(const struct hash leaves[MOST],
+                                struct subtree at)
+{
+    struct hash some[MOST];
+    size_t n = (size_t)1 << at.level;
+
+    memcpy(some, leaves + at.index * n, n * sizeof *some);
+    return defined(tree_node, some, n);
+}
+
+TEST(merkle_gap_leads_every_prefix_to_every_later_root)
+{
+    struct hash leaves[MOST], root, wanted;
+    struct subtree gap[MERKLE_GAP_MAX];
+
+    leaves_of(leaves);
+    for (size_t from = 0; from <= MOST; from++) {
+        for (size_t to = from; to <= MOST; to++) {
+            struct frontier f;
+            size_t n = merkle_gap(from, to, gap);
+
+            frontier_init(&f);
+            for (size_t i = 0; i < from; i++)
+                frontier_add(&f, leaves[i]);
+            for (size_t i = 0; i < n; i++)
+                CHECK_OK(frontier_add_node(&f, gap[i].level,
+                                           subtree_root(leaves, gap[i])));
+            root = frontier_root(&f);
+            wanted = to ? defined(tree_node, leaves, to) : tree_empty();
+            CHECK_EQ(f.size, to);
+            CHECK(hash_equal(&root, &wanted));
+        }
+    }
+}
+
+TEST(merkle_gap_takes_the_largest_subtrees_that_fit)
+{
+    struct subtree gap[MERKLE_GAP_MAX];
+
+    CHECK_EQ(merkle_gap(5, 5, gap), 0);
+    CHECK_EQ(merkle_gap(6, 5, gap), 0);
+    CHECK_EQ(merkle_gap(0, 8, gap), 1);
+    CHECK_EQ(gap[0].level, 3);
+    CHECK_EQ(merkle_gap(3, 9, gap), 3); /* 3, 4-7, 8 */
+    CHECK_EQ(gap[0].index, 3);
+    CHECK_EQ(gap[0].level, 0);
+    CHECK_EQ(gap[1].index, 1);
+    CHECK_EQ(gap[1].level, 2);
+    CHECK_EQ(gap[2].index, 8);
+    CHECK_EQ(gap[2].level, 0);
+    CHECK(merkle_gap(1, UINT64_MAX, gap) <= MERKLE_GAP_MAX);
+}
+
+TEST(frontier_refuses_a_subtree_that_does_not_begin_there)
+{
+    struct hash h = wire_hash(1);
+    struct frontier f;
+
+    frontier_init(&f);
+    CHECK_OK(frontier_add_node(&f, 0, h));
+    CHECK_REFUSED(frontier_add_node(&f, 1, h), CHOIR_MALFORMED);
+    CHECK_OK(frontier_add_node(&f, 0, h));
+    CHECK_REFUSED(frontier_add_node(&f, 2, h), CHOIR_MALFORMED);
+    CHECK_OK(frontier_add_node(&f, 1, h));
+    CHECK_EQ(f.size, 4);
+    CHECK_EQ(f.depth, 1);
+    CHECK_REFUSED(frontier_add_node(&f, 54, h), CHOIR_MALFORMED);
+    CHECK_REFUSED(frontier_add_node(&f, 64, h), CHOIR_MALFORMED);
+    frontier_init(&f);
+    CHECK_OK(frontier_add_node(&f, 53, h));
+    CHECK_REFUSED(frontier_add_node(&f, 0, h), CHOIR_MALFORMED);
+}
+
 CHECK_MAIN
