@@ -1,124 +1,87 @@
 // Who may say a bundle: "Bundles and who may say them" of
 // docs/ledger-format.md. Learns keys and sessions as it goes.
 import { malformed } from './bytes.mjs';
+import { agentOf, learn, recovers, speaks } from './keys.mjs';
 import { message, part, refusals } from './schema.mjs';
-import { agentId, checkSignature, tagged } from './trust.mjs';
+import { agentId, tagged } from './trust.mjs';
 
 const zeros = Buffer.alloc(32);
-const hex = (b) => b.toString('hex');
 
-// Decodes the entries of a bundle. What the broker refused as UNSUPPORTED it
-// may well not know.
-function read(b, kinds) {
-  for (const e of b.entries) {
-    if (refusals.get(e.outcome)?.kind !== 'OUTCOME') malformed(`entry ${e.index} has outcome ${e.outcome}`);
-    try {
-      e.message = message(e.head, kinds);
-    } catch (error) {
-      if (error.code !== 'UNSUPPORTED' || refusals.get(e.outcome).name !== 'UNSUPPORTED') throw error;
-      e.message = { message: 'unsupported', fields: {} };
-    }
-    e.says = e.effect.length ? part('effect', e.effect) : {};
+// Decodes an entry. What the broker refused as UNSUPPORTED it may well not know.
+export function read(e, kinds) {
+  if (refusals.get(e.outcome)?.kind !== 'OUTCOME') malformed(`entry ${e.index} has outcome ${e.outcome}`);
+  try {
+    e.message = message(e.head, kinds);
+  } catch (error) {
+    if (error.code !== 'UNSUPPORTED' || refusals.get(e.outcome).name !== 'UNSUPPORTED') throw error;
+    e.message = { message: 'unsupported', fields: {} };
   }
+  e.says = e.effect.length ? part('effect', e.effect) : {};
 }
 
-function genesis(l, b) {
-  const e = b.entries[0];
-  if (e.message.message !== 'genesis') malformed('entry 0 is no genesis');
+export function genesis(l, e) {
+  if (e.message.message !== 'genesis' || e.outcome !== 0) malformed('entry 0 is no genesis');
   if (!tagged('ledger/1', e.head).equals(l.id)) malformed('the genesis is not the one of the ledger id');
   l.brokerKey = e.message.fields.public_key;
   if (l.pinned && !l.pinned.equals(l.brokerKey)) malformed("not the pinned broker's ledger");
   l.broker = agentId(l.brokerKey);
-  l.brokerNext = b.first_seq;
-  l.brokerPrev = zeros;
 }
 
+export const brokerSays = ({ kind, message: verb }) => kind === 'broker' || verb === 'invite' || verb === 'compact';
+
 function byBroker(l, b) {
-  read(b, ['broker', 'operation']);
-  for (const { message: m } of b.entries) {
-    if (m.kind !== 'broker' && m.message !== 'invite' && m.message !== 'compact') malformed(`the broker says ${m.message}`);
+  for (const e of b.entries) {
+    read(e, ['broker', 'operation']);
+    if (!brokerSays(e.message)) malformed(`the broker says ${e.message.message}`);
   }
-  if (!l.broker) genesis(l, b);
+  if (!l.broker) {
+    genesis(l, b.entries[0]);
+    l.brokerNext = b.first_seq;
+    l.brokerPrev = zeros;
+  }
   if (!b.agent.equals(l.broker) || b.session !== 0) malformed('not the broker');
   if (b.first_seq !== l.brokerNext || !b.prev_hash.equals(l.brokerPrev)) malformed("a gap in the broker's bundles");
   l.brokerNext = b.first_seq + b.count;
   l.brokerPrev = b.hash;
-  for (const e of b.entries) learnFromBroker(l, e);
   return l.brokerKey;
 }
 
-function admit(l, agent, key) {
-  if (!agentId(key).equals(agent)) malformed('an agent whose id is not the hash of its key');
-  l.agents.set(hex(agent), { keys: new Map([[hex(key), true]]), revoked: false });
-}
-
-function learnFromBroker(l, e) {
-  if (e.outcome !== 0) return;
-  const f = e.message.fields;
-  if (e.message.message === 'admit') admit(l, f.agent, f.public_key);
-  const ends = e.message.message === 'session_end' || e.message.message === 'equivocate';
-  if (!ends) return;
-  if (!l.sessions.has(f.session)) malformed(`session ${f.session} was never opened`);
-  l.sessions.get(f.session).over = true;
-}
-
-// A new key says itself whose it is.
-function claimed(l, agent, known, f) {
-  if (f.recovery_key) known.recovery = f.recovery_key;
-  if (!f.public_key) return;
-  if (known.keys.has(hex(f.public_key))) malformed('a key taken twice');
-  checkSignature('key', f.public_key, l.id, Buffer.concat([agent, f.public_key, f.curve_key]), f.signature);
-  known.keys.set(hex(f.public_key), true);
-}
-
-function joining(l, b) {
-  read(b, ['operation']);
-  if (b.first_seq !== 0 || !b.prev_hash.equals(zeros)) malformed('session 0 has no numbers');
-  const verbs = b.entries.map((e) => e.message.message).join();
-  if (!['enrol', 'session_open', 'enrol,session_open', 'recover'].includes(verbs)) malformed(`${verbs} in session 0`);
-  const known = l.agents.get(hex(b.agent));
-  const recovers = known?.recovery?.equals(b.public_key);
-  if (known ? !known.keys.get(hex(b.public_key)) && !recovers : !agentId(b.public_key).equals(b.agent)) malformed("a sender with a key that is not its own");
-  if (known?.revoked) malformed('a revoked agent');
-  for (const e of b.entries) {
-    if (e.outcome !== 0) continue;
-    if (e.message.message === 'enrol') {
-      if (!e.message.fields.public_key.equals(b.public_key)) malformed('enrols another key');
-      admit(l, b.agent, b.public_key);
-    } else if (e.message.message === 'recover') {
-      if (!recovers) malformed('recovered without the recovery key');
-      for (const key of known.keys.keys()) known.keys.set(key, false);
-      claimed(l, b.agent, known, e.message.fields);
-    } else {
-      if (!l.agents.has(hex(b.agent))) malformed('a session of an unknown agent');
-      l.sessions.set(e.index, { agent: b.agent, key: b.public_key, next: 1, prev: b.hash, over: false });
-    }
-  }
+// The key that a bundle in session 0 names, if it is its sender's: one that is
+// valid, the recovery key, or the one that makes an unknown agent's id.
+export function nameOfJoining(l, b, first) {
+  const known = agentOf(l, b.agent);
+  if (!b.public_key) malformed('no key in session 0');
+  const own = known
+    ? speaks(known, b.public_key, first) || recovers(known, b.public_key, first)
+    : agentId(b.public_key).equals(b.agent);
+  if (!own) malformed('a sender with a key that is not its own, or no more');
   return b.public_key;
 }
 
-function inSession(l, b) {
+function joining(l, b) {
+  for (const e of b.entries) read(e, ['operation']);
+  if (b.first_seq !== 0 || !b.prev_hash.equals(zeros)) malformed('session 0 has no numbers');
+  const verbs = b.entries.map((e) => e.message.message).join();
+  if (!['enrol', 'session_open', 'enrol,session_open', 'recover'].includes(verbs)) malformed(`${verbs} in session 0`);
+  return nameOfJoining(l, b, b.entries[0].index);
+}
+
+// The session of a bundle that may be said in it.
+export function sessionOf(l, b, first) {
   const s = l.sessions.get(b.session);
-  if (!s || s.over) malformed(`session ${b.session} is not open`);
+  if (!s || s.over < first) malformed(`session ${b.session} is not open`);
   if (b.public_key) malformed('a key outside session 0');
   if (!s.agent.equals(b.agent)) malformed("another agent's session");
-  const known = l.agents.get(hex(b.agent));
-  if (known.revoked || !known.keys.get(hex(s.key))) malformed('a revoked agent or key');
+  if (!speaks(agentOf(l, b.agent), s.key, first)) malformed('a revoked agent or key');
+  return s;
+}
+
+function inSession(l, b) {
+  const s = sessionOf(l, b, b.entries[0].index);
   if (b.first_seq !== s.next || !b.prev_hash.equals(s.prev)) malformed(`a gap in session ${b.session}`);
-  read(b, ['operation']);
+  for (const e of b.entries) read(e, ['operation']);
   s.next += b.count;
   s.prev = b.hash;
-  for (const e of b.entries) {
-    if (e.outcome !== 0) continue;
-    if (e.message.message === 'session_close') s.over = true;
-    const f = e.message.fields;
-    if (e.message.message === 'revoke' && f.public_key) l.agents.get(hex(f.agent)).keys.set(hex(f.public_key), false);
-    else if (e.message.message === 'revoke') l.agents.get(hex(f.agent)).revoked = true;
-    if (e.message.message === 'rotate') {
-      if (f.public_key && f.kind !== 2) known.keys.set(hex(s.key), false);
-      claimed(l, b.agent, known, f);
-    }
-  }
   return s.key;
 }
 
@@ -126,6 +89,8 @@ function inSession(l, b) {
 export function checkBundleIsAllowed(l, b) {
   if (b.format !== 1 || b.kind !== 1) malformed('not a bundle of kind RECORD, format 1');
   if (!b.ledger.equals(l.id)) malformed('meant for another ledger');
-  if (!l.broker || b.agent.equals(l.broker)) return byBroker(l, b);
-  return b.session === 0 ? joining(l, b) : inSession(l, b);
+  const by = !l.broker || b.agent.equals(l.broker) ? byBroker : b.session === 0 ? joining : inSession;
+  const key = by(l, b);
+  for (const e of b.entries) learn(l, e, key);
+  return key;
 }

@@ -54,7 +54,7 @@ export function groupCheck(g, header, body) {
   if (!hash.equals(g.hash)) malformed("the group's hash");
 }
 
-function leafOf(e) {
+export function leafOf(e) {
   const statement = tagged('entry/1', e.bundle.hash, u32(e.position), e.hash);
   return ledgerLeaf(
     Buffer.concat([
@@ -70,9 +70,7 @@ function leafOf(e) {
   );
 }
 
-function bundleOf(heads) {
-  const header = heads.take(heads.u32());
-  const signature = heads.take(64);
+export function bundleOf(header, signature) {
   const fields = part('bundle_header', header);
   if (fields.count < 1 || fields.count > limits.BUNDLE_OPS) malformed('count of a bundle');
   return { ...fields, header, signature, hash: tagged('bundle/1', header), entries: [] };
@@ -80,11 +78,11 @@ function bundleOf(heads) {
 
 // What is stored of one section: of each slot salt and payload, or the mark
 // that says why they are missing.
-function thinSection(c, rows, marks) {
+export function thinSection(c, rows, marks, highest = 2) {
   if (!marks) return section(c, rows);
   return rows.map((row) => {
     const mark = marks.u8();
-    if (mark > 2) malformed('a mark');
+    if (mark > highest) malformed('a mark');
     return mark ? { missing: mark } : section(c, [row])[0];
   });
 }
@@ -97,7 +95,8 @@ export function groupBundles(g, body) {
   const out = [];
   let index = g.first;
   for (let b = 0; b < g.bundles; b++) {
-    const bundle = bundleOf(heads);
+    const header = heads.take(heads.u32());
+    const bundle = bundleOf(header, heads.take(64));
     for (let position = 0; position < bundle.count; position++) {
       const headBytes = heads.u32();
       const word = heads.u32();

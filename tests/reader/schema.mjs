@@ -24,7 +24,7 @@ const bound = (kind, most) => {
   if (kind === 'list') return most.replace('of ', '');
   return most === '2^53−1' ? Number.MAX_SAFE_INTEGER : parseInt(most, 10);
 };
-const fields = new Map(
+export const fields = new Map(
   table('fields').map(([number, name, kind, most]) => [
     Number(number),
     { name, kind, most: bound(kind, most) },

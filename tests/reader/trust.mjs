@@ -34,10 +34,11 @@ export class Tree {
     this.size = 0;
     this.edge = [];
   }
-  add(leaf) {
-    for (let n = this.size; n % 2; n = Math.floor(n / 2)) leaf = ledgerNode(this.edge.pop(), leaf);
+  // A leaf, or the root of that many that begin at a multiple of their number.
+  add(leaf, leaves = 1) {
+    for (let n = this.size / leaves; n % 2; n = Math.floor(n / 2)) leaf = ledgerNode(this.edge.pop(), leaf);
     this.edge.push(leaf);
-    this.size++;
+    this.size += leaves;
   }
   root() {
     return this.size ? this.edge.reduceRight((right, left) => ledgerNode(left, right)) : emptyRoot;
@@ -75,7 +76,32 @@ export function publicOf(seed) {
   return createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(12);
 }
 
+// Points of small order as they may be written, without the sign; libsodium
+// takes none as a key or an R, nor keys whose y is not below 2^255-19.
+const small = new Set([
+  '00'.repeat(32),
+  `01${'00'.repeat(31)}`,
+  '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05',
+  'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a',
+  `ec${'ff'.repeat(30)}7f`,
+  `ed${'ff'.repeat(30)}7f`,
+  `ee${'ff'.repeat(30)}7f`,
+]);
+
+function unsigned(point) {
+  const p = Buffer.from(point);
+  p[31] &= 0x7f;
+  return p;
+}
+
+function checkPoints(key, r) {
+  const y = unsigned(key);
+  const reduced = y[31] < 0x7f || y.subarray(1, 31).some((b) => b !== 0xff) || y[0] < 0xed;
+  if (!reduced || [y, unsigned(r)].some((p) => small.has(p.toString('hex')))) throw new Refusal('BAD_SIGNATURE', 'of small order');
+}
+
 function signed(text, key, signature) {
+  checkPoints(key, signature.subarray(0, 32));
   if (!verify(null, text, keyObject(key), signature)) throw new Refusal('BAD_SIGNATURE', 'it does not fit');
 }
 

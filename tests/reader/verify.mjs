@@ -30,8 +30,8 @@ class Ledger {
     this.last = zeros; // hash of the last group
     this.tree = new Tree();
     this.missing = new Missing();
-    this.agents = new Map(); // agent id -> { key, revoked }
-    this.sessions = new Map(); // id -> { agent, next, prev, over }
+    this.agents = new Map(); // agent id -> { keys, revoked, recovery }
+    this.sessions = new Map(); // id -> { agent, key, next, prev, over }
     this.counts = { segments: 0, groups: 0, signatures: 0, entries: 0, slots: 0, checkpoints: 0, notes: 0 };
   }
 }

@@ -1,0 +1,82 @@
+// A ledger in which much has happened to its agents' keys, and everything that
+// an export may show: what the tests of exports start from.
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { Agent, broker as start } from './pipe.mjs';
+import { identityAt, noteOf, readLedger, rootOf } from './exports.mjs';
+import { stranger } from './exports_attacks.mjs';
+
+// Leaves a broker running; what it is told through is `choir`.
+export async function makeScene(tmp) {
+  const env = { ...process.env, CHOIR_DATA: `${tmp}/data`, CHOIR_CONFIG: `${tmp}/config` };
+  for (const name of ['CHOIR_URL', 'CHOIR_AS', 'CHOIR_SPACE', 'CHOIR_IDENTITY', 'CHOIR_SOCKET']) delete env[name];
+  const choir = (...args) => execFileSync('choir', args, { env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], maxBuffer: 1 << 28 });
+  const as = (name, ...args) => choir('--as', name, ...args);
+  const file = (name) => `${env.CHOIR_CONFIG}/${readdirSync(env.CHOIR_CONFIG).find((n) => n.startsWith(`${name}@`) && n.endsWith('.identity'))}`;
+  const scene = { env, choir, as, file, broker: await start(env) };
+
+  as('ada', 'put', 'plan', 'build a boat');
+  as('bob', 'put', 'plan', 'build two boats');
+  as('bob', 'put', 'notes/wood', 'oak');
+  as('eve', 'put', 'notes/eve', 'was here');
+  as('mallory', 'put', 'notes/mallory', 'was here');
+  copyFileSync(file('ada'), `${tmp}/ada-first.identity`);
+  as('ada', 'key', 'rotate');
+  as('ada', 'put', 'plan', 'build a boat, with a new key');
+  as('bob', 'key', 'add', `${tmp}/bob-second.identity`);
+  choir('--identity', `${tmp}/bob-second.identity`, 'put', 'notes/rope', 'hemp');
+  as('bob', 'key', 'revoke', identityAt(`${tmp}/bob-second.identity`).publicKey.toString('hex'));
+  as('carol', 'put', 'notes/sail', 'linen');
+  as('carol', 'key', 'recovery', `${tmp}/away.identity`);
+  copyFileSync(file('carol'), `${tmp}/carol-first.identity`);
+  as('carol', 'key', 'recover', `${tmp}/away.identity`, choir('invite').trim());
+  as('carol', 'put', 'plan', 'build a boat, recovered');
+  choir('revoke', 'eve');
+
+  // a task: claimed, progress, written under the lease, completed
+  const ada = new Agent('ada', env), bob = new Agent('bob', env);
+  choir('policy', 'shared/', 'counter');
+  await ada.say('incr', { key: 'shared/planks', value: 3 });
+  await bob.say('incr', { key: 'shared/planks', value: 4 });
+  scene.task = (await ada.say('submit', { queue: 'jobs', value: 'saw the planks' })).revision;
+  const { lease } = await bob.take('jobs');
+  await bob.say('put', { key: 'planks', value: 'sawn', ...lease });
+  await bob.say('progress', { value: 'half', ...lease });
+  await bob.say('complete', { value: 'done', writes: [{ key: 'plan', value: 'planks are there' }], ...lease });
+  // one bundle of many
+  const all = Array.from({ length: 40 }, (_, i) => ada.say('put', { key: `many/${i % 8}`, value: `value ${i}` }));
+  await Promise.all(all);
+  ada.end();
+  bob.end();
+  writeFileSync(`${tmp}/agents`, `# may export, and have said what is exported\n${['ada', 'bob', 'carol'].map((n) => `${identityAt(file(n)).agent.toString('hex')}  ${n}`).join('\n')}\n`);
+  return scene;
+}
+
+export async function stopScene({ broker }) {
+  broker.kill('SIGTERM');
+  if (broker.exitCode === null && broker.signalCode === null) await once(broker, 'exit');
+}
+
+// What there is to know about the ledger of a scene whose broker has stopped:
+// what attacks need. Without `text` the tree head is made with the broker's key.
+export function contextOf(scene, tmp) {
+  const ledger = readLedger(`${tmp}/data`);
+  const broker = identityAt(`${tmp}/data/broker.identity`);
+  const [by, mallory, eve] = ['ada', 'mallory', 'eve'].map((name) => identityAt(scene.file(name)));
+  const first = identityAt(`${tmp}/ada-first.identity`);
+  const size = ledger.entries.length;
+  const said = (verb, agent) => ledger.entries.filter((e) => e.says.message === verb && e.bundle.agent.equals(agent.agent)).map((e) => e.index);
+  const sessions = said('session_open', by);
+  const [rotated] = said('rotate', by), [enrolled] = said('enrol', by);
+  const closed = said('session_close', by).find((i) => i > rotated);
+  return {
+    ledger, size, broker, by, mallory, eve, first, stranger: stranger(), enrolled, rotated,
+    text: noteOf(broker, { ledger: ledger.id, size, root: rootOf(ledger.entries), epoch: ledger.epoch }),
+    put: said('put', by).at(-1),
+    between: said('put', by)[0],
+    session: sessions.at(-1),
+    firstSession: sessions.filter((s) => s < rotated).at(-1),
+    closed: [ledger.entries[closed].session, closed],
+  };
+}
