@@ -36,6 +36,7 @@ int evidence_get(struct evidence *out, struct bytes part)
     e->head = msg_b(&m, FIELD_HEAD);
     e->effect = msg_b(&m, FIELD_EFFECT);
     e->payload = msg_b(&m, FIELD_PAYLOAD);
+    e->marks = msg_b(&m, FIELD_MARKS);
     out->path = msg_b(&m, FIELD_PATH);
     if (msg_has(&m, FIELD_PUBLIC_KEY))
         out->public_key = msg_b(&m, FIELD_PUBLIC_KEY).p;
@@ -63,16 +64,40 @@ int entry_check_place(const struct entry *e, struct bytes path,
     return broken(why, "its operation is not under its bundle's root");
 }
 
+/* A mark for each slot; without any that says something there need be none. */
+static bool marks_fit(struct bytes marks, size_t slots)
+{
+    bool some = false;
+
+    for (size_t i = 0; i < marks.n; i++) {
+        some |= marks.p[i] != SLOT_KEPT;
+        if (marks.p[i] > SLOT_LEFT_OUT)
+            return false;
+    }
+    return marks.n == 0 || (some && marks.n == slots);
+}
+
 int entry_split_payload(struct entry *e)
 {
-    struct cursor c = cursor_of(e->payload);
+    struct cursor c = cursor_of(e->payload), marks = cursor_of(e->marks);
+    size_t own, effects;
 
+    e->rows = e->effect_rows = (struct bytes){0};
     if (head_slots(e->head, &e->rows) ||
         (e->effect.n && head_slots(e->effect, &e->effect_rows)))
         return CHOIR_MALFORMED;
-    e->payload = cursor_take(&c, (size_t)slots_payload_bytes(e->rows));
-    e->effect_payload =
-        cursor_take(&c, (size_t)slots_payload_bytes(e->effect_rows));
+    own = e->rows.n / SLOT_ROW_BYTES;
+    effects = e->effect_rows.n / SLOT_ROW_BYTES;
+    if (!marks_fit(e->marks, own + effects))
+        return CHOIR_MALFORMED;
+    e->effect_marks = (struct bytes){0};
+    if (e->marks.n) {
+        e->marks = cursor_take(&marks, own);
+        e->effect_marks = cursor_take(&marks, effects);
+    }
+    e->payload = cursor_take(&c, (size_t)slots_kept_bytes(e->rows, e->marks));
+    e->effect_payload = cursor_take(
+        &c, (size_t)slots_kept_bytes(e->effect_rows, e->effect_marks));
     return c.failed || cursor_left(&c) ? CHOIR_MALFORMED : 0;
 }
 
@@ -80,9 +105,8 @@ int entry_check_payload(const struct entry *told, const char **why)
 {
     struct entry e = *told;
 
-    if (!e.payload.n ||
-        (!entry_split_payload(&e) && !slots_check(e.rows, e.payload) &&
-         !slots_check(e.effect_rows, e.effect_payload)))
+    if ((!e.payload.n && !e.marks.n) ||
+        (!entry_split_payload(&e) && !entry_slots_check(&e)))
         return 0;
     return broken(why, "its payload has not the hashes its operation states");
 }

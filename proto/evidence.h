@@ -8,7 +8,7 @@
 
 /* An entry's evidence, decoded. All of it borrows from the bytes. */
 struct evidence {
-    struct entry e; /* payload: empty where it was left out */
+    struct entry e; /* payload, marks: as told, see entry_split_payload */
     struct bytes path;
     const uint8_t *public_key; /* of the author, as told; or NULL */
 };
@@ -18,7 +18,8 @@ int evidence_get(struct evidence *out, struct bytes part);
 
 /* The pieces of its proof. 0, or CHOIR_BROKEN with *why set (static).
  * place: the operation hangs under the root its bundle states, by that path.
- * payload: it has the hashes that the operation states; an absent one fits.
+ * payload: it has the hashes that the operation states; an absent one fits,
+ * if no marks say what is missing.
  * author: the bundle is signed for that ledger by that key. */
 int entry_check_place(const struct entry *e, struct bytes path,
                       const char **why);
@@ -26,7 +27,8 @@ int entry_check_payload(const struct entry *told, const char **why);
 int entry_check_author(const struct entry *e, const struct hash *ledger,
                        const uint8_t key[KEY_PUBLIC_BYTES], const char **why);
 /* `payload` of an entry that was told is both sections: its own, then its
- * effect's. Sets rows and payloads of each. 0, CHOIR_MALFORMED. */
+ * effect's, and `marks` those of both. Sets rows, payloads and marks of each.
+ * 0, CHOIR_MALFORMED. */
 int entry_split_payload(struct entry *e);
 
 /* A receipt is a C2SP tlog-proof (c2sp.org/tlog-proof): index, path in the

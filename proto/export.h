@@ -78,4 +78,56 @@ int export_end(struct export_writer *w, const struct key_pair *key);
 /* After export_begin, in any case. */
 void export_writer_free(struct export_writer *w);
 
+/* --- Reading ------------------------------------------------------------- */
+
+/* Where something is wrong. Records are counted from 0, the head. */
+struct export_place {
+    uint64_t record, offset, index;
+    bool has_index; /* it is an entry */
+};
+
+struct export_options {
+    const uint8_t *broker_key;  /* 32 bytes: pinned; or NULL */
+    const struct hash *trusted; /* agents, in any order; or NULL: all are */
+    size_t trusted_count;
+    /* Checks the signature of a bundle, now or later (then the caller asks for
+     * what it has found before it believes what the reader says); NULL: the
+     * reader does it at once. 0; CHOIR_BROKEN; -ENOMEM. Everything is borrowed
+     * for the call. */
+    int (*signature)(void *context, const uint8_t *key,
+                     const struct hash *ledger, struct bytes header,
+                     const uint8_t *signature, const struct export_place *at);
+    void *context;
+};
+
+struct export_report {
+    /* Stated by the head, borrowed from the reader; proven by the end. */
+    struct export_facts facts;
+    struct note note; /* the tree head */
+    uint8_t broker_key[KEY_PUBLIC_BYTES];
+    bool pinned; /* and it is the one that was given */
+    uint64_t bytes, records, entries, identities, bundles, agents, sessions;
+    uint64_t payloads, payload_bytes;
+    uint64_t erased, compacted, left_out; /* payloads that are not there */
+    uint64_t first_time, last_time;       /* of `entries` */
+    /* When it failed. */
+    const char *why; /* static */
+    struct export_place at;
+};
+
+struct export_reader;
+
+/* Everything in options is borrowed until the reader is destroyed. NULL when
+ * out of memory. */
+struct export_reader *export_reader_new(const struct export_options *options);
+void export_reader_destroy(struct export_reader **self_p);
+/* The file's next bytes, any number of them. What has passed is proven only
+ * after export_read_end. 0; CHOIR_BROKEN, and the report says where and why;
+ * -ENOMEM. After a failure, the same again. */
+int export_read(struct export_reader *r, struct bytes piece);
+/* There are no more. The same. */
+int export_read_end(struct export_reader *r);
+/* So far. Borrowed. */
+const struct export_report *export_report(const struct export_reader *r);
+
 #endif

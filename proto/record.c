@@ -264,11 +264,12 @@ static int walk_bundle(struct group_walk *w)
     return 0;
 }
 
-/* What is stored of the section: the slots whose marks say so. */
-static uint64_t thin_bytes(struct bytes rows, struct bytes marks)
+uint64_t slots_kept_bytes(struct bytes rows, struct bytes marks)
 {
     uint64_t n = 0;
 
+    if (!marks.n)
+        return slots_payload_bytes(rows);
     for (size_t i = 0; i < marks.n; i++) {
         if (marks.p[i] == SLOT_KEPT)
             n += SLOT_SALT_BYTES +
@@ -303,7 +304,7 @@ static int walk_payload(struct group_walk *w, struct bytes head,
         *marks = cursor_take(&w->marks, rows->n / SLOT_ROW_BYTES);
     if (w->marks.failed || !marks_fit(*marks))
         return CHOIR_MALFORMED;
-    n = w->thin ? thin_bytes(*rows, *marks) : slots_payload_bytes(*rows);
+    n = slots_kept_bytes(*rows, *marks);
     *payload = cursor_take(&w->payload, (size_t)n);
     return w->payload.failed ? CHOIR_MALFORMED : 0;
 }
@@ -389,7 +390,9 @@ static int slot_find(struct bytes rows, struct bytes payload,
     if (i >= rows.n / SLOT_ROW_BYTES)
         return CHOIR_NOT_FOUND;
     if (marks.n && marks.p[i] != SLOT_KEPT)
-        return marks.p[i] == SLOT_ERASED ? CHOIR_ERASED : CHOIR_COMPACTED;
+        return marks.p[i] == SLOT_ERASED      ? CHOIR_ERASED
+               : marks.p[i] == SLOT_COMPACTED ? CHOIR_COMPACTED
+                                              : CHOIR_NOT_FOUND;
     for (size_t k = 0; k <= i; k++) {
         if (marks.n && marks.p[k] != SLOT_KEPT)
             continue;
@@ -417,13 +420,12 @@ static int thin_check(struct bytes rows, struct bytes payload,
         struct bytes row =
             bytes_of(rows.p + i * SLOT_ROW_BYTES, SLOT_ROW_BYTES);
         struct bytes salt, value;
-        int r = slot_find(rows, payload, marks, i, &salt, &value);
         struct hash h;
 
-        if (r == CHOIR_ERASED || r == CHOIR_COMPACTED)
+        if (marks.p[i] != SLOT_KEPT)
             continue;
-        if (r)
-            return r;
+        if (slot_find(rows, payload, marks, i, &salt, &value))
+            return CHOIR_MALFORMED;
         h = hash_parts(HASH_SLOT, salt, value, (struct bytes){0});
         if (memcmp(h.b, row.p + 4, HASH_BYTES) != 0)
             return CHOIR_MALFORMED;

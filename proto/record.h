@@ -98,8 +98,16 @@ void group_free(struct group *g);
 
 /* --- Groups that lose payloads ------------------------------------------- */
 
-/* Why a payload is missing: what its slot's mark says. */
-enum slot_mark { SLOT_KEPT = 0, SLOT_ERASED = 1, SLOT_COMPACTED = 2 };
+/* Why a payload is missing: what its slot's mark says. The last one is for
+ * exports alone and is never on disk. */
+enum slot_mark {
+    SLOT_KEPT = 0,
+    SLOT_ERASED = 1,
+    SLOT_COMPACTED = 2,
+    SLOT_LEFT_OUT = 3,
+};
+/* Bytes of a section without those slots. */
+uint64_t slots_kept_bytes(struct bytes rows, struct bytes marks);
 
 /* The header of a group that is written again, at another place or with less:
  * what the chain's hash covers stays as it was. body: heads, then what is
@@ -149,7 +157,8 @@ void group_walk_begin(struct group_walk *w, const struct group_header *g,
 int group_walk_next(struct group_walk *w, const struct entry **entry);
 
 /* The value in that slot, from SLOT_EFFECT on of the effect. 0;
- * CHOIR_NOT_FOUND: there is no such slot; CHOIR_ERASED; CHOIR_COMPACTED. */
+ * CHOIR_NOT_FOUND: there is no such slot, or it was left out of an export;
+ * CHOIR_ERASED; CHOIR_COMPACTED. */
 int entry_slot(const struct entry *e, size_t slot, struct bytes *value);
 /* Do all payloads that are there fit their hashes? 0 or CHOIR_MALFORMED. */
 int entry_slots_check(const struct entry *e);

@@ -1,4 +1,5 @@
-/* Exports: what the writer writes, byte by byte. */
+/* Exports: what the writer writes, byte by byte. What a reader refuses is in
+ * export_read.c. */
 #include "tests/check.h"
 
 #include <errno.h>
