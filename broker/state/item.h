@@ -31,6 +31,7 @@ enum item_kind {
     ITEM_TASK_LINKS = 15,
     ITEM_COMPACTION = 16,
     ITEM_AGENT_KEY = 17,
+    ITEM_ERASURE = 18,
     ITEM_END /* no kind */
 };
 

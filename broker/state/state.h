@@ -8,6 +8,7 @@
 #include "agent.h"
 #include "compaction.h"
 #include "context.h"
+#include "erasure.h"
 #include "mail.h"
 #include "mark.h"
 #include "policy.h"
@@ -62,6 +63,7 @@ struct state {
     struct tasks *tasks;
     struct marks *marks;
     struct compaction *compaction;
+    struct erasure *erasure;
     struct mail *mail;
 };
 

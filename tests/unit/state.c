@@ -154,6 +154,7 @@ static struct state *filled(void)
     CHECK_OK(policy_set(s->policies, text("s"), text(""), RULE_CAS));
     marks_fill(s);
     CHECK_OK(compaction_raise(s->compaction, text("s"), 41));
+    CHECK_OK(erasure_add(s->erasure, 40, 0));
     mail_fill(s);
     keys_fill(s);
     links_fill(s);
