@@ -382,6 +382,8 @@ static int record_open(struct core *c, struct ledger_head *head,
     }
     if (r)
         snprintf(trouble, 512, "%s", head->trouble);
+    else
+        ledger_hide(c->ledger, &c->state->hider);
     return r > 0 ? -ENOTSUP : r;
 }
 

@@ -75,6 +75,7 @@ static int pending_entry(struct core *c, uint64_t index, struct entry *e)
     *e = (struct entry){
         .index = index,
         .outcome = at->outcome,
+        .hider = &c->state->hider,
         .head = bytes_of(g->heads.p + at->head, at->head_bytes),
         .effect =
             bytes_of(g->heads.p + at->head + at->head_bytes, at->effect_bytes),

@@ -207,6 +207,8 @@ int verify_record(const char *dir, struct env *env, struct verify_result *out)
             snprintf(out->trouble, sizeof out->trouble, "%s", head.trouble);
     }
     v.ledger = l;
+    if (!r)
+        ledger_hide(l, &v.state->hider);
     v.values.version = version;
     v.values.arg = &v;
     if (!r)

@@ -406,6 +406,8 @@ int entry_slot(const struct entry *e, size_t slot, struct bytes *value)
 {
     struct bytes salt;
 
+    if (e->hider && e->hider->hides(e->hider->arg, e->index, slot))
+        return CHOIR_ERASED;
     if (slot >= SLOT_EFFECT)
         return slot_find(e->effect_rows, e->effect_payload, e->effect_marks,
                          slot - SLOT_EFFECT, &salt, value);
@@ -458,7 +460,18 @@ static bool any_missing(struct bytes marks)
     return false;
 }
 
+static bool any_hidden(const struct entry *e, struct bytes rows, size_t first)
+{
+    for (size_t i = 0; e->hider && i < rows.n / SLOT_ROW_BYTES; i++) {
+        if (e->hider->hides(e->hider->arg, e->index, first + i))
+            return true;
+    }
+    return false;
+}
+
 bool entry_is_thin(const struct entry *e)
 {
-    return any_missing(e->marks) || any_missing(e->effect_marks);
+    return any_missing(e->marks) || any_missing(e->effect_marks) ||
+           any_hidden(e, e->rows, 0) ||
+           any_hidden(e, e->effect_rows, SLOT_EFFECT);
 }

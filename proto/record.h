@@ -118,6 +118,13 @@ void group_again(uint8_t header[GROUP_HEADER_BYTES], bool thin,
 
 /* --- Walking a group ----------------------------------------------------- */
 
+/* Payloads that are still stored and must not be shown: they are as if ERASED.
+ */
+struct slot_hider {
+    bool (*hides)(const void *arg, uint64_t index, size_t slot);
+    const void *arg;
+};
+
 struct entry {
     uint64_t index, time;
     struct bytes header; /* its bundle's */
@@ -133,6 +140,7 @@ struct entry {
     /* One for each slot, or none: then all payloads are there. Of one that is
      * not, the section holds neither salt nor payload. */
     struct bytes marks, effect_marks;
+    const struct slot_hider *hider; /* borrowed; NULL: nothing is hidden */
 };
 
 struct group_walk {
@@ -162,7 +170,7 @@ int group_walk_next(struct group_walk *w, const struct entry **entry);
 int entry_slot(const struct entry *e, size_t slot, struct bytes *value);
 /* Do all payloads that are there fit their hashes? 0 or CHOIR_MALFORMED. */
 int entry_slots_check(const struct entry *e);
-/* Is a payload of it missing? */
+/* Is a payload of it missing, or hidden? */
 bool entry_is_thin(const struct entry *e);
 
 /* The entry's leaf of the ledger's tree: SHA-256(0 || the 132 bytes that

@@ -382,6 +382,7 @@ static int entry_get(struct ledger *l, uint64_t index, bool body_only,
         body_only ? 1 : c->walk.at.count - (i - m->bundles[bundle].first);
     if (group_walk_next(&c->walk, e) || entry_slots_check(*e))
         return -EUCLEAN;
+    c->walk.at.hider = l->hider;
     return 0;
 }
 
@@ -412,4 +413,9 @@ int ledger_entry(struct ledger *l, uint64_t index, const struct entry **e)
 int ledger_body(struct ledger *l, uint64_t index, const struct entry **e)
 {
     return get(l, index, true, e);
+}
+
+void ledger_hide(struct ledger *l, const struct slot_hider *h)
+{
+    l->hider = h;
 }

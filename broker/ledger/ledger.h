@@ -143,6 +143,10 @@ int ledger_entry(struct ledger *l, uint64_t index,
 int ledger_body(struct ledger *l, uint64_t index,
                 const struct entry **e) LEDGER_MUST_CHECK;
 
+/* From now on entries that are read say of these slots that they are ERASED,
+ * although they are stored and checked. h: borrowed; NULL: of none. */
+void ledger_hide(struct ledger *l, const struct slot_hider *h);
+
 /* Entries in order, from index on; every group is checked as it is read. A
  * reader at the end holds no buffer, and next goes on when more is appended.
  * Owned by the caller; closed before the ledger. */

@@ -145,6 +145,7 @@ int ledger_reader_next(struct ledger_reader *r, const struct entry **e)
         else if (code)
             return reader_damaged(r, "a group does not hold what it says");
         else if ((*e)->index == r->next) {
+            r->walk.at.hider = r->l->hider;
             r->next++;
             return 0;
         }

@@ -87,7 +87,8 @@ struct ledger {
     } fds[SEGMENT_FDS];
     uint64_t clock; /* for fds[].used */
     struct window locating;
-    struct entry_cache *cache; /* owned */
+    struct entry_cache *cache;      /* owned */
+    const struct slot_hider *hider; /* borrowed; NULL: nothing is hidden */
     char trouble[LEDGER_TROUBLE_BYTES];
 };
 

@@ -54,6 +54,11 @@ static void facts_item(struct item *it, const struct state *s)
     item_u8(it, 0); /* no more names */
 }
 
+static bool hides(const void *arg, uint64_t index, size_t slot)
+{
+    return erasure_has(arg, index, slot);
+}
+
 struct state *state_new(void)
 {
     struct state *s = calloc(1, sizeof(*s));
@@ -75,6 +80,8 @@ struct state *state_new(void)
     if (!s->agents || !s->sessions || !s->context || !s->tasks ||
         !s->policies || !s->marks || !s->compaction || !s->erasure || !s->mail)
         state_destroy(&s);
+    else
+        s->hider = (struct slot_hider){hides, s->erasure};
     return s;
 }
 

@@ -13,6 +13,7 @@
 #include "mark.h"
 #include "policy.h"
 #include "proto/merkle.h"
+#include "proto/record.h"
 #include "session.h"
 #include "task.h"
 #include "task_links.h"
@@ -64,6 +65,7 @@ struct state {
     struct marks *marks;
     struct compaction *compaction;
     struct erasure *erasure;
+    struct slot_hider hider; /* of what is in there */
     struct mail *mail;
 };
 

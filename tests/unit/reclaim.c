@@ -365,6 +365,35 @@ TEST(verify_refuses_what_is_missing_and_was_never_superseded)
     hall_close(&hall);
 }
 
+/* Stored and checked, and not shown, one by one or in order. */
+TEST(what_the_state_says_is_erased_is_hidden_at_once)
+{
+    struct ledger *l;
+    struct ledger_reader *reader;
+    const struct entry *e;
+    uint64_t at;
+
+    begin();
+    fill();
+    l = core_ledger(hall.rig.core);
+    at = made[0][1];
+    CHECK_OK(erasure_add(rig_state(&hall.rig)->erasure, at, 0));
+    CHECK_EQ(msg_u(get_at(1, at), FIELD_OUTCOME), CHOIR_ERASED);
+    CHECK_OK(msg_u(get_at(0, made[0][0]), FIELD_OUTCOME));
+    CHECK_OK(msg_u(get_at(1, made[1][1]), FIELD_OUTCOME));
+    CHECK_OK(ledger_reader_open(l, at - 1, &reader));
+    for (int i = -1; i <= 1; i++) {
+        struct bytes value;
+
+        CHECK_OK(ledger_reader_next(reader, &e));
+        CHECK_EQ(entry_slot(e, 0, &value), i ? 0 : CHOIR_ERASED);
+        CHECK_EQ(entry_is_thin(e), i == 0);
+        CHECK_OK(entry_slots_check(e));
+    }
+    ledger_reader_close(&reader);
+    hall_close(&hall);
+}
+
 TEST(verify_refuses_what_is_missing_as_if_erased)
 {
     begin();
