@@ -115,6 +115,9 @@ uint64_t ledger_size(const struct ledger *l);    /* entries appended */
 uint64_t ledger_durable(const struct ledger *l); /* entries known durable */
 uint64_t ledger_bytes(const struct ledger *l);   /* of all segments, used */
 uint64_t ledger_segments(const struct ledger *l);
+/* The first entry of segment `number`, from 1 on; of one more than there are:
+ * the entries there are. */
+uint64_t ledger_segment_first(const struct ledger *l, uint64_t number);
 
 /* What has to stay of the past; 0: as much as you like. */
 struct ledger_keep {

@@ -480,6 +480,11 @@ uint64_t ledger_segments(const struct ledger *l)
     return l->count;
 }
 
+uint64_t ledger_segment_first(const struct ledger *l, uint64_t number)
+{
+    return number > l->count ? l->written.size : l->segments[number - 1].first;
+}
+
 struct hash ledger_group(const struct ledger *l)
 {
     return l->written.group;

@@ -160,6 +160,8 @@ int seal_remove(struct ledger *l);
  * the current segment or in the spare one. 0; CHOIR_READ_ONLY; negative. */
 int space_ensure(struct ledger *l, uint64_t n, uint64_t keep);
 bool space_fits(const struct ledger *l, uint64_t n);
+/* Make sure that the next segment can begin at once. The same. */
+int space_next(struct ledger *l);
 /* Begin the next segment, in the space allocated ahead. 0 or -errno. */
 int segment_next(struct ledger *l);
 void space_close(struct space *s);

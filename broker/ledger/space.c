@@ -156,6 +156,11 @@ static int spare_ensure(struct ledger *l, uint64_t need)
     return r;
 }
 
+int space_next(struct ledger *l)
+{
+    return spare_ensure(l, 0);
+}
+
 static uint64_t left_in(const struct ledger *l)
 {
     return l->current.allocated > l->written.offset

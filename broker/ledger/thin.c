@@ -381,7 +381,8 @@ static int zeros_over(int fd, uint64_t n)
 }
 
 /* What was erased is gone from the disk, too, as far as a file system lets
- * anyone say so. */
+ * anyone say so. A file that still has another name is not the old one yet: a
+ * crash came before the new one took its place. */
 static int old_wipe(const char *path)
 {
     int fd = open(path, O_RDWR | O_CLOEXEC);
@@ -390,7 +391,9 @@ static int old_wipe(const char *path)
 
     if (fd < 0)
         return errno == ENOENT ? 0 : -errno;
-    r = fstat(fd, &st) ? -errno : zeros_over(fd, (uint64_t)st.st_size);
+    r = fstat(fd, &st) ? -errno : 0;
+    if (!r && st.st_nlink == 1)
+        r = zeros_over(fd, (uint64_t)st.st_size);
     close(fd);
     if (!r && unlink(path))
         r = -errno;
@@ -558,15 +561,13 @@ void thinning_close(struct ledger *l)
 
 int ledger_roll(struct ledger *l)
 {
-    uint64_t left = l->current.allocated > l->written.offset
-                        ? l->current.allocated - l->written.offset
-                        : 0;
-    int r = 0;
+    int r = l->broken;
 
-    if (l->written.offset == SEGMENT_HEADER_BYTES)
-        return 0;
-    if (l->spare.fd < 0 || !l->spare.allocated)
-        r = space_ensure(l, left + 1, 0);
+    if (r || l->written.offset == SEGMENT_HEADER_BYTES)
+        return r;
+    r = seal_remove(l);
+    if (!r)
+        r = space_next(l);
     return r ? r : segment_next(l);
 }
 
