@@ -31,8 +31,11 @@ static bool changes_keys(unsigned verb)
 }
 
 /* What was merged is a slot of the effect, and of the type that merges. */
-static void merged_into(struct change *c, uint64_t slot)
+static void merged_into(struct change *c, uint64_t slot, const struct msg *how)
 {
+    c->merged = true;
+    c->operand = c->slot;
+    c->base = msg_u(how, FIELD_BASE);
     c->slot = (size_t)slot;
     c->type = bytes_text(MERGE_TYPE);
 }
@@ -69,7 +72,7 @@ static bool next_write(struct changes *c, struct change *out)
             .prev = msg_u(&prev, FIELD_PREV),
         };
         if (msg_has(&prev, FIELD_SLOT))
-            merged_into(out, msg_u(&prev, FIELD_SLOT));
+            merged_into(out, msg_u(&prev, FIELD_SLOT), &prev);
         if (!out->deleted || out->prev)
             return true; /* deleting what is absent changes nothing */
     }
@@ -88,7 +91,7 @@ bool changes_next(struct changes *c, struct change *out)
         .prev = msg_u(&c->effect, FIELD_PREV),
     };
     if (msg_has(&c->effect, FIELD_SLOTS))
-        merged_into(out, SLOT_EFFECT);
+        merged_into(out, SLOT_EFFECT, &c->effect);
     return true;
 }
 

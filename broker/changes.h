@@ -14,6 +14,9 @@ struct change {
     size_t slot;   /* of the entry, from SLOT_EFFECT on of its effect; unless
                       deleted */
     uint64_t prev; /* revision of the key's version before, or 0 */
+    bool merged;
+    size_t operand; /* slot that was merged into it; if merged */
+    uint64_t base;  /* what it was made from besides prev; 0: nothing */
 };
 
 /* The walk, and the entry's head and effect as it goes by. */

@@ -98,11 +98,18 @@ struct core {
     struct {                    /* payloads given back, segment by segment */
         struct reclaim *plan;   /* NULL: nothing under way */
         uint64_t segment;       /* the next one */
+        bool all;               /* each of them has to be looked at */
         uint64_t line, planned; /* sums of lines: done, of the plan */
-        uint64_t rests_on;      /* entries that must be durable before */
-        uint64_t again;         /* steady time; not to be tried before */
-        uint64_t bytes;         /* given back since the start */
-        bool held;              /* a child reads the record */
+        uint64_t erased, planned_erased; /* slots likewise */
+        uint64_t seen_line, seen_erased; /* when last looked at */
+        uint64_t seen_at,
+            since;         /* steady times of the last and the first change */
+        uint64_t rests_on; /* entries that must be durable before */
+        uint64_t *taken;   /* by segment: erased slots it was written without */
+        uint64_t taken_count, taking; /* taking: in the one under way */
+        uint64_t again;               /* steady time; not to be tried before */
+        uint64_t bytes;               /* given back since the start */
+        bool held;                    /* a child reads the record */
     } reclaim;
 
     pid_t snapshot_child;
@@ -155,6 +162,9 @@ void core_links_close(struct core *c);
 /* Draw the line anew, if the configuration wants it further on: an entry.
  * 0; CHOIR_READ_ONLY; negative errno. */
 int core_compact(struct core *c);
+
+/* --- core_reclaim.c ------------------------------------------------------ */
+
 /* Go on giving space back, if there is something to give. 0 or negative errno.
  */
 int core_reclaim(struct core *c);

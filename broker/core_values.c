@@ -121,12 +121,16 @@ int entry_version(const struct state *s, struct ledger *l,
         return r;
     out->deleted = change.deleted;
     out->prev = change.prev;
+    out->slot = change.slot;
+    out->merged = change.merged;
+    out->operand = change.operand;
+    out->base = change.base;
     out->msgpack = bytes_equal(change.type, bytes_text(MERGE_TYPE));
     if (!value)
         return of_space(s, l, &walk, space);
-    if (!change.deleted && change_value(e, &change, &bytes))
-        r = CHOIR_COMPACTED;
-    else if (!change.deleted)
+    if (!change.deleted)
+        r = change_value(e, &change, &bytes);
+    if (!r && !change.deleted)
         buf_put(value, bytes.p, bytes.n);
     if (!r)
         r = of_space(s, l, &walk, space); /* may read another entry */

@@ -112,6 +112,7 @@ static const decide_verb verbs[256] = {
     [MSG_INPUT] = decide_input,
     [MSG_QUEUE_SET] = decide_queue_set,
     [MSG_COMPACT] = decide_compact,
+    [MSG_ERASE] = decide_erase,
     [MSG_HEED] = decide_heed,
     [MSG_GENESIS] = decide_ok,
     [MSG_ADMIT] = decide_ok,

@@ -19,6 +19,10 @@ struct decide_version {
     bool deleted;
     bool msgpack;  /* its media type says so */
     uint64_t prev; /* revision of the one before; 0: none */
+    size_t slot;   /* of its entry; unless deleted */
+    bool merged;
+    size_t operand; /* if merged: the slot of what was said */
+    uint64_t base;  /* likewise: what it was made from, besides prev; 0: none */
 };
 
 /* Where values come from and go to: the one way in which a decision sees
@@ -26,8 +30,8 @@ struct decide_version {
  * again. */
 struct decide_values {
     /* Append to value, unless it is NULL, what entry `revision` gave that key. 0;
-     * CHOIR_NOT_FOUND: it gave it none; CHOIR_COMPACTED: it did, and the value
-     * is no longer kept; negative errno. */
+     * CHOIR_NOT_FOUND: it gave it none; CHOIR_COMPACTED or CHOIR_ERASED: it did,
+     * and the value is no longer kept; negative errno. */
     int (*version)(void *arg, struct bytes space, struct bytes key,
                    uint64_t revision, struct decide_version *out,
                    struct buf *value);
@@ -75,6 +79,9 @@ extern const char reads_beyond_limit[];
  * one more is refused; OVER_LIMIT names it. */
 enum { READS_BUNDLE_MAX = 1 << 18 };
 extern const char reads_bundle_limit[];
+
+/* What an erasure's effect may list, in bytes; OVER_LIMIT names it. */
+enum { ERASED_BYTES_MAX = 12 << 10 };
 
 /* Outcome (>= 0, with effect filled in) or a negative errno. scratch: holds
  * what effect borrows besides values->rows, cleared at the start. The payload

@@ -75,6 +75,25 @@ static int not_kept(struct decision *d, const struct decide_write *w)
     return write_conflict(d, w, "the base is no longer kept");
 }
 
+/* Erased by an entry before this one: then it is decided alike, whether or not
+ * the payload is still on the disk. Otherwise nobody can tell any more. */
+static bool is_erased(struct decision *d, uint64_t revision,
+                      const struct decide_version *v)
+{
+    return erasure_has(d->s->erasure, revision, v->slot);
+}
+
+static int gone(struct decision *d, const struct decide_write *w,
+                uint64_t revision, bool erased)
+{
+    if (revision != w->base || !w->has_base)
+        return write_conflict(d, w,
+                              erased ? "what is there was erased"
+                                     : "what is there is no longer kept");
+    return erased ? write_conflict(d, w, "the base was erased")
+                  : not_kept(d, w);
+}
+
 /* 0, or the outcome: a version that is no longer kept is not an empty one. */
 static int version_get(struct decision *d, const struct decide_write *w,
                        uint64_t revision, struct buf *value,
@@ -86,11 +105,11 @@ static int version_get(struct decision *d, const struct decide_write *w,
     buf_clear(value);
     r = v->version(v->arg, w->space, w->key, revision, out, value);
     v->merged += value->n;
-    if (r == CHOIR_COMPACTED) {
-        v->lacking = true;
-        return revision == w->base && w->has_base
-                   ? not_kept(d, w)
-                   : write_conflict(d, w, "what is there is no longer kept");
+    if (r == CHOIR_COMPACTED || r == CHOIR_ERASED) {
+        bool erased = is_erased(d, revision, out);
+
+        v->lacking |= !erased;
+        return gone(d, w, revision, erased);
     }
     if (r == CHOIR_NOT_FOUND || (!r && out->deleted))
         return write_conflict(d, w, "the base is not a version of this key");

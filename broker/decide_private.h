@@ -140,6 +140,11 @@ int decide_session_end(struct decision *d);
 /* --- decide_compaction.c -------------------------------------------------- */
 
 int decide_compact(struct decision *d);
+
+/* --- decide_erase.c ------------------------------------------------------- */
+
+int decide_erase(struct decision *d);
+
 /* --- decide_keys.c -------------------------------------------------------- */
 
 int decide_rotate(struct decision *d);

@@ -118,6 +118,7 @@ static const evolve_verb verbs[256] = {
     [MSG_INPUT] = evolve_input,
     [MSG_QUEUE_SET] = evolve_queue_set,
     [MSG_COMPACT] = evolve_compact,
+    [MSG_ERASE] = evolve_erase,
     [MSG_HEED] = evolve_heed,
     [MSG_GENESIS] = on_genesis,
     [MSG_ADMIT] = evolve_admit,

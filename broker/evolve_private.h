@@ -76,6 +76,11 @@ int evolve_session_end(struct state *s, const struct evolve_op *o);
 /* --- evolve_compaction.c --- */
 
 int evolve_compact(struct state *s, const struct evolve_op *o);
+
+/* --- evolve_erase.c --- */
+
+int evolve_erase(struct state *s, const struct evolve_op *o);
+
 /* --- evolve_keys.c --- */
 
 int evolve_rotate(struct state *s, const struct evolve_op *o);

@@ -17,10 +17,11 @@ struct version {
 
 struct reclaim {
     struct ledger_thinner thinner;
-    struct compaction *lines; /* a copy */
-    struct digest digest;     /* of the copy, of no use */
-    uint64_t floor;           /* what is superseded later stays */
-    struct version *gone;     /* sorted by revision, unless dirty */
+    struct compaction *lines; /* copies */
+    struct erasure *erased;
+    struct digest digest; /* of the copies, of no use */
+    uint64_t floor;       /* what is superseded later stays */
+    struct version *gone; /* sorted by revision, unless dirty */
     size_t count, cap;
     bool is_dirty;
     uint64_t lowest; /* first entry of the segment looked at */
@@ -29,6 +30,11 @@ struct reclaim {
 static int line_copy(void *copy, struct bytes record)
 {
     return compaction_load(copy, record);
+}
+
+static int page_copy(void *copy, struct bytes record)
+{
+    return erasure_load(copy, record);
 }
 
 /* What tasks under way may have read was current when they were submitted. */
@@ -188,6 +194,16 @@ static bool slot_stays(const struct reclaim *r, const struct entry *e,
     return false;
 }
 
+static void erased_mark(const struct reclaim *r, const struct entry *e,
+                        uint8_t *marks, size_t n, size_t first)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (marks[i] == SLOT_KEPT &&
+            erasure_has(r->erased, e->index, first + i))
+            marks[i] = SLOT_ERASED;
+    }
+}
+
 static void mark(void *arg, const struct entry *e, uint8_t *marks,
                  uint8_t *effect_marks)
 {
@@ -197,6 +213,8 @@ static void mark(void *arg, const struct entry *e, uint8_t *marks,
     struct changes walk;
     struct change change;
 
+    erased_mark(r, e, marks, own, 0);
+    erased_mark(r, e, effect_marks, of_effect, SLOT_EFFECT);
     settle(r);
     at = gone_from(r, e->index);
     if (at == r->count || r->gone[at].revision != e->index ||
@@ -225,7 +243,10 @@ struct reclaim *reclaim_new(const struct state *s, uint64_t least)
     r->lines = compaction_new(&r->digest);
     r->floor = floor_of(s);
     r->lowest = UINT64_MAX;
-    if (!r->lines || compaction_save(s->compaction, line_copy, r->lines))
+    r->erased = erasure_new(&r->digest);
+    if (!r->lines || !r->erased ||
+        compaction_save(s->compaction, line_copy, r->lines) ||
+        erasure_save(s->erasure, page_copy, r->erased))
         reclaim_destroy(&r);
     return r;
 }
@@ -237,9 +258,15 @@ void reclaim_destroy(struct reclaim **self_p)
     if (!r)
         return;
     compaction_destroy(&r->lines);
+    erasure_destroy(&r->erased);
     free(r->gone);
     free(r);
     *self_p = NULL;
+}
+
+uint64_t reclaim_erased(const struct reclaim *r, uint64_t first, uint64_t end)
+{
+    return erasure_between(r->erased, first, end);
 }
 
 const struct ledger_thinner *reclaim_thinner(const struct reclaim *r)

@@ -1,5 +1,6 @@
 /* Compacted values: every one must have been superseded, in its space, at or
- * below a line that a `compact` entry drew. */
+ * below a line that a `compact` entry drew. Erased ones: each must be named by
+ * the effect of a later `erase` entry. */
 #include "missing.h"
 
 #include <errno.h>
@@ -26,9 +27,22 @@ struct space_line {
     char name[];
 };
 
+enum { PAGE_ENTRIES = 256 };
+
+/* Erased slots that no entry has named yet: the same slot of many entries. */
+struct erased_page {
+    UT_hash_handle hh;
+    struct {
+        uint64_t page, slot;
+    } id;
+    uint8_t bits[PAGE_ENTRIES / 8];
+    unsigned count;
+};
+
 struct missing {
     struct open_key *open;
     struct space_line *lines;
+    struct erased_page *erased;
 };
 
 struct missing *missing_new(void)
@@ -41,9 +55,14 @@ void missing_destroy(struct missing **self_p)
     struct missing *m = *self_p;
     struct open_key *k, *next_k;
     struct space_line *l, *next_l;
+    struct erased_page *p, *next_p;
 
     if (!m)
         return;
+    HASH_ITER (hh, m->erased, p, next_p) {
+        HASH_DEL(m->erased, p);
+        free(p);
+    }
     HASH_ITER (hh, m->open, k, next_k) {
         HASH_DEL(m->open, k);
         free(k);
@@ -191,6 +210,73 @@ static int slot_gone(struct missing *m, const struct entry *e, size_t slot)
     return r ? r : n ? 0 : CHOIR_BROKEN;
 }
 
+/* --- What was erased ------------------------------------------------------ */
+
+static struct erased_page *erased_find(const struct missing *m, uint64_t index,
+                                       uint64_t slot)
+{
+    struct erased_page *p, wanted = {.id = {index / PAGE_ENTRIES, slot}};
+
+    HASH_FIND(hh, m->erased, &wanted.id, sizeof wanted.id, p);
+    return p;
+}
+
+static int erased_add(struct missing *m, uint64_t index, uint64_t slot)
+{
+    struct erased_page *p = erased_find(m, index, slot);
+    unsigned i = index % PAGE_ENTRIES;
+
+    if (!p) {
+        p = calloc(1, sizeof *p);
+        if (!p)
+            return -ENOMEM;
+        p->id.page = index / PAGE_ENTRIES;
+        p->id.slot = slot;
+        HASH_ADD(hh, m->erased, id, sizeof p->id, p);
+    }
+    p->bits[i / 8] |= (uint8_t)(1u << i % 8);
+    p->count++;
+    return 0;
+}
+
+static void erased_permit(struct missing *m, uint64_t index, uint64_t slot)
+{
+    struct erased_page *p = erased_find(m, index, slot);
+    unsigned i = index % PAGE_ENTRIES;
+
+    if (!p || !(p->bits[i / 8] >> i % 8 & 1))
+        return;
+    p->bits[i / 8] &= (uint8_t) ~(1u << i % 8);
+    if (--p->count)
+        return;
+    HASH_DEL(m->erased, p);
+    free(p);
+}
+
+static int erase_permit(struct missing *m, const struct entry *e)
+{
+    struct msg effect, item;
+    struct list items;
+    unsigned field;
+
+    if (part_decode(MSG_EFFECT, e->effect, &effect, &field))
+        return CHOIR_BROKEN;
+    items = msg_list(&effect, FIELD_ITEMS);
+    while (m->erased && list_next(&items, &item))
+        erased_permit(m, msg_u(&item, FIELD_REVISION),
+                      msg_u(&item, FIELD_SLOT));
+    return 0;
+}
+
+static uint64_t erased_first(const struct erased_page *p)
+{
+    unsigned i = 0;
+
+    while (!(p->bits[i / 8] >> i % 8 & 1))
+        i++;
+    return p->id.page * PAGE_ENTRIES + i;
+}
+
 static int marks_look(struct missing *m, const struct entry *e,
                       struct bytes marks, size_t first)
 {
@@ -199,6 +285,8 @@ static int marks_look(struct missing *m, const struct entry *e,
     for (size_t i = 0; !r && i < marks.n; i++) {
         if (marks.p[i] == SLOT_COMPACTED)
             r = slot_gone(m, e, first + i);
+        else if (marks.p[i] == SLOT_ERASED)
+            r = erased_add(m, e->index, first + i);
         else if (marks.p[i] != SLOT_KEPT)
             r = CHOIR_BROKEN;
     }
@@ -227,22 +315,31 @@ static int superseded(struct missing *m, const struct entry *e,
     return 0;
 }
 
-static int line_draw(struct missing *m, const struct entry *e)
+static int line_draw(struct missing *m, const struct msg *op)
 {
-    struct space_line *l;
+    struct space_line *l = line_of(m, msg_b(op, FIELD_SPACE));
+
+    if (!l)
+        return -ENOMEM;
+    if (msg_u(op, FIELD_REVISION) > l->line)
+        l->line = msg_u(op, FIELD_REVISION);
+    return 0;
+}
+
+/* Does it say that something may be missing? */
+static int permit(struct missing *m, const struct entry *e)
+{
     unsigned field;
     struct msg op;
 
     if (e->outcome != CHOIR_OK ||
-        msg_decode(e->head, CLASS_OPERATION, &op, &field) ||
-        op.verb != MSG_COMPACT)
+        msg_decode(e->head, CLASS_OPERATION, &op, &field))
         return 0;
-    l = line_of(m, msg_b(&op, FIELD_SPACE));
-    if (!l)
-        return -ENOMEM;
-    if (msg_u(&op, FIELD_REVISION) > l->line)
-        l->line = msg_u(&op, FIELD_REVISION);
-    return 0;
+    switch (op.verb) {
+    case MSG_COMPACT: return line_draw(m, &op);
+    case MSG_ERASE: return erase_permit(m, e);
+    default: return 0;
+    }
 }
 
 int missing_entry(struct missing *m, const struct entry *e)
@@ -254,7 +351,7 @@ int missing_entry(struct missing *m, const struct entry *e)
     if (!r)
         r = marks_look(m, e, e->effect_marks, SLOT_EFFECT);
     if (r || !walk_begin(&w, e))
-        return r ? r : line_draw(m, e);
+        return r ? r : permit(m, e);
     while (!r && m->open && walk_next(&w, &written)) {
         if (written.prev)
             r = superseded(m, e, msg_b(&w.head, FIELD_SPACE), &written);
@@ -266,6 +363,10 @@ int missing_end(const struct missing *m, uint64_t *index)
 {
     struct space_line *all, *l, *next;
 
+    if (m->erased) {
+        *index = erased_first(m->erased);
+        return CHOIR_BROKEN;
+    }
     HASH_FIND_STR(m->lines, "*", all);
     if (m->open) {
         *index = m->open->id.revision;

@@ -121,13 +121,14 @@
     X(91, RECOVERY_KEY, "recovery_key", HASH, 0,                               \
       "Ed25519 key that is kept away, for the day when the others are lost")   \
     X(92, MARKS, "marks", BYTES, 2 * LIMIT_SLOTS,                              \
-      "why payloads are missing, a byte a slot")
+      "why payloads are missing, a byte a slot")                               \
+    X(93, DERIVED, "derived", UINT, 1, "0: not what was made from it")
 
 enum field {
 #define X(number, name, text, kind, max, what) FIELD_##name = (number),
     FIELDS(X)
 #undef X
-        FIELD_END = 93
+        FIELD_END = 94
 };
 
 typedef unsigned __int128 field_mask;
@@ -295,6 +296,8 @@ enum message_class {
     X(MARK, 26, "mark", OPERATION, B(SPACE) | B(REVISION),                     \
       B(NAME) | B(TOPIC) | B(KIND))                                            \
     X(COMPACT, 27, "compact", OPERATION, B(REVISION), B(SPACE) | B(REASON))    \
+    X(ERASE, 28, "erase", OPERATION, B(SPACE),                                 \
+      B(KEY) | B(REVISION) | B(ITEMS) | B(DERIVED) | B(REASON) | B(ID))        \
     X(ROTATE, 29, "rotate", OPERATION, 0,                                      \
       B(PUBLIC_KEY) | B(CURVE_KEY) | B(SIGNATURE) | B(RECOVERY_KEY) | B(KIND)) \
     X(SUSPECT, 30, "suspect", OPERATION, B(AGENT) | B(REVISION),               \

@@ -251,6 +251,19 @@ void member_value(const json_t *o, struct buf *out)
     bytes_from_json(o, "value", out, &is_msgpack, why);
 }
 
+void key_at_add(const char *arg, json_t *request)
+{
+    const char *at = strrchr(arg, '@');
+    size_t key = strlen(arg);
+
+    if (at && at > arg && at[1] &&
+        strspn(at + 1, "0123456789") == strlen(at + 1)) {
+        key = (size_t)(at - arg);
+        json_object_set_new(request, "revision", json_integer(atoll(at + 1)));
+    }
+    json_object_set_new(request, "key", json_stringn(arg, key));
+}
+
 void capabilities_add(const struct cli *cli, json_t *request)
 {
     char name[LIMIT_NAME_BYTES + 1];

@@ -57,6 +57,9 @@ int client_agent_find(struct client *c, const char *agent, json_t **id);
 /* --capability of the options as "capabilities" of a request. */
 void capabilities_add(const struct cli *cli, json_t *request);
 
+/* "KEY" or "KEY@N" as "key" and "revision" of a request. */
+void key_at_add(const char *arg, json_t *request);
+
 /* Members with a default: 0 and "". */
 uint64_t member_uint(const json_t *o, const char *name);
 const char *member_text(const json_t *o, const char *name);

@@ -43,6 +43,7 @@
     X(grant)        \
     X(revoke)       \
     X(compact)      \
+    X(erase)        \
     X(suspect)      \
     X(key)          \
     X(backup)       \

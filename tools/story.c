@@ -27,18 +27,10 @@ static bool is_digits(const char *text)
 
 void story_about(const char *arg, json_t *request)
 {
-    const char *at = strrchr(arg, '@');
-    size_t key = strlen(arg);
-
-    if (is_digits(arg)) {
+    if (is_digits(arg))
         json_object_set_new(request, "revision", json_integer(atoll(arg)));
-        return;
-    }
-    if (at && at > arg && is_digits(at + 1)) {
-        key = (size_t)(at - arg);
-        json_object_set_new(request, "revision", json_integer(atoll(at + 1)));
-    }
-    json_object_set_new(request, "key", json_stringn(arg, key));
+    else
+        key_at_add(arg, request);
 }
 
 /* --- Gathering -------------------------------------------------------------- */

@@ -139,6 +139,39 @@ uint64_t erasure_count(const struct erasure *e)
     return e->count;
 }
 
+/* Of a page whose first entry has that number. */
+static uint64_t bits_between(const uint8_t bits[PAGE_BYTES], uint64_t page,
+                             uint64_t first, uint64_t end)
+{
+    uint64_t n = 0;
+
+    for (uint64_t i = 0; i < PAGE_ENTRIES; i++)
+        n += page + i >= first && page + i < end && bits[i / 8] >> i % 8 & 1;
+    return n;
+}
+
+uint64_t erasure_between(const struct erasure *e, uint64_t first, uint64_t end)
+{
+    uint8_t from[PLACE_BYTES];
+    struct index_cursor at;
+    struct index_key *k;
+    uint64_t n = 0;
+
+    place_put(from, first / PAGE_ENTRIES, 0);
+    index_seek(e->pages, &at, from, sizeof from);
+    while ((k = index_next(&at))) {
+        const struct page *p = index_item(k, struct page, place);
+        uint64_t page = place_page(k->bytes) * PAGE_ENTRIES;
+
+        if (page >= end)
+            break;
+        n += page >= first && end - page >= PAGE_ENTRIES
+                 ? bits_count(p->bits)
+                 : bits_between(p->bits, page, first, end);
+    }
+    return n;
+}
+
 /* --- Changing ------------------------------------------------------------- */
 
 static int page_make(struct erasure *e, const uint8_t place[PLACE_BYTES],
@@ -199,45 +232,6 @@ int erasure_add(struct erasure *e, uint64_t index, size_t slot)
     p->bits[i / 8] |= (uint8_t)(1u << i % 8);
     page_enter(e, p);
     return 0;
-}
-
-static void page_drop(struct erasure *e, struct page *p)
-{
-    index_remove(e->pages, p->place.bytes, PLACE_BYTES);
-    free(p);
-}
-
-/* Entries of the page below `n` go. */
-static void page_cut(struct erasure *e, struct page *p, uint64_t n)
-{
-    page_leave(e, p);
-    for (uint64_t i = 0; i < n && i < PAGE_ENTRIES; i++)
-        p->bits[i / 8] &= (uint8_t) ~(1u << i % 8);
-    if (bits_count(p->bits))
-        page_enter(e, p);
-    else
-        page_drop(e, p);
-}
-
-void erasure_forget(struct erasure *e, uint64_t upto)
-{
-    uint8_t from[PLACE_BYTES] = {0};
-    struct index_cursor at;
-    struct index_key *k;
-
-    for (;;) {
-        uint64_t first;
-
-        index_seek(e->pages, &at, from, sizeof from);
-        k = index_next(&at);
-        if (!k)
-            return;
-        first = place_page(k->bytes) * PAGE_ENTRIES;
-        if (first >= upto)
-            return;
-        place_put(from, place_page(k->bytes), place_slot(k->bytes) + 1);
-        page_cut(e, index_item(k, struct page, place), upto - first);
-    }
 }
 
 /* --- Records -------------------------------------------------------------- */

@@ -1,5 +1,6 @@
 // What may be missing of a ledger's payloads: values of keys that were
-// superseded, in their space, at or below a line that a compact entry drew.
+// superseded, in their space, at or below a line that a compact entry drew; and
+// whatever a later erase entry names.
 import { malformed } from './bytes.mjs';
 
 const EFFECT = 64; // slots from here on are the effect's
@@ -24,6 +25,7 @@ function writes(e) {
 export class Missing {
   open = new Map(); // revision and key -> revision
   lines = new Map(); // space -> line
+  erased = new Set(); // entry and slot, not named yet
   needed = new Map(); // space -> [entry that supersedes, entry that is missing]
 
   slot(e, slot) {
@@ -40,12 +42,15 @@ export class Missing {
     const all = [...e.slots.entries(), ...[...e.effectSlots.entries()].map(([i, s]) => [i + EFFECT, s])];
     for (const [i, s] of all) {
       if (s.missing === 2) this.slot(e, i);
+      else if (s.missing === 1) this.erased.add(`${e.index} ${i}`);
       else if (s.missing) malformed('a payload is missing');
     }
     if (e.outcome === 0 && e.message.message === 'compact') {
       const { space = '*', revision } = e.message.fields;
       this.lines.set(space, Math.max(revision, this.lines.get(space) ?? 0));
     }
+    if (e.outcome === 0 && e.message.message === 'erase')
+      for (const i of e.says.items) this.erased.delete(`${i.revision} ${i.slot}`);
     for (const w of this.open.size ? (writes(e) ?? []) : []) {
       const was = `${w.prev} ${w.key}`;
       if (!this.open.has(was)) continue;
@@ -56,6 +61,7 @@ export class Missing {
   }
 
   end() {
+    for (const slot of this.erased) malformed(`entry ${slot.split(' ')[0]}: a payload is missing`);
     for (const index of this.open.values()) malformed(`entry ${index}: a payload is missing`);
     for (const [space, [by, index]] of this.needed) {
       const line = Math.max(this.lines.get(space) ?? 0, this.lines.get('*') ?? 0);

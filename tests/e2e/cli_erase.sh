@@ -1,0 +1,97 @@
+#!/bin/bash
+# A value is forgotten while the broker runs, and everybody still verifies it.
+# test-timeout: 120
+. tests/e2e/cli.bash
+cat >"$CHOIR_TMP/small.conf" <<'X'
+segment_bytes = 64KiB
+bundle_bytes_max = 16KiB
+value_bytes_max = 8KiB
+X
+start_small() {
+    : >"$CHOIR_TMP/choird.log"
+    "${1:-choird}" --config "$CHOIR_TMP/small.conf" --data "$CHOIR_DATA" --listen "$listen" >>"$CHOIR_TMP/choird.log" 2>&1 &
+    broker=$!
+    until_true grep -q event=ready "$CHOIR_TMP/choird.log" || { cat "$CHOIR_TMP/choird.log"; exit 1; }
+    listen=$(sed -nE 's/.*event=listening url=([^ ]*).*/\1/p' "$CHOIR_TMP/choird.log" | head -n1)
+}
+start_small
+on_disk() { grep -qa "$1" "$CHOIR_DATA"/segment-*; }
+gone() { ! on_disk "$1"; }
+verified() {
+    ends 0 choir verify "$CHOIR_DATA"
+    ends 0 choird --data "$CHOIR_DATA" --verify
+    ends 0 node tests/reader/verify.mjs "$CHOIR_DATA"
+}
+
+# one value
+secret=$(choir put plan the-secret-word)
+choir put plan another-word >/dev/null
+choir receipt "$secret" >"$CHOIR_TMP/receipt"
+ends 1 choir --as mallory erase "plan@$secret"
+like 'an administrator is needed' DENIED "$err"
+ends 0 choir erase "plan@$secret" --reason 'it was a secret'
+is 'what is gone is printed' "plan@$secret" "$out"
+ends 1 choir get plan --at "$secret"
+like 'who asks is told' ERASED "$err"
+is 'the others are as they were' another-word "$(choir get plan)"
+until_true gone the-secret-word
+on_disk another-word && ok || bad 'another-word is no longer there'
+ends 0 choir verify "$CHOIR_TMP/receipt" --key "$CHOIR_DATA/broker.identity"
+ends 1 choir erase plan@1
+like 'what is no version is not found' NOT_FOUND "$err"
+
+# with what came of it
+for _ in 1 2 3; do choir incr hits >/dev/null; done
+last=$(choir get hits --json | field revision)
+second=$(choir get hits --json | field prev)
+first=$(choir get hits --at "$second" --json | field prev)
+ends 0 choir erase "hits@$first"
+is 'derived versions are named' "hits@$first
+hits@$second derived
+hits@$last derived" "$out"
+ends 1 choir get hits
+like 'and gone' ERASED "$err"
+ends 1 choir incr hits
+like 'nothing is made from it' 'CONFLICT.*erased' "$err"
+ends 0 choir put hits --type json 7
+ends 0 choir erase hits --json
+like 'as JSON' '"items"' "$out"
+ends 0 choir put hits --type json 1
+choir incr hits >/dev/null
+middle=$(choir get hits --json | field revision)
+choir incr hits >/dev/null
+ends 0 choir erase "hits@$middle" --only
+is 'only that one' 3 "$(choir get hits --json | field value_json)"
+
+mkdir "$CHOIR_TMP/copies"
+ends 0 choir backup "$CHOIR_TMP/copies/one"
+ends 0 choir verify "$CHOIR_TMP/copies/one"
+stop_broker
+verified
+start_small
+ends 1 choir get plan --at "$secret"
+like 'replayed, and still erased' ERASED "$err"
+
+# killed at each step: the next start finds one file or the other
+for step in written linked renamed; do
+    word="secret-until-$step"
+    at=$(choir put doomed "$word")
+    ends 0 choir put doomed fine
+    stop_broker
+    export CHOIR_FAILPOINT=ledger.thin.$step
+    start_small "$CHOIR_BUILD/failpoint/choird"
+    unset CHOIR_FAILPOINT
+    choir --timeout 3 erase "doomed@$at" >/dev/null 2>&1
+    wait $broker
+    is "killed when $step" 137 $?
+    start_small
+    ends 1 choir get doomed --at "$at"
+    like "killed when $step: erased" ERASED "$err"
+    until_true gone "$word"
+    is "killed when $step: as it was" fine "$(choir get doomed)"
+    stop_broker
+    is "and nothing is left behind" '' "$(find "$CHOIR_DATA" -maxdepth 1 -name 'segment*.*')"
+    verified
+    start_small
+done
+finish

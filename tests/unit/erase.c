@@ -1,0 +1,446 @@
+/* What an erasure takes, who may say it, and what everybody is told then. */
+#include "broker/verify.h"
+#include "proto/refusal.h"
+#include "tests/check.h"
+#include "tests/support/hall.h"
+
+static struct hall hall;
+static struct guest ada, bob;
+static struct msg effect;
+static uint8_t effect_bytes[LIMIT_HEAD_BYTES]; /* what it borrows */
+
+static uint64_t head(void)
+{
+    return rig_state(&hall.rig)->size - 1;
+}
+
+static void begin(void)
+{
+    hall_open(&hall);
+    guest_join(&hall, &ada, "ada", 127);
+    guest_join(&hall, &bob, "bob", RIGHT_READ | RIGHT_WRITE);
+}
+
+/* The outcome; effect: of the DONE, if it has one. */
+static int said(struct guest *g, struct msg *m, const char *value)
+{
+    const struct msg *done;
+    unsigned field;
+
+    guest_forget(g);
+    CHECK_OK(guest_do(g, m, value));
+    hall_settle(&hall);
+    msg_init(&effect, MSG_EFFECT);
+    done = guest_item(g, MSG_DONE);
+    if (!done)
+        return guest_item(g, MSG_DONE_ALL) ? 0 : -1;
+    if (msg_has(done, FIELD_EFFECT)) {
+        struct bytes b = msg_b(done, FIELD_EFFECT);
+
+        memcpy(effect_bytes, b.p, b.n);
+        CHECK_OK(part_decode(MSG_EFFECT, bytes_of(effect_bytes, b.n), &effect,
+                             &field));
+    }
+    return (int)msg_u(done, FIELD_OUTCOME);
+}
+
+static void on(struct msg *m, enum message verb, const char *key)
+{
+    msg_init(m, verb);
+    msg_set_text(m, FIELD_SPACE, "main");
+    if (key)
+        msg_set_text(m, FIELD_KEY, key);
+}
+
+static uint64_t put(struct guest *g, const char *key, const char *value)
+{
+    struct msg m;
+
+    on(&m, MSG_PUT, key);
+    CHECK_OK(said(g, &m, value));
+    return head();
+}
+
+/* msgpack 1 */
+static uint64_t add_one(const char *key)
+{
+    struct msg m;
+
+    on(&m, MSG_INCR, key);
+    CHECK_OK(said(&ada, &m, "\x01"));
+    return head();
+}
+
+static int erase(struct guest *g, const char *key, uint64_t revision)
+{
+    struct msg m;
+
+    on(&m, MSG_ERASE, key);
+    if (revision)
+        msg_set_u(&m, FIELD_REVISION, revision);
+    return said(g, &m, NULL);
+}
+
+static int erase_only(const char *key, uint64_t revision)
+{
+    struct msg m;
+
+    on(&m, MSG_ERASE, key);
+    msg_set_u(&m, FIELD_REVISION, revision);
+    msg_set_u(&m, FIELD_DERIVED, 0);
+    return said(&ada, &m, NULL);
+}
+
+static const struct msg *get_at(const char *key, uint64_t revision)
+{
+    struct msg m;
+
+    guest_forget(&ada);
+    on(&m, MSG_GET, key);
+    if (revision)
+        msg_set_u(&m, FIELD_REVISION, revision);
+    return guest_reply(&ada, &m);
+}
+
+static int outcome_at(const char *key, uint64_t revision)
+{
+    return (int)msg_u(get_at(key, revision), FIELD_OUTCOME);
+}
+
+/* The item of the effect, from 0 on. */
+static struct msg item_at(unsigned i)
+{
+    struct list items = msg_list(&effect, FIELD_ITEMS);
+    struct msg item;
+
+    for (unsigned n = 0; n <= i; n++)
+        CHECK(list_next(&items, &item));
+    return item;
+}
+
+/* --- One value ------------------------------------------------------------ */
+
+TEST(an_erased_version_says_so_and_the_others_are_as_they_were)
+{
+    uint64_t first, second;
+    const struct msg *reply;
+
+    begin();
+    first = put(&bob, "plan", "secret");
+    second = put(&bob, "plan", "fine");
+    CHECK_OK(erase(&ada, "plan", first));
+    CHECK_EQ(msg_u(&effect, FIELD_ITEMS), 1);
+    reply = get_at("plan", first);
+    CHECK_EQ(msg_u(reply, FIELD_OUTCOME), CHOIR_ERASED);
+    CHECK_EQ(msg_u(reply, FIELD_REVISION), first);
+    CHECK(!msg_has(reply, FIELD_VALUE));
+    CHECK(bytes_equal(msg_b(reply, FIELD_AGENT), hash_bytes(&bob.actor.id)));
+    CHECK_EQ(outcome_at("plan", second), 0);
+    CHECK_EQ(outcome_at("plan", 0), 0);
+    hall_close(&hall);
+}
+
+TEST(without_a_revision_the_newest_is_erased_until_there_is_a_newer_one)
+{
+    uint64_t at;
+
+    begin();
+    at = put(&bob, "plan", "secret");
+    CHECK_OK(erase(&ada, "plan", 0));
+    CHECK_EQ(outcome_at("plan", 0), CHOIR_ERASED);
+    put(&bob, "plan", "fine");
+    CHECK_EQ(outcome_at("plan", 0), 0);
+    CHECK_EQ(outcome_at("plan", at), CHOIR_ERASED);
+    hall_close(&hall);
+}
+
+TEST(erasing_again_is_done_already)
+{
+    uint64_t at, count;
+
+    begin();
+    at = put(&bob, "plan", "secret");
+    CHECK_OK(erase(&ada, "plan", at));
+    count = erasure_count(rig_state(&hall.rig)->erasure);
+    CHECK_OK(erase(&ada, "plan", at));
+    CHECK_EQ(erasure_count(rig_state(&hall.rig)->erasure), count);
+    hall_close(&hall);
+}
+
+TEST(only_an_administrator_of_the_key_erases_and_nobody_else_learns_of_it)
+{
+    uint64_t at;
+
+    begin();
+    at = put(&bob, "plan", "x");
+    CHECK_EQ(erase(&bob, "plan", at), CHOIR_DENIED);
+    CHECK_EQ(erase(&bob, "none", 1), CHOIR_DENIED);
+    CHECK_EQ(outcome_at("plan", 0), 0);
+    hall_close(&hall);
+}
+
+TEST(what_is_no_version_of_the_key_is_not_found)
+{
+    uint64_t at, other;
+    struct msg m;
+
+    begin();
+    at = put(&bob, "plan", "x");
+    other = put(&bob, "other", "x");
+    CHECK_EQ(erase(&ada, "plan", other), CHOIR_NOT_FOUND);
+    CHECK(bytes_equal(msg_b(&effect, FIELD_KEY), bytes_text("plan")));
+    CHECK_EQ(erase(&ada, "none", at), CHOIR_NOT_FOUND);
+    CHECK_EQ(erase(&ada, "plan", head() + 10), CHOIR_NOT_FOUND);
+    on(&m, MSG_DELETE, "plan");
+    CHECK_OK(said(&bob, &m, NULL));
+    CHECK_EQ(erase(&ada, "plan", 0), CHOIR_NOT_FOUND);
+    CHECK_OK(erase(&ada, "plan", at));
+    hall_close(&hall);
+}
+
+TEST(erasure_that_names_nothing_or_too_much_is_invalid)
+{
+    struct msg m, item;
+    struct buf items = {0};
+
+    begin();
+    put(&ada, "plan", "x");
+    on(&m, MSG_ERASE, NULL);
+    CHECK_EQ(said(&ada, &m, NULL), CHOIR_INVALID);
+    on(&m, MSG_ERASE, "plan");
+    msg_set_text(&m, FIELD_SPACE, "*");
+    CHECK_EQ(said(&ada, &m, NULL), CHOIR_INVALID);
+    msg_init(&item, MSG_ITEM);
+    msg_set_text(&item, FIELD_KEY, "plan");
+    msg_encode(&item, &items);
+    on(&m, MSG_ERASE, NULL);
+    msg_set_list(&m, FIELD_ITEMS, 1, buf_bytes(&items));
+    CHECK_EQ(said(&ada, &m, NULL), CHOIR_INVALID);
+    msg_set_text(&m, FIELD_KEY, "plan");
+    CHECK_EQ(said(&ada, &m, NULL), CHOIR_INVALID);
+    buf_free(&items);
+    hall_close(&hall);
+}
+
+/* --- Many ----------------------------------------------------------------- */
+
+static void named(struct buf *items, const char *key, uint64_t revision)
+{
+    struct msg item;
+
+    msg_init(&item, MSG_ITEM);
+    msg_set_text(&item, FIELD_KEY, key);
+    msg_set_u(&item, FIELD_REVISION, revision);
+    msg_encode(&item, items);
+}
+
+TEST(many_values_are_erased_by_one_operation_or_none)
+{
+    struct buf items = {0};
+    uint64_t a, b;
+    struct msg m;
+
+    begin();
+    a = put(&bob, "a", "x");
+    b = put(&bob, "b", "y");
+    named(&items, "a", a);
+    named(&items, "b", a);
+    on(&m, MSG_ERASE, NULL);
+    msg_set_list(&m, FIELD_ITEMS, 2, buf_bytes(&items));
+    CHECK_EQ(said(&ada, &m, NULL), CHOIR_NOT_FOUND);
+    CHECK_EQ(outcome_at("a", 0), 0);
+    buf_clear(&items);
+    named(&items, "a", a);
+    named(&items, "b", b);
+    msg_set_list(&m, FIELD_ITEMS, 2, buf_bytes(&items));
+    CHECK_EQ(said(&bob, &m, NULL), CHOIR_DENIED);
+    CHECK_OK(said(&ada, &m, NULL));
+    CHECK_EQ(msg_u(&effect, FIELD_ITEMS), 2);
+    CHECK_EQ(outcome_at("a", 0), CHOIR_ERASED);
+    CHECK_EQ(outcome_at("b", 0), CHOIR_ERASED);
+    buf_free(&items);
+    hall_close(&hall);
+}
+
+/* --- What came of it ------------------------------------------------------ */
+
+TEST(what_was_made_from_it_is_named_and_goes_along)
+{
+    uint64_t at[4], fresh;
+    struct msg item;
+
+    begin();
+    for (unsigned i = 0; i < 4; i++)
+        at[i] = add_one("count");
+    fresh = put(&ada, "count", "\x09");
+    CHECK_OK(erase(&ada, "count", at[1]));
+    CHECK_EQ(outcome_at("count", at[0]), 0);
+    for (unsigned i = 1; i < 4; i++)
+        CHECK_EQ(outcome_at("count", at[i]), CHOIR_ERASED);
+    CHECK_EQ(outcome_at("count", fresh), 0);
+    CHECK_EQ(msg_u(&effect, FIELD_ITEMS), 6); /* each with what was added */
+    item = item_at(0);
+    CHECK(!msg_has(&item, FIELD_KEY));
+    CHECK_EQ(msg_u(&item, FIELD_REVISION), at[1]);
+    CHECK_EQ(msg_u(&item, FIELD_SLOT), SLOT_EFFECT);
+    item = item_at(2);
+    CHECK_EQ(msg_u(&item, FIELD_REVISION), at[2]);
+    CHECK(bytes_equal(msg_b(&item, FIELD_KEY), bytes_text("count")));
+    hall_close(&hall);
+}
+
+TEST(unless_told_not_to)
+{
+    uint64_t at[3];
+
+    begin();
+    for (unsigned i = 0; i < 3; i++)
+        at[i] = add_one("count");
+    CHECK_OK(erase_only("count", at[1]));
+    CHECK_EQ(outcome_at("count", at[1]), CHOIR_ERASED);
+    CHECK_EQ(outcome_at("count", at[2]), 0);
+    hall_close(&hall);
+}
+
+TEST(nothing_is_made_from_what_was_erased)
+{
+    struct msg m;
+
+    begin();
+    add_one("count");
+    CHECK_OK(erase(&ada, "count", 0));
+    on(&m, MSG_INCR, "count");
+    CHECK_EQ(said(&ada, &m, "\x01"), CHOIR_CONFLICT);
+    CHECK(bytes_equal(msg_b(&effect, FIELD_REASON),
+                      bytes_text("what is there was erased")));
+    on(&m, MSG_PUT, "count");
+    msg_set_text(&m, FIELD_TYPE, "application/msgpack");
+    CHECK_OK(said(&ada, &m, "\x05"));
+    add_one("count");
+    CHECK(bytes_equal(msg_b(get_at("count", 0), FIELD_VALUE),
+                      bytes_text("\x06")));
+    hall_close(&hall);
+}
+
+/* --- The record again ----------------------------------------------------- */
+
+static void check_verify(unsigned erased)
+{
+    struct verify_result result;
+
+    CHECK_OK(core_close_clean(hall.rig.core));
+    CHECK_OK(verify_record(hall.rig.dir, hall.rig.env, &result));
+    CHECK_EQ(result.decided + 2 + erased, result.entries);
+}
+
+static void reclaim_all(void)
+{
+    hall_pass(&hall, 1000);
+    do {
+        hall_turn(&hall);
+    } while (core_reclaims(hall.rig.core));
+}
+
+TEST(replay_gives_the_same_digest_and_says_the_same)
+{
+    struct hash digest, again;
+    uint64_t at;
+
+    begin();
+    at = put(&bob, "plan", "secret");
+    put(&bob, "plan", "fine");
+    CHECK_OK(erase(&ada, "plan", at));
+    digest = state_digest(rig_state(&hall.rig));
+    for (int i = 0; i < 2; i++) {
+        hall_restart(&hall, false);
+        again = state_digest(rig_state(&hall.rig));
+        CHECK(i || hash_equal(&digest, &again));
+        guest_connect(&ada);
+        CHECK_EQ(outcome_at("plan", at), CHOIR_ERASED);
+        CHECK_EQ(outcome_at("plan", 0), 0);
+        hall_restart(&hall, true);
+        guest_connect(&ada);
+        CHECK_EQ(outcome_at("plan", at), CHOIR_ERASED);
+        reclaim_all();
+        digest = state_digest(rig_state(&hall.rig));
+    }
+    check_verify(1);
+    hall_close(&hall);
+}
+
+static bool on_disk(const char *text)
+{
+    char command[4200];
+
+    snprintf(command, sizeof command, "grep -q '%s' %s/segment-*", text,
+             hall.rig.dir);
+    return system(command) == 0;
+}
+
+TEST(what_was_erased_leaves_the_disk)
+{
+    const struct entry *e;
+    struct bytes value;
+    uint64_t at, kept;
+
+    begin();
+    at = put(&bob, "plan", "a-secret-to-forget");
+    kept = put(&bob, "plan", "a-word-to-keep");
+    CHECK(on_disk("a-secret-to-forget"));
+    CHECK_OK(erase(&ada, "plan", at));
+    reclaim_all();
+    CHECK(!on_disk("a-secret-to-forget"));
+    CHECK(on_disk("a-word-to-keep"));
+    ledger_hide(core_ledger(hall.rig.core), NULL);
+    CHECK_OK(ledger_entry(core_ledger(hall.rig.core), at, &e));
+    CHECK_REFUSED(entry_slot(e, 0, &value), CHOIR_ERASED);
+    CHECK_OK(ledger_entry(core_ledger(hall.rig.core), kept, &e));
+    CHECK_OK(entry_slot(e, 0, &value));
+    check_verify(1);
+    hall_close(&hall);
+}
+
+/* One pass takes what was erased since the last, and touches nothing else. */
+TEST(space_is_looked_for_only_when_something_was_erased)
+{
+    uint64_t at;
+
+    begin();
+    put(&bob, "plan", "x");
+    CHECK(!core_reclaims(hall.rig.core));
+    at = put(&bob, "plan", "y");
+    CHECK_OK(erase(&ada, "plan", at));
+    CHECK(core_reclaims(hall.rig.core));
+    reclaim_all();
+    CHECK(!core_reclaims(hall.rig.core));
+    CHECK_OK(erase(&ada, "plan", at));
+    CHECK(!core_reclaims(hall.rig.core));
+    hall_close(&hall);
+}
+
+/* Decided from what was erased later: no longer decided again, and not wrong. */
+TEST(verify_accepts_merges_whose_base_was_erased_before_and_after)
+{
+    uint64_t at;
+    struct msg m;
+
+    begin();
+    add_one("count");
+    at = add_one("count");
+    add_one("count");
+    CHECK_OK(erase_only("count", at));
+    on(&m, MSG_INCR, "count");
+    CHECK_OK(said(&ada, &m, "\x01"));
+    CHECK_OK(erase(&ada, "count", 0));
+    CHECK_EQ(said(&ada, &m, "\x01"), CHOIR_CONFLICT);
+    reclaim_all();
+    CHECK_OK(core_close_clean(hall.rig.core));
+    {
+        struct verify_result result;
+
+        CHECK_OK(verify_record(hall.rig.dir, hall.rig.env, &result));
+    }
+    hall_close(&hall);
+}
+
+CHECK_MAIN
