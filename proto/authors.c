@@ -17,14 +17,15 @@
 struct author_key {
     struct author_key *next;
     uint8_t key[KEY_PUBLIC_BYTES];
-    bool ended;
+    uint64_t ended; /* the entry that did it; 0: it has not */
 };
 
 struct author {
     UT_hash_handle hh;
     struct hash id;
     struct author_key *keys; /* owned; the first one first */
-    bool revoked, recovers, lost;
+    uint64_t ended;          /* likewise */
+    bool recovers, lost;
     uint8_t recovery[KEY_PUBLIC_BYTES];
 };
 
@@ -34,7 +35,8 @@ struct session {
     struct author *author;  /* borrowed */
     struct author_key *key; /* that opened it; borrowed */
     struct author_chain chain;
-    bool ended, lost;
+    uint64_t ended; /* likewise */
+    bool lost;
 };
 
 struct authors {
@@ -46,6 +48,7 @@ struct authors {
     uint8_t broker_key[KEY_PUBLIC_BYTES];
     struct author_chain broker_chain;
     /* of the bundle at hand */
+    uint64_t first; /* index */
     struct hash agent, bundle;
     bool by_broker, outside; /* in session 0 */
     uint8_t key[KEY_PUBLIC_BYTES];
@@ -125,6 +128,19 @@ static struct session *session_find(const struct authors *a, uint64_t id)
     return found;
 }
 
+/* Is the bundle at hand too late? The broker goes on with one that ends its own
+ * key. */
+static bool is_over(const struct authors *a, uint64_t ended)
+{
+    return ended && a->first > ended;
+}
+
+static void end_at(uint64_t *ended, uint64_t index)
+{
+    if (!*ended)
+        *ended = index;
+}
+
 static struct author_key *key_find(const struct author *a, const uint8_t *key)
 {
     struct author_key *k;
@@ -177,7 +193,7 @@ static int session_add(struct authors *a, uint64_t index, const char **why)
     unsigned h = spread(a, &index, sizeof index);
     struct session *new;
 
-    if (!key || key->ended || !a->outside)
+    if (!key || is_over(a, key->ended) || !a->outside)
         return broken(why, "a session is opened by one who cannot open one");
     new = calloc(1, sizeof *new);
     if (!new)
@@ -218,15 +234,15 @@ static int by_broker(struct authors *a, const char **why)
 }
 
 /* Whose key is it? A stranger's own, if he is about to enrol. */
-static bool newcomer_has(const struct author *author, const struct hash *id,
+static bool newcomer_has(const struct authors *a, const struct author *author,
                          const uint8_t *key)
 {
     struct author_key *k = author ? key_find(author, key) : NULL;
     struct hash due = agent_id(key);
 
     if (!author)
-        return hash_equal(&due, id);
-    return (k && !k->ended) ||
+        return hash_equal(&due, &a->agent);
+    return (k && !is_over(a, k->ended)) ||
            (author->recovers &&
             memcmp(author->recovery, key, KEY_PUBLIC_BYTES) == 0);
 }
@@ -237,9 +253,9 @@ static int by_newcomer(struct authors *a, struct bytes key, const char **why)
 
     if (key.n != KEY_PUBLIC_BYTES)
         return broken(why, "a bundle outside a session names no key");
-    if (!newcomer_has(author, &a->agent, key.p))
+    if (!newcomer_has(a, author, key.p))
         return broken(why, "a bundle names a key that is not its author's");
-    if (author && author->revoked)
+    if (author && is_over(a, author->ended))
         return broken(why, "a bundle by an agent that was revoked");
     memcpy(a->key, key.p, KEY_PUBLIC_BYTES);
     return 0;
@@ -253,7 +269,8 @@ static int in_session(struct authors *a, uint64_t id, struct bytes key,
     a->session = s;
     if (!s)
         return broken(why, "a bundle in a session that was never opened");
-    if (s->ended || s->author->revoked || s->key->ended)
+    if (is_over(a, s->ended) || is_over(a, s->author->ended) ||
+        is_over(a, s->key->ended))
         return broken(why, "a bundle in a session that has ended");
     if (!hash_equal(&s->author->id, &a->agent))
         return broken(why, "a bundle in another agent's session");
@@ -264,7 +281,7 @@ static int in_session(struct authors *a, uint64_t id, struct bytes key,
 }
 
 int authors_bundle(struct authors *a, const struct msg *header,
-                   const struct hash *bundle, const char **why)
+                   const struct hash *bundle, uint64_t first, const char **why)
 {
     struct hash ledger = msg_hash(header, FIELD_LEDGER);
     struct bytes key = msg_b(header, FIELD_PUBLIC_KEY);
@@ -276,6 +293,7 @@ int authors_bundle(struct authors *a, const struct msg *header,
         return broken(why, "a bundle of a kind or format that is not recorded");
     a->agent = msg_hash(header, FIELD_AGENT);
     a->bundle = *bundle;
+    a->first = first;
     a->outside = msg_u(header, FIELD_SESSION) == 0;
     a->by_broker = hash_equal(&a->agent, &a->broker);
     a->session = NULL;
@@ -303,18 +321,20 @@ int authors_may_say(const struct authors *a, enum message verb,
 
 /* --- What is learned ----------------------------------------------------- */
 
-static int session_end(struct authors *a, uint64_t id, const char **why)
+static int session_end(struct authors *a, uint64_t id, uint64_t index,
+                       const char **why)
 {
     struct session *s = session_find(a, id);
 
     if (!s && a->all)
         return broken(why, "a session ends that was never opened");
     if (s)
-        s->ended = true;
+        end_at(&s->ended, index);
     return 0;
 }
 
-static int revoke(struct authors *a, const struct msg *m, const char **why)
+static int revoke(struct authors *a, uint64_t index, const struct msg *m,
+                  const char **why)
 {
     struct hash id = msg_hash(m, FIELD_AGENT);
     struct author *author = author_find(a, &id);
@@ -325,14 +345,14 @@ static int revoke(struct authors *a, const struct msg *m, const char **why)
                                     "enrolled")
                       : 0;
     if (!msg_has(m, FIELD_PUBLIC_KEY)) {
-        author->revoked = true;
+        end_at(&author->ended, index);
         return 0;
     }
     k = key_find(author, msg_b(m, FIELD_PUBLIC_KEY).p);
     if (k ? k->ended : a->all)
         return broken(why, "a key is revoked that is not valid");
     if (k)
-        k->ended = true;
+        end_at(&k->ended, index);
     return 0;
 }
 
@@ -363,7 +383,8 @@ static void recovery_learn(struct author *author, const struct msg *m)
 
 enum { ROTATE_ADD = 2 };
 
-static int rotate(struct authors *a, const struct msg *m, const char **why)
+static int rotate(struct authors *a, uint64_t index, const struct msg *m,
+                  const char **why)
 {
     struct session *s = a->session;
 
@@ -373,11 +394,12 @@ static int rotate(struct authors *a, const struct msg *m, const char **why)
     if (!msg_has(m, FIELD_PUBLIC_KEY))
         return 0;
     if (msg_u(m, FIELD_KIND) != ROTATE_ADD)
-        s->key->ended = true;
+        end_at(&s->key->ended, index);
     return key_claimed(a, s->author, m, why);
 }
 
-static int recover(struct authors *a, const struct msg *m, const char **why)
+static int recover(struct authors *a, uint64_t index, const struct msg *m,
+                   const char **why)
 {
     struct author *author = author_find(a, &a->agent);
     struct author_key *k;
@@ -386,13 +408,14 @@ static int recover(struct authors *a, const struct msg *m, const char **why)
         memcmp(author->recovery, a->key, KEY_PUBLIC_BYTES) != 0)
         return broken(why, "an agent is recovered without its recovery key");
     LL_FOREACH (author->keys, k)
-        k->ended = true;
+        end_at(&k->ended, index);
     recovery_learn(author, m);
     return key_claimed(a, author, m, why);
 }
 
 /* Both headers are in the record: the one that was accepted, and this one. */
-static int equivocate(struct authors *a, const struct msg *m, const char **why)
+static int equivocate(struct authors *a, uint64_t index, const struct msg *m,
+                      const char **why)
 {
     struct session *s = session_find(a, msg_u(m, FIELD_SESSION));
 
@@ -400,7 +423,7 @@ static int equivocate(struct authors *a, const struct msg *m, const char **why)
                         msg_b(m, FIELD_HEADER), msg_b(m, FIELD_SIGNATURE).p))
         return broken(why, "the proof of an equivocation is not signed by whom "
                            "it blames");
-    return session_end(a, msg_u(m, FIELD_SESSION), why);
+    return session_end(a, msg_u(m, FIELD_SESSION), index, why);
 }
 
 static int enrol(struct authors *a, const struct msg *m, const char **why)
@@ -427,13 +450,14 @@ int authors_learn(struct authors *a, uint64_t index, const struct msg *m,
     case MSG_ENROL: return enrol(a, m, why);
     case MSG_SESSION_OPEN: return session_add(a, index, why);
     case MSG_SESSION_CLOSE:
-        return a->session ? session_end(a, a->session->id, why)
+        return a->session ? session_end(a, a->session->id, index, why)
                           : broken(why, "a session ends that was never opened");
-    case MSG_SESSION_END: return session_end(a, msg_u(m, FIELD_SESSION), why);
-    case MSG_EQUIVOCATE: return equivocate(a, m, why);
-    case MSG_REVOKE: return revoke(a, m, why);
-    case MSG_ROTATE: return rotate(a, m, why);
-    case MSG_RECOVER: return recover(a, m, why);
+    case MSG_SESSION_END:
+        return session_end(a, msg_u(m, FIELD_SESSION), index, why);
+    case MSG_EQUIVOCATE: return equivocate(a, index, m, why);
+    case MSG_REVOKE: return revoke(a, index, m, why);
+    case MSG_ROTATE: return rotate(a, index, m, why);
+    case MSG_RECOVER: return recover(a, index, m, why);
     default: return 0;
     }
 }
@@ -448,7 +472,7 @@ int authors_key_fits(const struct authors *a, const struct hash *agent,
 
     if (!k)
         return broken(why, "the key is not shown to be that agent's");
-    if (k->ended || author->revoked)
+    if (k->ended || author->ended)
         return broken(why, "the key has ended");
     return 0;
 }

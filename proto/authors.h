@@ -21,9 +21,10 @@ void authors_destroy(struct authors **self_p);
 
 /* Before anything else: the head of entry 0. */
 int authors_genesis(struct authors *a, struct bytes head, const char **why);
-/* The bundle that the next entries are of, its header decoded. */
+/* The bundle that the next entries are of, its header decoded. first: index of
+ * its first operation: what ended behind that still counted for all of it. */
 int authors_bundle(struct authors *a, const struct msg *header,
-                   const struct hash *bundle, const char **why);
+                   const struct hash *bundle, uint64_t first, const char **why);
 /* May its author say that? */
 int authors_may_say(const struct authors *a, enum message verb,
                     const char **why);

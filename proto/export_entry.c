@@ -30,34 +30,26 @@ static int genesis_take(struct export_reader *r, const struct entry *e)
         return code;
     if (code || !hash_equal(&report->note.ledger, &f->ledger))
         return export_broken(r, "its tree head is not signed by the broker");
-    return 0;
+    return f->selection.to > report->note.size /* of a range */
+               ? export_broken(r, "a range beyond the tree head's size")
+               : 0;
 }
 
-/* Entries of a bundle follow one another, so one look at it will do. */
-static bool bundle_again(const struct export_reader *r, const struct entry *e)
+/* Entries of a bundle follow one another: its signature is checked once. */
+static int signature_take(struct export_reader *r, const struct entry *e)
 {
-    return r->has_bundle && hash_equal(&r->bundle, &e->bundle_hash) &&
-           memcmp(r->signature, e->signature, KEY_SIGNATURE_BYTES) == 0;
-}
-
-static int bundle_take(struct export_reader *r, const struct entry *e)
-{
+    const struct hash *ledger = authors_ledger(r->authors);
     const struct export_options *o = &r->options;
-    const uint8_t *key;
+    const uint8_t *key = authors_key(r->authors);
     int code;
 
-    if (bundle_again(r, e))
+    if (r->has_bundle && hash_equal(&r->bundle, &e->bundle_hash) &&
+        memcmp(r->signature, e->signature, KEY_SIGNATURE_BYTES) == 0)
         return 0;
-    code =
-        authors_bundle(r->authors, &e->bundle, &e->bundle_hash, &r->report.why);
-    if (code)
-        return code;
-    key = authors_key(r->authors);
-    code = o->signature
-               ? o->signature(o->context, key, authors_ledger(r->authors),
-                              e->header, e->signature, &r->report.at)
-               : key_verify(key, KEY_FOR_BUNDLE, authors_ledger(r->authors),
-                            e->header, e->signature);
+    code = o->signature ? o->signature(o->context, key, ledger, e->header,
+                                       e->signature, &r->report.at)
+                        : key_verify(key, KEY_FOR_BUNDLE, ledger, e->header,
+                                     e->signature);
     if (code)
         return code < 0 ? code : export_broken(r, "a signature is forged");
     r->has_bundle = true;
@@ -65,6 +57,14 @@ static int bundle_take(struct export_reader *r, const struct entry *e)
     memcpy(r->signature, e->signature, KEY_SIGNATURE_BYTES);
     r->report.bundles++;
     return 0;
+}
+
+static int bundle_take(struct export_reader *r, const struct entry *e)
+{
+    int code = authors_bundle(r->authors, &e->bundle, &e->bundle_hash,
+                              e->index - e->position, &r->report.why);
+
+    return code ? code : signature_take(r, e);
 }
 
 /* Nothing else may pass for an identity: whoever reads the selection alone, and
@@ -137,11 +137,9 @@ static void entry_count(struct export_reader *r, enum export_record kind,
                         const struct entry *e)
 {
     struct export_report *report = &r->report;
-    const struct export_selection *s = &report->facts.selection;
 
     report->agents = authors_agents(r->authors);
     report->sessions = authors_sessions(r->authors);
-    r->in_range += e->index >= s->from && e->index < s->to;
     if (kind == EXPORT_IDENTITY) {
         report->identities++;
         return;

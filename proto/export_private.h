@@ -17,7 +17,6 @@ struct export_reader {
     struct frontier tree;
     struct hash gap[MERKLE_GAP_MAX]; /* that the next entry ends */
     size_t gap_hashes;
-    uint64_t in_range; /* entries */
     /* The bundle of the entry before. */
     bool has_bundle;
     struct hash bundle;

@@ -113,7 +113,9 @@ static int selection_get(struct export_reader *r, const struct msg *m)
         .to = msg_u(m, FIELD_SIZE),
         .agent = msg_hash(m, FIELD_HOLDER),
     };
-    return 0;
+    return kind == EXPORT_OF_RANGE && s->from >= s->to
+               ? export_broken(r, "a range of nothing")
+               : 0;
 }
 
 static int head_take(struct export_reader *r, struct bytes body)
@@ -151,6 +153,15 @@ static int gap_take(struct export_reader *r, struct bytes body)
     return 0;
 }
 
+/* Would entries up to that index be missing in a range that must be whole? */
+static bool range_lacks(const struct export_reader *r, uint64_t index)
+{
+    const struct export_selection *s = &r->report.facts.selection;
+
+    return s->kind == EXPORT_OF_RANGE && r->tree.size < s->to &&
+           index > s->from;
+}
+
 int export_reach(struct export_reader *r, uint64_t index)
 {
     struct subtree tiles[MERKLE_GAP_MAX];
@@ -167,6 +178,8 @@ int export_reach(struct export_reader *r, uint64_t index)
     if (n != r->gap_hashes)
         return export_broken(r, "a gap has not as many hashes as what is left "
                                 "out");
+    if (n && range_lacks(r, index))
+        return export_broken(r, "entries of the range are missing");
     for (size_t i = 0; i < n; i++)
         if (frontier_add_node(&r->tree, tiles[i].level, r->gap[i]))
             return export_broken(r, "a gap beyond the end of any ledger");
@@ -179,15 +192,11 @@ int export_reach(struct export_reader *r, uint64_t index)
 static int tree_end(struct export_reader *r)
 {
     const struct export_report *report = &r->report;
-    const struct export_selection *s = &report->facts.selection;
     struct hash root;
     int code;
 
     if (r->tree.size == 0)
         return export_broken(r, "there is no genesis in it");
-    if (s->kind == EXPORT_OF_RANGE &&
-        (s->from >= s->to || r->in_range != s->to - s->from))
-        return export_broken(r, "entries of the range are missing");
     code = export_reach(r, report->note.size);
     if (code)
         return code;

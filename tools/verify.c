@@ -1,4 +1,5 @@
-/* choir verify: a data directory or a copy of one, offline, no broker asked. */
+/* choir verify: a data directory, or a file that a broker or an agent gave
+ * away, offline, no broker asked. */
 #include "verify.h"
 
 #include <errno.h>
@@ -53,50 +54,90 @@ static void report_json(const struct verify_report *r, int result)
     json_decref(o);
 }
 
+static int dir_verify(const char *dir, const uint8_t *key, bool json)
+{
+    struct verify_report report;
+    int r = verify_ledger(dir, key, &report);
+
+    if (json)
+        report_json(&report, r);
+    if (r || !json)
+        verify_print(&report, r, r ? stderr : stdout);
+    return r == 0 ? EXIT_DONE : r > 0 ? EXIT_PROOF : EXIT_REFUSED;
+}
+
+/* With whom one trusts, if a file says so. */
+static int export_verify(struct cli *cli, const uint8_t *key)
+{
+    const char *agents = cli_option(cli, "agents");
+    struct buf trusted = {0};
+    unsigned line = 0;
+    int r = agents ? verify_agents_read(agents, &trusted, &line) : 0;
+
+    if (r == -EINVAL)
+        cli_wrong(cli,
+                  "--agents %s: line %u does not begin with an agent's "
+                  "id, 64 hex digits",
+                  agents, line);
+    if (r)
+        cli_wrong(cli, "--agents %s: %s", agents, strerror(-r));
+    if (agents && !trusted.n)
+        cli_wrong(cli, "--agents %s: it names no agent", agents);
+    r = verify_export(cli->args[0], key, agents, agents ? &trusted : NULL,
+                      cli->json);
+    buf_free(&trusted);
+    return r;
+}
+
 static int verify_run(struct cli *cli)
 {
-    const char *given = cli_option(cli, "key"), *dir = cli->args[0];
+    const char *given = cli_option(cli, "key"), *path = cli->args[0];
+    bool export = strcmp(path, "-") == 0 || verify_is_export(path);
     uint8_t key[KEY_PUBLIC_BYTES];
-    struct verify_report report;
-    struct stat st;
+    struct stat st = {0};
     int r = crypto_start();
 
     if (r)
         return cli_failed(r, "EIO: libsodium does not start");
-    if (stat(dir, &st))
-        cli_wrong(cli, "%s: %s", dir, strerror(errno));
-    if (!S_ISDIR(st.st_mode) && !verify_is_paper(dir))
-        cli_wrong(cli, "%s: neither a directory nor a receipt nor evidence",
-                  dir);
+    if (!export && stat(path, &st))
+        cli_wrong(cli, "%s: %s", path, strerror(errno));
+    if (!export && !S_ISDIR(st.st_mode) && !verify_is_paper(path))
+        cli_wrong(cli,
+                  "%s: neither a directory nor an export, a receipt or "
+                  "evidence",
+                  path);
     if (given && verify_key_read(given, key))
         cli_wrong(cli,
                   "--key %s: neither 64 hex digits nor a file with a key, an "
                   "identity or an invitation",
                   given);
-    if (!S_ISDIR(st.st_mode) && !given)
+    if (export)
+        return export_verify(cli, given ? key : NULL);
+    if (cli_option(cli, "agents"))
+        cli_wrong(cli, "--agents is for exports alone");
+    if (S_ISDIR(st.st_mode))
+        return dir_verify(path, given ? key : NULL, cli->json);
+    if (!given)
         cli_wrong(cli, "a file says nothing without --key: the broker's");
-    if (!S_ISDIR(st.st_mode))
-        return verify_paper(dir, key, cli->json);
-    r = verify_ledger(dir, given ? key : NULL, &report);
-    if (cli->json)
-        report_json(&report, r);
-    if (r || !cli->json)
-        verify_print(&report, r, r ? stderr : stdout);
-    return r == 0 ? EXIT_DONE : r > 0 ? EXIT_PROOF : EXIT_REFUSED;
+    return verify_paper(path, key, cli->json);
 }
 
 static const struct cli_option options[] = {
     {"key", "K", "pin the broker's key: 64 hex digits, or a file with it"},
+    {"agents", "FILE",
+     "of an export, take only what these agents said and exported: ids, 64 "
+     "hex digits, one a line"},
     {NULL, NULL, NULL},
 };
 const struct command command_verify = {
     .name = "verify",
-    .usage = "DIR|FILE",
-    .what = "prove a data directory, a receipt or a fork, offline",
+    .usage = "DIR|FILE|-",
+    .what = "prove a data directory, an export, a receipt or a fork, offline",
     .more =
         "Every signature, hash, tree and checkpoint; says what was checked\n"
         "or names the first thing that is wrong, and then ends with 4.\n"
-        "Without --key a directory can only be called \"signed by unknown key\".",
+        "Without --key a directory or an export can only be called \"signed by\n"
+        "unknown key\". - is an export on standard input.",
     .options = options,
     .least = 1,
     .most = 1,

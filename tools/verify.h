@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-#include "proto/record.h"
+#include "proto/export.h"
 
 enum { VERIFY_WHY = 400 };
 
@@ -51,6 +51,22 @@ bool verify_is_paper(const char *path);
 /* Check it and print what it proves, or what is wrong. key: the broker's. The
  * exit code. */
 int verify_paper(const char *path, const uint8_t *key, bool json);
+
+/* --- verify_export.c, verify_export_report.c ------------------------------ */
+
+bool verify_is_export(const char *path);
+/* Check it and print what it shows, or what is wrong. path: "-" is standard
+ * input. key: the broker's, or NULL. agents, trusted: the file that names whom
+ * one trusts, and what verify_agents_read read from it; or NULL. The exit
+ * code. */
+int verify_export(const char *path, const uint8_t *key, const char *agents,
+                  const struct buf *trusted, bool json);
+/* Ids of agents, 64 hex digits a line, HASH_BYTES each appended to ids. 0;
+ * -EINVAL: *line is none; -ENOMEM, -errno. */
+int verify_agents_read(const char *path, struct buf *ids, unsigned *line);
+/* JSON on stdout, words on stdout, or on stderr if it is broken. */
+void verify_export_tell(const struct export_report *report, bool broken,
+                        const char *agents, bool json);
 
 /* 64 hex digits, or a file that holds them or an identity's or invitation's
  * armour. 0 or -EINVAL, -errno. */

@@ -175,6 +175,7 @@ function record(x, c, number) {
     if ((kind === HEAD) !== (number === 0)) malformed('a head in another place than the first');
     if (x.gap && (kind === GAP || kind === HEAD)) malformed('two gaps in a row');
     if (kind === HEAD) x.head(bytes);
+    else if (kind === GAP && !n) malformed('a gap of nothing');
     else if (kind === GAP) x.gap = hashes(bytes);
     else if (kind === ENTRY || kind === IDENTITY) x.entry(kind, bytes);
     else if (kind === END) x.end(c.bytes.subarray(0, at), number, bytes);

@@ -56,7 +56,7 @@ export function exporterAttacks(ctx, bytes) {
   resigned('another root', /do not make the tree head's root/,
     edited(0, { text: noteOf(ctx.broker, { ledger: ledger.id, size: ctx.size, root: by.agent, epoch: ledger.epoch }) }));
 
-  resigned('a gap of nothing', /hashes where 0 are due/, withRecord(1, { kind: GAP, bytes: Buffer.alloc(0) }));
+  resigned('a gap of nothing', /a gap of nothing/, withRecord(1, { kind: GAP, bytes: Buffer.alloc(0) }));
   resigned('a gap where nothing is missing', /1 hashes where 0 are due/, withRecord(1, { kind: GAP, bytes: Buffer.alloc(32) }));
   resigned('half a hash', /a hash is cut off/, withRecord(gap, { kind: GAP, bytes: cut(records[gap].bytes, 16) }));
   resigned('two gaps', /two gaps in a row/, withRecord(gap, records[gap]));

@@ -616,28 +616,34 @@ TEST(reader_refuses_entries_beyond_the_tree_head)
     end();
 }
 
-TEST(reader_refuses_a_range_that_is_not_whole)
+static void range_fails(uint64_t from, uint64_t to, const char *kinds,
+                        const char *why)
 {
     struct export_selection range = {
-        .kind = EXPORT_OF_RANGE, .from = 4, .to = 8};
+        .kind = EXPORT_OF_RANGE, .from = from, .to = to};
+
+    folio_export_free(&x);
+    folio_export(&x, &f, &ada, &range, kinds);
+    fails(why);
+}
+
+TEST(reader_refuses_a_range_that_is_not_whole)
+{
     static const char why[] = "entries of the range are missing";
 
     begin();
-    folio_export(&x, &f, &ada, &range, "444-33-3");
-    fails(why);
-    range.to = 4;
-    folio_export_free(&x);
-    folio_export(&x, &f, &ada, &range, "444-3333");
-    fails(why);
-    range.from = 5;
-    folio_export_free(&x);
-    folio_export(&x, &f, &ada, &range, "444-3333");
-    fails(why);
-    range.from = 9;
-    range.to = 12; /* of 11 */
-    folio_export_free(&x);
-    folio_export(&x, &f, &ada, &range, "444----4433");
-    fails(why);
+    range_fails(4, 8, "444-33-3", why);
+    CHECK_EQ(report()->at.index, 7);
+    range_fails(4, 8, "444-333", why);
+    CHECK_NOT(report()->at.has_index);
+    range_fails(4, 8, "444--333", why);
+    CHECK_EQ(report()->at.index, 5);
+    range_fails(3, 11, "4443333443", why);
+    range_fails(3, 12, "44433334433", "a range beyond the tree head's size");
+    CHECK_EQ(report()->at.index, 0);
+    range_fails(4, 4, "444-3333", "a range of nothing");
+    CHECK_EQ(report()->at.record, 0);
+    range_fails(5, 4, "444-3333", "a range of nothing");
     end();
 }
 
