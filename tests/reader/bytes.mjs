@@ -60,4 +60,5 @@ export const u64 = (v) => {
 
 export const fromHex = (text) => Buffer.from(text, 'hex');
 
-export const isZero = (bytes) => bytes.every((b) => b === 0);
+// Each byte is as the one before it, and the first is 0.
+export const isZero = (bytes) => !bytes.length || (bytes[0] === 0 && bytes.subarray(1).equals(bytes.subarray(0, -1)));

@@ -79,9 +79,8 @@ class Export {
     const due = tiles(this.tree.size, index);
     const told = this.gap ?? [];
     if (due.length !== told.length || (this.gap && !due.length)) malformed(`${told.length} hashes where ${due.length} are due`);
-    if (this.is.kind === RANGE && due.length && this.tree.size < this.is.size && index > this.is.revision) {
-      malformed(`entries from ${Math.max(this.tree.size, this.is.revision)} on are missing in the range`);
-    }
+    const { kind, revision, size } = this.is;
+    if (due.length && kind === RANGE && this.tree.size < size && index > revision) malformed('entries of the range are missing');
     due.forEach((leaves, i) => this.tree.add(told[i], leaves));
     this.counts.hashes += due.length;
     this.gap = null;
@@ -163,11 +162,23 @@ class Export {
   }
 }
 
-// One record; whether it was the end.
-function record(x, c, number) {
-  const at = c.at;
+// Runs that for record `number`, and says where it fails.
+function at(x, c, number, run) {
+  const offset = c.at;
   x.index = null;
   try {
+    return run(offset);
+  } catch (error) {
+    const which = x.index === null ? '' : `, entry ${x.index}`;
+    error.record = number;
+    error.message = `record ${number} at ${offset}${which}: ${error.message}`;
+    throw error;
+  }
+}
+
+// One record; whether it was the end.
+function record(x, c, number) {
+  return at(x, c, number, (offset) => {
     const kind = c.u32();
     const n = c.u32();
     if (n > RECORD_BYTES) malformed('a record too long');
@@ -178,25 +189,21 @@ function record(x, c, number) {
     else if (kind === GAP && !n) malformed('a gap of nothing');
     else if (kind === GAP) x.gap = hashes(bytes);
     else if (kind === ENTRY || kind === IDENTITY) x.entry(kind, bytes);
-    else if (kind === END) x.end(c.bytes.subarray(0, at), number, bytes);
+    else if (kind === END) x.end(c.bytes.subarray(0, offset), number, bytes);
     else malformed(`a record of kind ${kind}`);
     return kind === END;
-  } catch (error) {
-    const which = x.index === null ? '' : `, entry ${x.index}`;
-    error.record = number;
-    error.message = `record ${number} at ${at}${which}: ${error.message}`;
-    throw error;
-  }
+  });
 }
 
 // bytes: the whole file. pinned: the broker's key, or null. trusted: a set of
 // agents' ids in hex, or null. What it shows, or a Refusal with its `record`.
 export function checkExport(bytes, pinned = null, trusted = null) {
   const c = new Cursor(bytes);
-  if (!c.take(4).equals(Buffer.from('CHE1'))) malformed('no export');
   const x = new Export(pinned, trusted);
-  for (let number = 0; !record(x, c, number); number++);
-  c.end('the end');
+  at(x, c, 0, () => c.take(4).equals(Buffer.from('CHE1')) || malformed('no export'));
+  let number = 0;
+  while (!record(x, c, number)) number++;
+  at(x, c, number + 1, () => c.end('the end'));
   return x;
 }
 

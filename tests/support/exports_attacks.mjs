@@ -45,7 +45,7 @@ export function exporterAttacks(ctx, bytes) {
   resigned('facts of two selections', /not the facts/, edited(0, { task: 7 }));
   resigned('an empty range', /an empty range/, edited(0, { kind: 3, key: undefined, space: undefined, revision: 5, size: 5 }));
   resigned('a range beyond the tree', /beyond the tree head/, edited(0, { kind: 3, key: undefined, space: undefined, revision: 0, size: ctx.size + 1 }));
-  resigned('called a range', /missing in the range/, edited(0, { kind: 3, key: undefined, space: undefined, revision: 0, size: ctx.size }));
+  resigned('called a range', /entries of the range are missing/, edited(0, { kind: 3, key: undefined, space: undefined, revision: 0, size: ctx.size }));
   resigned('another ledger', /meant for another ledger/, edited(0, { ledger: by.agent }));
   resigned("another ledger's tree head", /another ledger's tree head/,
     edited(0, { text: noteOf(ctx.broker, { ledger: by.agent, size: ctx.size, root: by.agent, epoch: 1 }) }));

@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { copyFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { Agent, broker as start } from './pipe.mjs';
-import { identityAt, noteOf, readLedger, rootOf } from './exports.mjs';
+import { exportOf, identityAt, noteOf, readLedger, rootOf } from './exports.mjs';
 import { stranger } from './exports_attacks.mjs';
 
 // Leaves a broker running; what it is told through is `choir`.
@@ -49,7 +49,7 @@ export async function makeScene(tmp) {
   await Promise.all(all);
   ada.end();
   bob.end();
-  writeFileSync(`${tmp}/agents`, `# may export, and have said what is exported\n${['ada', 'bob', 'carol'].map((n) => `${identityAt(file(n)).agent.toString('hex')}  ${n}`).join('\n')}\n`);
+  writeFileSync(`${tmp}/agents`, `# may export, and have said what is exported\n${[...['ada', 'bob', 'carol'].map(file), `${env.CHOIR_DATA}/admin.identity`].map(identityAt).map((i) => `${i.agent.toString('hex')}  ${i.name}`).join('\n')}\n`);
   return scene;
 }
 
@@ -78,5 +78,27 @@ export function contextOf(scene, tmp) {
     session: sessions.at(-1),
     firstSession: sessions.filter((s) => s < rotated).at(-1),
     closed: [ledger.entries[closed].session, closed],
+  };
+}
+
+const where = ({ entries }, holds) => entries.filter((e) => holds(e, e.says.fields)).map((e) => e.index);
+
+// The exports that are attacked, all by ada. Asked of the broker while it runs;
+// the result makes them of a context.
+export async function basesOf(scene, tmp) {
+  return (ctx) => {
+    const { ledger, size, by, text } = ctx;
+    const plan = where(ledger, (e, f) => f.key === 'plan');
+    const task = where(ledger, (e, f) => f.task === scene.task || e.index === scene.task);
+    const revoked = where(ledger, (e) => e.says.message === 'revoke').at(-1);
+    const range = { kind: 3, revision: revoked - 3, size: revoked + 3 };
+    const of = (name, indices, facts, leave = 0) => ({ name, bytes: exportOf(ledger, { indices, facts, by, text, size, leave }) });
+    return [
+      of('a key', plan, { kind: 1, space: 'main', key: 'plan' }),
+      of('a key without payloads', plan, { kind: 1, space: 'main', key: 'plan' }, 3),
+      of('a task', task, { kind: 2, task: scene.task }),
+      of('a range', ledger.entries.slice(range.revision, range.size).map((e) => e.index), range),
+      of('a sum', where(ledger, (e, f) => f.key === 'shared/planks'), { kind: 1, space: 'main', key: 'shared/planks' }),
+    ];
   };
 }
