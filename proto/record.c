@@ -360,23 +360,86 @@ struct hash entry_leaf(const struct entry *e)
     return entry_leaf_of(e, &operation);
 }
 
+static struct hash leaf_hash(const struct leaf_of *of,
+                             const struct hash *statement,
+                             const struct hash *effect)
+{
+    uint8_t leaf[ENTRY_LEAF_BYTES];
+
+    put_u64(leaf, of->index);
+    put_u64(leaf + 8, of->time);
+    memcpy(leaf + 16, of->agent->b, HASH_BYTES);
+    put_u64(leaf + 48, of->session);
+    put_u64(leaf + 56, of->seq);
+    memcpy(leaf + 64, statement->b, HASH_BYTES);
+    put_u32(leaf + 96, (uint32_t)of->outcome);
+    memcpy(leaf + 100, effect->b, HASH_BYTES);
+    return tree_leaf(bytes_of(leaf, sizeof leaf));
+}
+
 struct hash entry_leaf_of(const struct entry *e, const struct hash *operation)
 {
-    uint8_t leaf[ENTRY_LEAF_BYTES], place[4];
-    struct hash statement, effect = effect_hash(e->effect);
+    struct hash agent = msg_hash(&e->bundle, FIELD_AGENT), statement, effect;
+    struct leaf_of of = {
+        .index = e->index,
+        .time = e->time,
+        .session = e->session,
+        .seq = e->seq,
+        .agent = &agent,
+        .outcome = e->outcome,
+    };
+    uint8_t place[4];
 
     put_u32(place, e->position);
     statement = hash_parts(HASH_ENTRY, hash_bytes(&e->bundle_hash),
                            bytes_of(place, 4), hash_bytes(operation));
-    put_u64(leaf, e->index);
-    put_u64(leaf + 8, e->time);
-    memcpy(leaf + 16, msg_b(&e->bundle, FIELD_AGENT).p, HASH_BYTES);
-    put_u64(leaf + 48, e->session);
-    put_u64(leaf + 56, e->seq);
-    memcpy(leaf + 64, statement.b, HASH_BYTES);
-    put_u32(leaf + 96, (uint32_t)e->outcome);
-    memcpy(leaf + 100, effect.b, HASH_BYTES);
-    return tree_leaf(bytes_of(leaf, sizeof leaf));
+    effect = effect_hash(e->effect);
+    return leaf_hash(&of, &statement, &effect);
+}
+
+enum { LEAVES_AT_ONCE = 64 };
+
+static void statements_of(const struct leaf_of *of, size_t n, struct hash *out)
+{
+    uint8_t placed[LEAVES_AT_ONCE][4 + HASH_BYTES];
+    struct hash_job jobs[LEAVES_AT_ONCE];
+
+    for (size_t i = 0; i < n; i++) {
+        put_u32(placed[i], of[i].position);
+        memcpy(placed[i] + 4, of[i].operation->b, HASH_BYTES);
+        jobs[i].a = hash_bytes(of[i].bundle);
+        jobs[i].b = bytes_of(placed[i], sizeof placed[i]);
+    }
+    hash_many(HASH_ENTRY, jobs, n, out);
+}
+
+static void effects_of(const struct leaf_of *of, size_t n, struct hash *out)
+{
+    struct hash_job jobs[LEAVES_AT_ONCE];
+    struct hash some[LEAVES_AT_ONCE];
+    size_t k = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (of[i].effect.n)
+            jobs[k++] = (struct hash_job){.a = of[i].effect};
+    hash_many(HASH_EFFECT, jobs, k, some);
+    k = 0;
+    for (size_t i = 0; i < n; i++)
+        out[i] = of[i].effect.n ? some[k++] : effect_empty;
+}
+
+void entry_leaves(const struct leaf_of *of, size_t n, struct hash *leaves)
+{
+    struct hash statements[LEAVES_AT_ONCE], effects[LEAVES_AT_ONCE];
+
+    for (size_t at = 0, some; at < n; at += some) {
+        some = n - at < LEAVES_AT_ONCE ? n - at : LEAVES_AT_ONCE;
+        statements_of(of + at, some, statements);
+        effects_of(of + at, some, effects);
+        for (size_t i = 0; i < some; i++)
+            leaves[at + i] =
+                leaf_hash(&of[at + i], &statements[i], &effects[i]);
+    }
 }
 
 /* --- What is there of an entry's payloads --------------------------------- */

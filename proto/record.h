@@ -178,6 +178,15 @@ bool entry_is_thin(const struct entry *e);
 struct hash entry_leaf(const struct entry *e);
 /* The same for whoever has the head's op_hash already; e->head is not read. */
 struct hash entry_leaf_of(const struct entry *e, const struct hash *operation);
+/* Many at once, several times as quick where hash_many is. All is borrowed. */
+struct leaf_of {
+    uint64_t index, time, session, seq;
+    const struct hash *agent, *bundle, *operation;
+    struct bytes effect;
+    uint32_t position; /* in its bundle */
+    int outcome;
+};
+void entry_leaves(const struct leaf_of *of, size_t n, struct hash *leaves);
 struct hash effect_hash(struct bytes effect);
 
 #endif

@@ -420,4 +420,51 @@ TEST(entry_leaf_commits_to_everything_it_lists)
     made_free(&m);
 }
 
+TEST(entry_leaves_are_those_of_each_entry)
+{
+    enum { N = 150 };
+    struct leaf_of of[N];
+    struct hash agent, operations[N], leaves[N], leaf;
+    struct group_header h;
+    struct group_walk w;
+    const struct entry *e;
+    struct entry other;
+    struct made m;
+
+    make(&m);
+    CHECK_OK(group_header_get(&h, m.header, nonce, offset));
+    group_walk_begin(&w, &h, buf_bytes(&m.body));
+    CHECK_OK(group_walk_next(&w, &e));
+    other = *e;
+    agent = msg_hash(&e->bundle, FIELD_AGENT);
+    for (unsigned i = 0; i < N; i++) {
+        operations[i] = hash_of(HASH_OP, bytes_of(&i, sizeof i));
+        of[i] = (struct leaf_of){
+            .index = i * 3,
+            .time = i * 5,
+            .session = i * 7,
+            .seq = i * 11,
+            .agent = &agent,
+            .bundle = &e->bundle_hash,
+            .operation = &operations[i],
+            .effect = i % 3 ? bytes_of(m.header, i) : (struct bytes){0},
+            .position = i,
+            .outcome = i % 2 ? CHOIR_DENIED : 0,
+        };
+    }
+    entry_leaves(of, N, leaves);
+    for (unsigned i = 0; i < N; i++) {
+        other.index = i * 3;
+        other.time = i * 5;
+        other.session = i * 7;
+        other.seq = i * 11;
+        other.effect = of[i].effect;
+        other.position = i;
+        other.outcome = of[i].outcome;
+        leaf = entry_leaf_of(&other, &operations[i]);
+        CHECK_MEM(leaves[i].b, leaf.b, HASH_BYTES);
+    }
+    made_free(&m);
+}
+
 CHECK_MAIN
