@@ -342,6 +342,11 @@ static int permit(struct missing *m, const struct entry *e)
     }
 }
 
+bool missing_wants(const struct missing *m, unsigned verb)
+{
+    return m->open || verb == MSG_COMPACT || verb == MSG_ERASE;
+}
+
 int missing_entry(struct missing *m, const struct entry *e)
 {
     struct written written;

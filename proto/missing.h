@@ -14,6 +14,9 @@ struct missing;
 struct missing *missing_new(void);
 void missing_destroy(struct missing **self_p);
 
+/* Is there anything to learn from an entry of that verb of which no payload is
+ * missing? Otherwise it need not be told. */
+bool missing_wants(const struct missing *m, unsigned verb);
 /* 0; CHOIR_BROKEN: something is missing that can never be permitted; -ENOMEM.
  */
 int missing_entry(struct missing *m, const struct entry *e);

@@ -7,6 +7,8 @@
 #include <stdio.h>
 
 #include "proto/export.h"
+#include "tools/verify_pool.h"
+#include "tools/verify_read.h"
 
 enum { VERIFY_WHY = 400 };
 
@@ -40,6 +42,10 @@ struct verify_report {
  * (cannot be read; why says what). */
 int verify_ledger(const char *dir, const uint8_t *key,
                   struct verify_report *report);
+/* The same by as many threads as the pool has; what is reported does not
+ * depend on how many. pool: borrowed. */
+int verify_ledger_with(struct pool *pool, const char *dir, const uint8_t *key,
+                       struct verify_report *report);
 
 /* What was checked, or what is wrong, for a person. */
 void verify_print(const struct verify_report *report, int result, FILE *out);
@@ -76,15 +82,15 @@ int verify_key_read(const char *text, uint8_t key[KEY_PUBLIC_BYTES]);
 
 struct rules;
 
-/* key: as above. counts, why: borrowed, filled in. */
-struct rules *rules_new(const uint8_t *key, struct verify_counts *counts,
-                        char why[VERIFY_WHY]);
+/* key: as above. pool, counts, why: borrowed; the latter filled in. */
+struct rules *rules_new(struct pool *pool, const uint8_t *key,
+                        struct verify_counts *counts, char why[VERIFY_WHY]);
 void rules_destroy(struct rules **self_p);
-/* The next entry. Signatures are checked in batches, on as many cores as
- * there are: *at may be an earlier entry's when it fails. 0; CHOIR_BROKEN
+/* The next group of the ledger, which has been read. Signatures are checked by
+ * the pool, later: *at may be an earlier entry's when it fails. 0; CHOIR_BROKEN
  * with why and *at; -ENOMEM. */
-int rules_entry(struct rules *r, const struct entry *e,
-                struct verify_place *at);
+int rules_group(struct rules *r, const struct reading *x,
+                const struct read_group *g, struct verify_place *at);
 /* What is still under way. The same. */
 int rules_settle(struct rules *r, struct verify_place *at);
 /* After the last entry: is nothing missing but what may be? 0; CHOIR_BROKEN. */
@@ -98,9 +104,11 @@ struct hash rules_root(const struct rules *r);
 
 struct signatures;
 
-struct signatures *signatures_new(void);
+/* pool: borrowed. NULL when out of memory. */
+struct signatures *signatures_new(struct pool *pool);
 void signatures_destroy(struct signatures **self_p);
-/* Copies all. 0; CHOIR_BROKEN (*at: of the first that is wrong); -ENOMEM. */
+/* Copies all. 0; CHOIR_BROKEN (*at: of the first that is wrong, and then
+ * nothing is under way any more); -ENOMEM. */
 int signatures_add(struct signatures *s, const uint8_t *key,
                    const struct hash *ledger, struct bytes header,
                    const uint8_t *signature, struct verify_place *at);
@@ -118,6 +126,10 @@ struct snapshot_claim {
  * negative errno with why. */
 int verify_snapshot(const char *dir, struct snapshot_claim *claim,
                     char why[VERIFY_WHY]);
+/* A file, to be read from any place. fd: the caller's. Negative errno. */
+int verify_file_open(const char *dir, const char *name, int *fd, uint64_t *n);
+/* Exactly n bytes from there on. Negative errno. */
+int verify_file_get(int fd, uint8_t *to, size_t n, uint64_t offset);
 /* A whole file; its bytes are the caller's (free). Negative errno. */
 int verify_file_read(const char *dir, const char *name, uint8_t **bytes,
                      size_t *n);

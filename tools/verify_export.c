@@ -14,6 +14,7 @@ enum { PIECE_BYTES = 1 << 20 };
 struct checking {
     struct export_options options;
     struct export_reader *reader;  /* owned */
+    struct pool *pool;             /* owned */
     struct signatures *signatures; /* owned */
     struct buf agents;             /* owned: trusted, HASH_BYTES each */
     bool forged;                   /* a signature is, and at says where */
@@ -143,7 +144,8 @@ static int checking_begin(struct checking *c, const uint8_t *key,
         c->options.trusted = (const struct hash *)trusted->p;
         c->options.trusted_count = trusted->n / HASH_BYTES;
     }
-    c->signatures = signatures_new();
+    c->pool = pool_for_all_cores();
+    c->signatures = c->pool ? signatures_new(c->pool) : NULL;
     c->reader = export_reader_new(&c->options);
     return c->signatures && c->reader ? 0 : -ENOMEM;
 }
@@ -151,6 +153,7 @@ static int checking_begin(struct checking *c, const uint8_t *key,
 static void checking_end(struct checking *c)
 {
     signatures_destroy(&c->signatures);
+    pool_destroy(&c->pool);
     export_reader_destroy(&c->reader);
 }
 

@@ -1,106 +1,96 @@
-/* Signatures are nearly all of the work, and each stands alone: they are
- * collected, and one batch is checked by several threads while the next one is
- * being collected. */
+/* Signatures are most of the work where bundles are small, and each stands
+ * alone: they are collected into slices, which the pool checks while the next
+ * ones are being collected. */
 #include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "proto/refusal.h"
 #include "tools/verify.h"
 
-enum { BATCH = 1024, PIECE = 4, THREADS_MAX = 64 };
+/* A slice is some 2 ms of work; each core has one and finds three more. */
+enum { SLICE = 32, SLICES_FOR_EACH = 4 };
 
-struct job {
+struct signed_header {
     uint8_t key[KEY_PUBLIC_BYTES], signature[KEY_SIGNATURE_BYTES];
     struct hash ledger;
-    size_t header, header_bytes; /* in the batch's headers */
+    size_t header, header_bytes; /* in the slice's headers */
     struct verify_place at;
-    bool wrong;
 };
 
-struct batch {
-    struct job jobs[BATCH];
-    size_t count;
-    atomic_size_t next; /* job that nobody has taken */
+struct slice {
+    struct pool_job job;
+    struct signed_header all[SLICE];
     struct buf headers;
+    size_t count;
+    size_t wrong; /* the first that is, or count */
 };
 
+/* A ring: `under_way` slices behind `filling` are the pool's. */
 struct signatures {
-    struct batch batches[2], *filling;
-    pthread_t threads[THREADS_MAX];
-    size_t thread_count;
-    pthread_mutex_t lock;
-    pthread_cond_t given, done;
-    /* under the lock */
-    struct batch *checking; /* or NULL */
-    size_t busy;            /* threads that are at it */
-    bool over;
+    struct pool *pool; /* borrowed */
+    size_t filling, under_way, slice_count;
+    struct slice slices[];
 };
 
-static void job_check(const struct batch *b, struct job *j)
+static void slice_check(struct pool_job *job)
 {
-    struct bytes header = bytes_of(b->headers.p + j->header, j->header_bytes);
+    struct slice *s = (struct slice *)job;
 
-    j->wrong = key_verify(j->key, KEY_FOR_BUNDLE, &j->ledger, header,
-                          j->signature) != 0;
-}
+    for (s->wrong = 0; s->wrong < s->count; s->wrong++) {
+        const struct signed_header *h = &s->all[s->wrong];
 
-static void batch_check(struct batch *b)
-{
-    size_t from;
-
-    while ((from = atomic_fetch_add(&b->next, PIECE)) < b->count)
-        for (size_t i = from; i < b->count && i < from + PIECE; i++)
-            job_check(b, &b->jobs[i]);
-}
-
-static bool work_is_left(const struct signatures *s)
-{
-    return s->checking && atomic_load(&s->checking->next) < s->checking->count;
-}
-
-static void *thread_run(void *arg)
-{
-    struct signatures *s = arg;
-
-    pthread_mutex_lock(&s->lock);
-    while (!s->over) {
-        struct batch *b = s->checking;
-
-        if (!work_is_left(s)) {
-            pthread_cond_wait(&s->given, &s->lock);
-            continue;
-        }
-        s->busy++;
-        pthread_mutex_unlock(&s->lock);
-        batch_check(b);
-        pthread_mutex_lock(&s->lock);
-        if (--s->busy == 0)
-            pthread_cond_signal(&s->done);
+        if (key_verify(h->key, KEY_FOR_BUNDLE, &h->ledger,
+                       bytes_of(s->headers.p + h->header, h->header_bytes),
+                       h->signature))
+            return;
     }
-    pthread_mutex_unlock(&s->lock);
-    return NULL;
 }
 
-/* One thread fewer than cores: the caller's own has the last. One that cannot
- * be made is done without: the caller does its share. */
-struct signatures *signatures_new(void)
+struct signatures *signatures_new(struct pool *pool)
 {
-    struct signatures *s = calloc(1, sizeof *s);
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    size_t n = SLICES_FOR_EACH * (size_t)pool_width(pool);
+    struct signatures *s = calloc(1, sizeof *s + n * sizeof *s->slices);
 
     if (!s)
         return NULL;
-    s->filling = &s->batches[0];
-    pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->given, NULL);
-    pthread_cond_init(&s->done, NULL);
-    while ((long)s->thread_count + 1 < cores && s->thread_count < THREADS_MAX &&
-           !pthread_create(&s->threads[s->thread_count], NULL, thread_run, s))
-        s->thread_count++;
+    s->pool = pool;
+    s->slice_count = n;
+    for (size_t i = 0; i < n; i++)
+        s->slices[i].job.run = slice_check;
     return s;
+}
+
+static void slice_clear(struct slice *s)
+{
+    s->count = 0;
+    buf_clear(&s->headers);
+}
+
+static int oldest_end(struct signatures *s, struct verify_place *at)
+{
+    struct slice *oldest =
+        &s->slices[(s->filling + s->slice_count - s->under_way) %
+                   s->slice_count];
+    int r = 0;
+
+    pool_wait(s->pool, &oldest->job);
+    s->under_way--;
+    if (oldest->wrong < oldest->count) {
+        *at = oldest->all[oldest->wrong].at;
+        r = CHOIR_BROKEN;
+    }
+    slice_clear(oldest);
+    return r;
+}
+
+/* After one that is wrong, the others are of no interest. */
+static void all_end(struct signatures *s)
+{
+    struct verify_place nowhere;
+
+    while (s->under_way)
+        oldest_end(s, &nowhere);
+    slice_clear(&s->slices[s->filling]);
 }
 
 void signatures_destroy(struct signatures **self_p)
@@ -109,95 +99,55 @@ void signatures_destroy(struct signatures **self_p)
 
     if (!s)
         return;
-    pthread_mutex_lock(&s->lock);
-    s->over = true;
-    pthread_cond_broadcast(&s->given);
-    pthread_mutex_unlock(&s->lock);
-    for (size_t i = 0; i < s->thread_count; i++)
-        pthread_join(s->threads[i], NULL);
-    pthread_cond_destroy(&s->done);
-    pthread_cond_destroy(&s->given);
-    pthread_mutex_destroy(&s->lock);
-    buf_free(&s->batches[0].headers);
-    buf_free(&s->batches[1].headers);
+    all_end(s);
+    for (size_t i = 0; i < s->slice_count; i++)
+        buf_free(&s->slices[i].headers);
     free(s);
     *self_p = NULL;
 }
 
-static void batch_clear(struct batch *b)
+/* Hand over what was collected; there is an empty slice then. */
+static int slice_give(struct signatures *s, struct verify_place *at)
 {
-    b->count = 0;
-    buf_clear(&b->headers);
-}
-
-/* The batch that is being checked, if any. Nobody begins with it once its last
- * job is taken, so it is the caller's again when nobody is busy. */
-static int batch_end(struct signatures *s, struct verify_place *at)
-{
-    struct batch *b = s->checking;
     int r = 0;
 
-    if (!b)
-        return 0;
-    batch_check(b);
-    pthread_mutex_lock(&s->lock);
-    while (s->busy)
-        pthread_cond_wait(&s->done, &s->lock);
-    s->checking = NULL;
-    pthread_mutex_unlock(&s->lock);
-    for (size_t i = 0; !r && i < b->count; i++) {
-        if (b->jobs[i].wrong) {
-            *at = b->jobs[i].at;
-            r = CHOIR_BROKEN;
-        }
-    }
-    batch_clear(b);
+    pool_give(s->pool, &s->slices[s->filling].job);
+    s->filling = (s->filling + 1) % s->slice_count;
+    s->under_way++;
+    if (s->under_way == s->slice_count)
+        r = oldest_end(s, at);
+    if (r)
+        all_end(s);
     return r;
-}
-
-/* The one before must be right: else what came later is of no interest. */
-static int batch_begin(struct signatures *s, struct verify_place *at)
-{
-    struct batch *b = s->filling;
-    int r = batch_end(s, at);
-
-    if (r) {
-        batch_clear(b);
-        return r;
-    }
-    atomic_store(&b->next, 0);
-    s->filling = &s->batches[b == &s->batches[0]];
-    pthread_mutex_lock(&s->lock);
-    s->checking = b;
-    pthread_cond_broadcast(&s->given);
-    pthread_mutex_unlock(&s->lock);
-    return 0;
 }
 
 int signatures_settle(struct signatures *s, struct verify_place *at)
 {
-    int r = batch_begin(s, at);
+    int r = s->slices[s->filling].count ? slice_give(s, at) : 0;
 
-    return r ? r : batch_end(s, at);
+    while (!r && s->under_way)
+        r = oldest_end(s, at);
+    all_end(s);
+    return r;
 }
 
 int signatures_add(struct signatures *s, const uint8_t *key,
                    const struct hash *ledger, struct bytes header,
                    const uint8_t *signature, struct verify_place *at)
 {
-    struct batch *b = s->filling;
-    struct job *j = &b->jobs[b->count++];
+    struct slice *to = &s->slices[s->filling];
+    struct signed_header *h = &to->all[to->count++];
 
-    *j = (struct job){
+    *h = (struct signed_header){
         .ledger = *ledger,
-        .header = b->headers.n,
+        .header = to->headers.n,
         .header_bytes = header.n,
         .at = *at,
     };
-    memcpy(j->key, key, KEY_PUBLIC_BYTES);
-    memcpy(j->signature, signature, KEY_SIGNATURE_BYTES);
-    buf_put(&b->headers, header.p, header.n);
-    if (b->headers.failed)
+    memcpy(h->key, key, KEY_PUBLIC_BYTES);
+    memcpy(h->signature, signature, KEY_SIGNATURE_BYTES);
+    buf_put(&to->headers, header.p, header.n);
+    if (to->headers.failed)
         return -ENOMEM;
-    return b->count == BATCH ? batch_begin(s, at) : 0;
+    return to->count == SLICE ? slice_give(s, at) : 0;
 }

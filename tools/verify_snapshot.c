@@ -18,10 +18,29 @@ enum {
     BLOCK_HEAD_BYTES = 32,
 };
 
-static int read_all(int fd, uint8_t *to, size_t n)
+int verify_file_open(const char *dir, const char *name, int *fd, uint64_t *n)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    int r = snprintf(path, sizeof path, "%s/%s", dir, name);
+
+    if (r < 0 || (size_t)r >= sizeof path)
+        return -ENAMETOOLONG;
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (*fd < 0)
+        return -errno;
+    r = fstat(*fd, &st) ? -errno : S_ISREG(st.st_mode) ? 0 : -EINVAL;
+    if (r)
+        close(*fd);
+    else
+        *n = (uint64_t)st.st_size;
+    return r;
+}
+
+int verify_file_get(int fd, uint8_t *to, size_t n, uint64_t offset)
 {
     while (n) {
-        ssize_t k = read(fd, to, n);
+        ssize_t k = pread(fd, to, n, (off_t)offset);
 
         if (k < 0 && errno == EINTR)
             continue;
@@ -29,6 +48,7 @@ static int read_all(int fd, uint8_t *to, size_t n)
             return k ? -errno : -EAGAIN; /* it got shorter meanwhile */
         to += k;
         n -= (size_t)k;
+        offset += (uint64_t)k;
     }
     return 0;
 }
@@ -36,23 +56,14 @@ static int read_all(int fd, uint8_t *to, size_t n)
 int verify_file_read(const char *dir, const char *name, uint8_t **bytes,
                      size_t *n)
 {
-    char path[PATH_MAX];
-    struct stat st;
-    int r = snprintf(path, sizeof path, "%s/%s", dir, name), fd;
+    uint64_t size;
+    int fd, r = verify_file_open(dir, name, &fd, &size);
 
-    if (r < 0 || (size_t)r >= sizeof path)
-        return -ENAMETOOLONG;
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return -errno;
-    r = fstat(fd, &st) ? -errno : S_ISREG(st.st_mode) ? 0 : -EINVAL;
-    *bytes = r ? NULL : malloc((size_t)st.st_size + 1);
-    if (!r && !*bytes)
-        r = -ENOMEM;
-    if (!r) {
-        *n = (size_t)st.st_size;
-        r = read_all(fd, *bytes, *n);
-    }
+    if (r)
+        return r;
+    *n = (size_t)size;
+    *bytes = malloc(*n + 1);
+    r = *bytes ? verify_file_get(fd, *bytes, *n, 0) : -ENOMEM;
     if (r) {
         free(*bytes);
         *bytes = NULL;

@@ -19,10 +19,14 @@ static struct scribe s;
 static struct ledger *l;
 static struct verify_report report;
 
+static uint64_t segment_bytes = 2048;
+
 static void reopen(void)
 {
-    struct ledger_options o = {
-        .dir = dir, .env = env, .segment_bytes = 2048, .reserve_bytes = 256};
+    struct ledger_options o = {.dir = dir,
+                               .env = env,
+                               .segment_bytes = segment_bytes,
+                               .reserve_bytes = 256};
     struct ledger_head head;
 
     ledger_close(&l);
@@ -362,6 +366,61 @@ TEST(verify_refuses_a_bundle_for_another_ledger)
     breaks("another ledger");
 }
 
+/* The first entry of the group at hand, which is one bundle: its length, its
+ * outcome and its effect's length, its head. */
+static uint8_t *first_entry(void)
+{
+    return s.g.heads.p + 4 + get_u32(s.g.heads.p) + KEY_SIGNATURE_BYTES;
+}
+
+static void puts_to_spoil(void)
+{
+    begin();
+    scribe_group(&s, 100, 5);
+}
+
+/* Checksums and chains are made to fit what was spoilt. */
+TEST(verify_refuses_a_payload_of_another_hash)
+{
+    puts_to_spoil();
+    s.g.payload.p[s.g.payload.n - 1] ^= 1;
+    breaks("a payload does not fit its hash");
+    CHECK_EQ(report.at.index, s.tree.size - 1);
+}
+
+TEST(verify_refuses_operations_that_were_not_signed)
+{
+    uint8_t *space;
+
+    puts_to_spoil();
+    space = memmem(first_entry(), 100, "main", 4);
+    CHECK(space);
+    *space = 'l';
+    breaks("not those it was signed over");
+}
+
+TEST(verify_refuses_an_outcome_that_is_none)
+{
+    puts_to_spoil();
+    first_entry()[7] = 250;
+    breaks("an outcome that is none");
+}
+
+TEST(verify_refuses_an_operation_without_a_row)
+{
+    puts_to_spoil();
+    CHECK_EQ(first_entry()[10], MSG_PUT);
+    first_entry()[10] = 0x7e;
+    breaks("may not say");
+}
+
+TEST(verify_refuses_a_group_that_holds_less_than_it_says)
+{
+    puts_to_spoil();
+    s.g.payload.n--;
+    breaks("does not hold what it says");
+}
+
 static void ended(enum message verb)
 {
     struct msg m;
@@ -429,6 +488,128 @@ TEST(verify_refuses_an_agent_whose_id_is_not_its_keys_hash)
     scribe_begin(&s);
     scribe_broker(&s, &m);
     breaks("not the hash of its key");
+}
+
+/* --- Many runs, any number of threads ------------------------------------ */
+
+static struct verify_report with[4];
+
+/* The same report whoever works, and this one. */
+static void same_with_any_threads(int wanted)
+{
+    static const unsigned helpers[4] = {0, 1, 3, 16};
+
+    for (size_t i = 0; i < 4; i++) {
+        struct pool *pool = pool_new(helpers[i]);
+
+        CHECK(pool);
+        memset(&with[i], 0, sizeof with[i]);
+        CHECK_EQ(verify_ledger_with(pool, dir, NULL, &with[i]), wanted);
+        pool_destroy(&pool);
+        CHECK_STR(with[i].in, with[0].in);
+        CHECK_STR(with[i].why, with[0].why);
+        CHECK_MEM(&with[i].at, &with[0].at, sizeof with[i].at);
+        CHECK_MEM(&with[i].counts, &with[0].counts, sizeof with[i].counts);
+        CHECK_MEM(with[i].root.b, with[0].root.b, HASH_BYTES);
+    }
+    report = with[0];
+}
+
+/* Some megabytes: groups of all sizes, one longer than any run, several
+ * segments. */
+static void begin_long(void)
+{
+    segment_bytes = 1 << 20;
+    begin();
+    for (uint32_t i = 0; i < 60; i++) {
+        scribe_begin(&s);
+        scribe_puts(&s, 1 + i * 7 % 100, 10 + i * 331 % 3000);
+        scribe_puts(&s, 1, i == 30 ? 700000 : 1);
+        if (i % 9 == 0)
+            scribe_checkpoint(&s);
+        CHECK_OK(ledger_room(l, s.g.heads.n + s.g.payload.n + 4096));
+        CHECK_OK(ledger_append(l, &s.g));
+        CHECK_OK(ledger_sync(l));
+    }
+}
+
+static void end_long(void)
+{
+    segment_bytes = 2048;
+    end();
+}
+
+TEST(verify_says_the_same_with_any_number_of_threads)
+{
+    struct hash root;
+
+    begin_long();
+    same_with_any_threads(0); /* not sealed: zeros behind the end */
+    CHECK_EQ(report.counts.entries, s.tree.size);
+    seal();
+    same_with_any_threads(0);
+    root = frontier_root(&s.tree);
+    CHECK_MEM(report.root.b, root.b, HASH_BYTES);
+    CHECK_EQ(report.counts.groups, 61);
+    CHECK(report.counts.segments > 3);
+    end_long();
+}
+
+TEST(verify_names_the_same_first_failure_with_any_number_of_threads)
+{
+    uint64_t at, entries = 0;
+
+    begin_long();
+    at = s.tree.size;
+    s.forge = true; /* whoever reads ahead has met the later faults by then */
+    puts_group(3);
+    s.next_seq++;
+    puts_group(2);
+    s.tree.edge[0].b[0] ^= 1;
+    scribe_begin(&s);
+    scribe_checkpoint(&s);
+    write_group();
+    seal();
+    same_with_any_threads(CHOIR_BROKEN);
+    CHECK(strstr(report.why, "forged"));
+    CHECK_EQ(report.at.index, at);
+    entries = report.counts.entries;
+    CHECK(entries >= at);
+    end_long();
+}
+
+static void flip(uint64_t number, off_t at)
+{
+    char path[300];
+    uint8_t byte;
+    int fd;
+
+    snprintf(path, sizeof path, "%s/segment-%010d", dir, (int)number);
+    fd = open(path, O_RDWR);
+    CHECK_OK(file_pread_all(fd, &byte, 1, at));
+    byte ^= 1;
+    CHECK_OK(file_pwrite_all(fd, &byte, 1, at));
+    close(fd);
+}
+
+TEST(verify_names_the_same_flipped_byte_with_any_number_of_threads)
+{
+    char path[300];
+    struct stat st;
+
+    begin_long();
+    seal();
+    snprintf(path, sizeof path, "%s/segment-0000000002", dir);
+    CHECK_OK(stat(path, &st));
+    CHECK(st.st_size > 500000);
+    for (off_t at = 150; at < st.st_size; at += 99991) {
+        flip(2, at);
+        same_with_any_threads(CHOIR_BROKEN);
+        CHECK_STR(report.in, "segment-0000000002");
+        flip(2, at);
+    }
+    same_with_any_threads(0);
+    end_long();
 }
 
 /* --- state.snapshot ------------------------------------------------------ */

@@ -3,6 +3,7 @@
 #include "proto/refusal.h"
 #include "tools/verify.h"
 
+static struct pool *pool;
 static struct signatures *s;
 static struct key_pair key;
 static struct hash ledger;
@@ -11,8 +12,16 @@ static void begin(void)
 {
     CHECK_OK(crypto_start());
     key_pair_new(&key);
-    s = signatures_new();
+    pool = pool_for_all_cores();
+    CHECK(pool);
+    s = signatures_new(pool);
     CHECK(s);
+}
+
+static void end(void)
+{
+    signatures_destroy(&s);
+    pool_destroy(&pool);
 }
 
 /* Entry `index`, signed or not; what adding says, and of which entry. */
@@ -53,7 +62,7 @@ TEST(signatures_that_are_right_pass_over_many_batches)
     CHECK_OK(run(3000, 3000, 3000, &of));
     CHECK_OK(run(0, 0, 0, &of));
     CHECK_OK(run(5, 5, 5, &of));
-    signatures_destroy(&s);
+    end();
 }
 
 TEST(signatures_name_the_first_that_is_forged)
@@ -69,7 +78,7 @@ TEST(signatures_name_the_first_that_is_forged)
         /* whoever is told settles what is under way: that is nothing now */
         CHECK_OK(run(0, 0, 0, &of));
     }
-    signatures_destroy(&s);
+    end();
 }
 
 TEST(signatures_end_while_a_batch_is_being_checked)
@@ -79,7 +88,7 @@ TEST(signatures_end_while_a_batch_is_being_checked)
     begin();
     for (uint64_t i = 0; i < 1030; i++)
         CHECK_OK(add(i, true, &of));
-    signatures_destroy(&s);
+    end();
 }
 
 CHECK_MAIN
