@@ -22,12 +22,11 @@
 
 enum {
     VALUE = 256,
-    HEADER = 200,
-    HEAD = 96,
     TOGETHER = 64,
     ROUNDS = 9,
     CORES_MAX = 64,
-    PIECES = 64
+    PART_BYTES = 64 * 1024,
+    PARTS_MAX = 4096
 };
 
 static struct rig rig;
@@ -74,79 +73,171 @@ static void write_bundle(unsigned ops)
 
 /* --- The limit ----------------------------------------------------------- */
 
+/* What a verifier must hash and prove of this ledger, by docs/ledger-format.md,
+ * collected beforehand from its bytes; some groups, one after the other. Ed25519
+ * is verified one by one: libsodium has no verification of many at once. */
+struct part {
+    struct hash_job *sums, *heads, *operations, *slots, *effects, *nodes;
+    struct hash_job *statements, *bundles;
+    size_t groups, entries, slot_count, effect_count, node_count, bundle_count;
+};
+
+struct signature {
+    uint8_t b[KEY_SIGNATURE_BYTES];
+};
+
+static struct part parts[PARTS_MAX];
+static size_t part_count;
 static struct key_pair key;
 static struct hash ledger;
-static uint8_t header[HEADER], signature[KEY_SIGNATURE_BYTES];
-static uint8_t stored[1 << 16];
+static struct signature *signatures[PARTS_MAX];
+static uint8_t constant[512]; /* what is as long as what is hashed */
 
-/* What docs/ledger-format.md has a verifier hash for so many entries:
- * operation, statement, effect and payload, as quickly as they can be had
- * together; of each its leaf and, on average, one node above. */
-static void entries_hash(size_t n)
+static void job_add(struct hash_job **jobs, size_t *n, struct bytes a,
+                    struct bytes b)
 {
-    static const struct {
-        enum hash_tag tag;
-        size_t bytes;
-    } kinds[] = {{HASH_OP, HEAD},
-                 {HASH_ENTRY, 2 * HASH_BYTES + 4},
-                 {HASH_EFFECT, HEAD / 4},
-                 {HASH_SLOT, 16 + VALUE}};
-    struct hash_job jobs[TOGETHER];
+    if ((*n & (*n - 1)) == 0)
+        *jobs = reallocarray(*jobs, *n ? 2 * *n : 1, sizeof **jobs);
+    must(*jobs, "memory");
+    (*jobs)[(*n)++] = (struct hash_job){a, b};
+}
+
+static void slots_collect(struct part *p, struct bytes rows,
+                          struct bytes payload)
+{
+    struct cursor c = cursor_of(payload);
+
+    for (size_t i = 0; i < rows.n; i += SLOT_ROW_BYTES)
+        job_add(&p->slots, &p->slot_count,
+                cursor_take(&c, SLOT_SALT_BYTES + get_u32(rows.p + i)),
+                (struct bytes){0});
+}
+
+static void bundle_collect(struct part *p, const struct entry *e, size_t at)
+{
+    size_t n = p->bundle_count;
+
+    job_add(&p->bundles, &p->bundle_count, e->header, (struct bytes){0});
+    signatures[at] =
+        reallocarray(signatures[at], n + 1, sizeof *signatures[at]);
+    must(signatures[at], "memory");
+    key_sign(&key, KEY_FOR_BUNDLE, &ledger, e->header, signatures[at][n].b);
+    for (uint32_t i = 1; i < e->count; i++)
+        job_add(&p->nodes, &p->node_count, bytes_of(constant, 2 * HASH_BYTES),
+                (struct bytes){0});
+}
+
+static void group_collect(struct part *p, const struct group_header *g,
+                          const uint8_t *bytes)
+{
+    struct bytes body = bytes_of(bytes + GROUP_HEADER_BYTES,
+                                 (size_t)(g->heads_bytes + group_stored(g)));
+    size_t same = p->groups;
+    struct group_walk walk;
+    const struct entry *e;
+
+    job_add(&p->sums, &same, bytes_of(bytes, 128), body);
+    job_add(&p->heads, &p->groups, bytes_of(bytes, 96),
+            bytes_of(body.p, (size_t)g->heads_bytes));
+    group_walk_begin(&walk, g, body);
+    while (!group_walk_next(&walk, &e)) {
+        if (e->position == 0)
+            bundle_collect(p, e, (size_t)(p - parts));
+        same = p->entries;
+        job_add(&p->statements, &same, bytes_of(constant, HASH_BYTES),
+                bytes_of(constant, 4 + HASH_BYTES));
+        job_add(&p->operations, &p->entries, e->head, (struct bytes){0});
+        if (e->effect.n)
+            job_add(&p->effects, &p->effect_count, e->effect,
+                    (struct bytes){0});
+        slots_collect(p, e->rows, e->payload);
+        slots_collect(p, e->effect_rows, e->effect_payload);
+    }
+}
+
+/* Its bytes stay until the end. */
+static bool segment_collect(unsigned number)
+{
+    struct segment_header header;
+    struct group_header g;
+    char name[32];
+    uint8_t *p;
+    uint32_t format;
+    size_t n, at = SEGMENT_HEADER_BYTES, begun = 0;
+
+    snprintf(name, sizeof name, "segment-%010u", number);
+    if (verify_file_read(rig.dir, name, &p, &n) ||
+        segment_header_get(&header, p, &format))
+        return false;
+    while (n - at >= GROUP_HEADER_BYTES &&
+           !group_header_get(&g, p + at, header.nonce, at)) {
+        must(part_count < PARTS_MAX, "too much");
+        group_collect(&parts[part_count], &g, p + at);
+        at += (size_t)group_bytes(&g);
+        if (at - begun >= PART_BYTES) {
+            begun = at;
+            part_count++;
+        }
+    }
+    part_count++;
+    return true;
+}
+
+static void limit_collect(void)
+{
+    for (unsigned number = 1; segment_collect(number); number++)
+        ;
+}
+
+static void all_hash(enum hash_tag tag, const struct hash_job *jobs, size_t n)
+{
     struct hash out[TOGETHER];
 
-    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
-        for (size_t i = 0; i < n; i++)
-            jobs[i] = (struct hash_job){bytes_of(stored, kinds[k].bytes), {0}};
-        hash_many(kinds[k].tag, jobs, n, out);
+    for (size_t at = 0, some; at < n; at += some) {
+        some = n - at < TOGETHER ? n - at : TOGETHER;
+        hash_many(tag, jobs + at, some, out);
     }
+}
+
+/* Of each entry its leaf and, on average, one node above. */
+static void leaves_hash(size_t n)
+{
+    struct hash out, zero = {{0}};
+
     for (size_t i = 0; i < n; i++) {
-        out[i] = tree_leaf(bytes_of(stored, ENTRY_LEAF_BYTES));
-        out[i] = tree_node(&out[i], &out[0]);
+        out = tree_leaf(bytes_of(constant, ENTRY_LEAF_BYTES));
+        out = tree_node(&out, &zero);
     }
+}
+
+static void part_do(const struct part *p, const struct signature *signature)
+{
+    for (size_t i = 0; i < p->bundle_count; i++)
+        must(!key_verify(key.public_key, KEY_FOR_BUNDLE, &ledger,
+                         p->bundles[i].a, signature[i].b),
+             "signature");
+    for (size_t i = 0; i < p->groups; i++) { /* headers' own checksums */
+        hash_of(HASH_SUM, bytes_of(constant, 16 + 8 + 144));
+        hash_parts(HASH_SUM, p->sums[i].a, p->sums[i].b, (struct bytes){0});
+        hash_parts(HASH_GROUP, p->heads[i].a, p->heads[i].b, (struct bytes){0});
+    }
+    all_hash(HASH_BUNDLE, p->bundles, p->bundle_count);
+    all_hash(HASH_OP, p->operations, p->entries);
+    all_hash(HASH_NODE, p->nodes, p->node_count);
+    all_hash(HASH_ENTRY, p->statements, p->entries);
+    all_hash(HASH_EFFECT, p->effects, p->effect_count);
+    all_hash(HASH_SLOT, p->slots, p->slot_count);
+    leaves_hash(p->entries);
 }
 
 static atomic_uint taken;
 
-/* Where that piece of so much work begins; what is before the next is its. */
-static uint64_t piece_at(uint64_t all, unsigned piece)
+static void *parts_do(void *arg)
 {
-    return all * piece / PIECES;
-}
+    unsigned part;
 
-static uint64_t piece_of(uint64_t all, unsigned piece)
-{
-    return piece_at(all, piece + 1) - piece_at(all, piece);
-}
-
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-static void piece_do(unsigned piece)
-{
-    uint64_t bundles = piece_of(report.counts.bundles, piece),
-             entries = piece_of(report.counts.entries, piece),
-             bytes = piece_of(report.counts.bytes, piece);
-
-    for (; bundles; bundles--) {
-        must(!key_verify(key.public_key, KEY_FOR_BUNDLE, &ledger,
-                         bytes_of(header, HEADER), signature),
-             "signature");
-        hash_of(HASH_BUNDLE, bytes_of(header, HEADER));
-    }
-    for (; entries; entries -= least(entries, TOGETHER))
-        entries_hash(least(entries, TOGETHER));
-    for (; bytes; bytes -= least(bytes, sizeof stored))
-        hash_of(HASH_SUM, bytes_of(stored, least(bytes, sizeof stored)));
-}
-
-static void *pieces_do(void *arg)
-{
-    unsigned piece;
-
-    while ((piece = atomic_fetch_add(&taken, 1)) < PIECES)
-        piece_do(piece);
+    while ((part = atomic_fetch_add(&taken, 1)) < part_count)
+        part_do(&parts[part], signatures[part]);
     return arg;
 }
 
@@ -158,7 +249,7 @@ static void limit_reach(void)
     cores = cores < 1 ? 1 : cores > CORES_MAX ? CORES_MAX : cores;
     atomic_store(&taken, 0);
     for (long i = 0; i < cores; i++)
-        must(!pthread_create(&thread[i], NULL, pieces_do, NULL), "thread");
+        must(!pthread_create(&thread[i], NULL, parts_do, NULL), "thread");
     for (long i = 0; i < cores; i++)
         pthread_join(thread[i], NULL);
 }
@@ -199,6 +290,10 @@ static void row(unsigned bundles, unsigned ops)
     actor_join(&rig, &writer, "writer", "*", 127);
     for (unsigned i = 0; i < bundles; i++)
         write_bundle(ops);
+    memset(parts, 0, sizeof parts); /* a few megabytes are left to the end */
+    memset(signatures, 0, sizeof signatures);
+    part_count = 0;
+    limit_collect();
     for (unsigned i = 0; i < ROUNDS; i++) {
         measure(verify, &best);
         measure(limit_reach, &limit);
@@ -219,10 +314,7 @@ int main(int argc, char **argv)
 
     must(!crypto_start(), "crypto");
     key_pair_new(&key);
-    random_bytes(header, sizeof header);
-    key_sign(&key, KEY_FOR_BUNDLE, &ledger, bytes_of(header, HEADER),
-             signature);
     row(bundles, 1);
-    row(bundles / 16, 64);
+    row(bundles / 4, 64);
     return 0;
 }
