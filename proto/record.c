@@ -238,6 +238,7 @@ void group_walk_begin(struct group_walk *w, const struct group_header *g,
     w->entries = g->count;
     w->left = 0;
     w->bundle_hashes = NULL;
+    w->at.hider = NULL;
 }
 
 static int walk_bundle(struct group_walk *w)
