@@ -49,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 
     if (size == 0)
         return 0;
-    if (bytes[0] >= MSG_HELLO && bytes[0] <= MSG_INVITATION)
+    if (bytes[0] >= MSG_HELLO && bytes[0] <= MSG_EXPORT_END)
         r = part_decode((enum message)bytes[0], in, &m, &field);
     else
         r = msg_decode(in, bytes[0], &m, &field);

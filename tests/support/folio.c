@@ -80,8 +80,10 @@ static struct bundle_facts facts_of(const struct folio *f,
         .prev_hash = p->prev,
     };
 
-    if (p->session == 0 && p != &f->broker)
-        facts.public_key = f->named_key ? f->named_key : p->key.public_key;
+    if (p->session == 0 && p != &f->broker && !f->names_no_key)
+        facts.public_key = p->key.public_key;
+    if (f->named_key)
+        facts.public_key = f->named_key;
     return facts;
 }
 
@@ -134,6 +136,7 @@ uint64_t folio_add(struct folio *f, struct person *p, struct folio_op *ops,
     f->forger = NULL;
     f->meant_for = NULL;
     f->named_key = NULL;
+    f->names_no_key = false;
     f->kind = 0;
     f->outcome = 0;
     f->effect = f->effect_payload = (struct bytes){0};

@@ -31,7 +31,8 @@ struct folio {
      * again. */
     const struct key_pair *forger; /* signs it */
     const struct hash *meant_for;  /* another ledger */
-    const uint8_t *named_key;      /* by its header, for the author's own */
+    const uint8_t *named_key;      /* by its header */
+    bool names_no_key;
     unsigned kind;
     int outcome;
     struct bytes effect, effect_payload;
