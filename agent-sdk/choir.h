@@ -830,6 +830,14 @@ CHOIR_API CHOIR_MUST_CHECK int choir_head_check(struct choir *c,
                                                 const char *text,
                                                 char **evidence);
 
+/* Likewise for what another agent's bundle says (`seen` + 1 and `seen_root` of an
+ * entry's header): it was shown a tree of `size` entries with that root (32
+ * bytes). That is its word, not the broker's: it proves no fork to others, but
+ * one of the two is lying.
+ * Returns 0; CHOIR_BUSY; CHOIR_BROKEN: the ledger we are shown did not begin so. */
+CHOIR_API CHOIR_MUST_CHECK int choir_root_check(struct choir *c, uint64_t size,
+                                                const void *root);
+
 /* --- Receipts ------------------------------------------------------------- */
 
 /* The proof that entry `revision` is in the ledger, as a text to keep and to

@@ -52,6 +52,28 @@ static int fork_find(struct choir *c, const char *text,
     return fork_told(head);
 }
 
+int choir_root_check(struct choir *c, uint64_t size, const void *root)
+{
+    struct checkpoint seen, head = {.size = size}, now;
+    struct choir_event *e = NULL;
+    int code = handle_check(c);
+
+    if (code)
+        return code;
+    memcpy(head.root.b, root, HASH_BYTES);
+    seen = seen_of(c);
+    if (size <= seen.size)
+        code = growth_call(c, size, seen.size, &e);
+    if (!code && (!e || proof_growth(e, &head, &c->id.broker, &now) ||
+                  now.size != seen.size || !hash_equal(&now.root, &seen.root)))
+        code = error_set(CHOIR_BROKEN, 0,
+                         "what=seen_root size=%llu: another agent was shown "
+                         "another ledger, or says so",
+                         (unsigned long long)size);
+    choir_event_free(&e);
+    return code;
+}
+
 int choir_head(struct choir *c, char **text)
 {
     struct checkpoint seen, now;

@@ -66,6 +66,20 @@ static uint64_t time_us(void)
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
+/* What we have been shown goes into the record under our signature, so that
+ * whoever was shown another ledger finds out by it. */
+static const struct hash *head_to_carry(struct wire *w)
+{
+    const struct checkpoint *seen = &w->verifier.seen;
+
+    if (seen->size == w->carried || w->growth.before.size ||
+        (w->carried && w->now_ms - w->carried_ms < CARRY_MS))
+        return NULL;
+    w->carried = seen->size;
+    w->carried_ms = w->now_ms;
+    return &seen->root;
+}
+
 int wire_sign(struct wire *w, struct bundle_facts *facts, const struct op *ops,
               size_t count, struct buf *frame, struct hash *hash)
 {
@@ -81,6 +95,8 @@ int wire_sign(struct wire *w, struct bundle_facts *facts, const struct op *ops,
     facts->agent = w->id->agent;
     facts->epoch = seen->epoch;
     facts->seen = seen->size ? seen->size - 1 : 0;
+    if (facts->kind == BUNDLE_RECORD)
+        facts->seen_root = head_to_carry(w);
     facts->time = time_us();
     facts->labels = buf_bytes(&w->labels);
     facts->label_count = w->label_count;

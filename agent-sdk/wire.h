@@ -21,6 +21,7 @@ enum {
     BUNDLE_BYTES_WORTH = 65536,
     BUNDLE_BYTES_USUAL = 1048576,
     SILENCE_MS = 10000, /* unanswered for so long: say it again */
+    CARRY_MS = 1000,    /* at most so often, a bundle tells the head seen */
 };
 
 struct wire {
@@ -34,6 +35,8 @@ struct wire {
     struct buf labels;     /* encoded pairs */
     unsigned label_count;
     uint64_t ops_max, bytes_max; /* of a bundle, as the broker said */
+    uint64_t carried;            /* size of the head told last, */
+    int64_t carried_ms;          /* and when */
     struct bundle_writer writer;
     const struct msg *heard; /* the item that is being heard, */
     struct bytes heard_raw;  /* as it came; or NULL */

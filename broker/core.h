@@ -147,6 +147,10 @@ struct core_proof {
  * errno. */
 int core_prove_growth(struct core *c, uint64_t old, uint64_t size,
                       struct core_proof *out);
+/* Did the tree of `size` entries that somebody says he was shown have that
+ * root? True as well while that cannot be told. */
+bool core_has_grown_from(struct core *c, uint64_t size,
+                         const struct hash *root);
 /* That the leaf is entry `index` of the tree of `size` entries, whose root is
  * then old_root. Likewise. */
 int core_prove_entry(struct core *c, uint64_t index, struct hash leaf,

@@ -517,6 +517,8 @@ int core_accept(struct core *c, struct bundle *b, const struct sender *sender,
         return turn(c, out, r);
     if (b->epoch != c->state->epoch)
         return turn(c, out, CHOIR_EPOCH_CHANGED);
+    if (b->has_seen_root && !core_has_grown_from(c, b->seen + 1, &b->seen_root))
+        return turn(c, out, CHOIR_WRONG_LEDGER);
     if (session && b->first_seq < session->next_seq)
         return repeated(c, b, session, told, arg, out);
     if (session) {

@@ -169,6 +169,21 @@ int core_prove_growth(struct core *c, uint64_t old, uint64_t size,
     return r;
 }
 
+bool core_has_grown_from(struct core *c, uint64_t size, const struct hash *root)
+{
+    struct core_proof proof;
+    struct hash ours;
+
+    if (size > c->state->size)
+        return false;
+    if (!c->tree_is_whole || size > tree_size(c->tree) ||
+        (!tree_root(c->tree, size, &ours) && hash_equal(root, &ours)))
+        return true;
+    /* either the files or the sender are wrong */
+    return core_prove_growth(c, size, c->state->size, &proof) ||
+           hash_equal(root, &proof.old_root);
+}
+
 int core_note(struct core *c, uint64_t size, const struct hash *root,
               struct buf *text)
 {

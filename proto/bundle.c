@@ -24,6 +24,8 @@ static void header_facts(struct bundle *b, const struct msg *h)
     b->first_seq = msg_u(h, FIELD_FIRST_SEQ);
     b->answered = msg_u(h, FIELD_ANSWERED);
     b->seen = msg_u(h, FIELD_SEEN);
+    b->has_seen_root = msg_has(h, FIELD_SEEN_ROOT);
+    b->seen_root = msg_hash(h, FIELD_SEEN_ROOT);
     b->labels = msg_b(h, FIELD_LABELS);
     b->label_count = (uint32_t)msg_u(h, FIELD_LABELS);
     b->epoch = msg_u(h, FIELD_EPOCH);
@@ -334,6 +336,8 @@ void bundle_header_put(struct buf *out, const struct bundle_facts *f,
         msg_set_list(&h, FIELD_TRACE, f->trace_count, f->trace);
     msg_set_u(&h, FIELD_COUNT, count);
     msg_set_u(&h, FIELD_KIND, f->kind);
+    if (f->seen_root)
+        msg_set_hash(&h, FIELD_SEEN_ROOT, f->seen_root);
     msg_encode(&h, out);
 }
 

@@ -37,6 +37,8 @@ struct bundle {
     uint32_t count;
     struct bytes labels; /* encoded pairs */
     uint32_t label_count;
+    bool has_seen_root; /* of the tree of seen + 1 entries */
+    struct hash seen_root;
     bool has_key; /* only in session 0 */
     uint8_t public_key[KEY_PUBLIC_BYTES];
     struct hash hash;  /* of the header: the bundle's name */
@@ -90,7 +92,8 @@ struct bundle_facts {
     struct hash ledger, agent, prev_hash;
     uint64_t session, first_seq, answered, seen, epoch, time;
     const uint8_t *public_key;  /* 32 bytes, in session 0; else NULL */
-    struct bytes labels, trace; /* encoded pairs; may be empty */
+    const struct hash *seen_root; /* of the tree of seen + 1 entries, or NULL */
+    struct bytes labels, trace;   /* encoded pairs; may be empty */
     unsigned label_count, trace_count;
 };
 

@@ -122,13 +122,14 @@
       "Ed25519 key that is kept away, for the day when the others are lost")   \
     X(92, MARKS, "marks", BYTES, 2 * LIMIT_SLOTS,                              \
       "why payloads are missing, a byte a slot")                               \
-    X(93, DERIVED, "derived", UINT, 1, "0: not what was made from it")
+    X(93, DERIVED, "derived", UINT, 1, "0: not what was made from it")         \
+    X(94, SEEN_ROOT, "seen_root", HASH, 0, "root of the tree up to `seen`")
 
 enum field {
 #define X(number, name, text, kind, max, what) FIELD_##name = (number),
     FIELDS(X)
 #undef X
-        FIELD_END = 94
+        FIELD_END = 95
 };
 
 typedef unsigned __int128 field_mask;
@@ -414,7 +415,7 @@ enum message_class {
       B(AGENT) | B(TIME) | B(SESSION) | B(ROOT) | B(EPOCH) | B(FORMAT) |       \
           B(LEDGER) | B(FIRST_SEQ) | B(PREV_HASH) | B(ANSWERED) | B(SEEN) |    \
           B(COUNT) | B(KIND),                                                  \
-      B(PUBLIC_KEY) | B(LABELS) | B(TRACE))                                    \
+      B(PUBLIC_KEY) | B(LABELS) | B(TRACE) | B(SEEN_ROOT))                     \
     X(ANSWER_HEADER, 202, "answer_header", PART,                               \
       B(TIME) | B(SIZE) | B(ROOT) | B(EPOCH) | B(FORMAT) | B(LEDGER) |         \
           B(COUNT) | B(ANSWERS),                                               \

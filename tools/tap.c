@@ -345,6 +345,29 @@ static int witness_turn(struct tap *t)
     return witness_look(t->witness, &size);
 }
 
+/* What its author was shown before he said that must be what we are shown. */
+static int witness_compare(struct tap *t, const struct choir_event *e)
+{
+    const struct choir_event *header = choir_event_item(e, "header", 0);
+    const void *root;
+    size_t n;
+    int code;
+
+    if (!t->witness || !header || choir_event_uint(e, "position") != 0)
+        return 0;
+    root = choir_event_bytes(header, "seen_root", &n);
+    if (n != HASH_BYTES)
+        return 0;
+    code =
+        choir_root_check(t->choir, choir_event_uint(header, "seen") + 1, root);
+    if (!code || code == CHOIR_BUSY)
+        return 0;
+    fprintf(stderr, "choir: entry %llu, by agent %s\n",
+            (unsigned long long)choir_event_uint(e, "revision"),
+            choir_event_text(header, "agent"));
+    return cli_failed(code, NULL);
+}
+
 static int tap_loop(struct tap *t)
 {
     uint64_t request;
@@ -363,6 +386,8 @@ static int tap_loop(struct tap *t)
             return cli_failed(code, NULL);
         last = choir_event_last(e) && strcmp(choir_event_name(e), "reply") != 0;
         code = event_take(t, e);
+        if (!code)
+            code = witness_compare(t, e);
         if (!code)
             code = witness_turn(t);
         choir_event_free(&e);

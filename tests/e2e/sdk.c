@@ -631,6 +631,57 @@ TEST(the_tap_shows_entries_whose_parts_can_be_read)
     end();
 }
 
+/* The first entry from `tap` on that tells what its author was shown. */
+static struct choir_event *head_carried(struct choir *c, uint64_t tap)
+{
+    struct choir_event *e;
+
+    for (;;) {
+        const struct choir_event *header;
+
+        if (choir_wait(c, tap, 5000, &e))
+            fail_msg("%s", choir_error_text());
+        header = choir_event_item(e, "header", 0);
+        if (header && choir_event_has(header, "seen_root"))
+            return e;
+        choir_event_free(&e);
+    }
+}
+
+TEST(what_an_agent_was_shown_is_held_against_what_another_is)
+{
+    const struct choir_event *header;
+    struct choir_request *r;
+    struct choir_event *e;
+    struct choir *c, *other;
+    uint64_t tap, put, seen;
+    uint8_t root[32];
+    size_t n;
+
+    begin();
+    c = agent("ada");
+    other = agent("bob");
+    CHECK_OK(choir_put(other, "plan", "v", 1, &put));
+    CHECK_OK(choir_put(other, "plan", "w", 1, &put));
+    r = choir_request_new(c, "tap");
+    choir_request_uint(r, "revision", 1);
+    CHECK_OK(choir_send(c, &r, 5000, &tap));
+    e = head_carried(c, tap);
+    header = choir_event_item(e, "header", 0);
+    seen = choir_event_uint(header, "seen");
+    memcpy(root, choir_event_bytes(header, "seen_root", &n), sizeof root);
+    CHECK_EQ(n, 32);
+    CHECK_OK(choir_root_check(c, seen + 1, root));
+    CHECK_REFUSED(choir_root_check(c, seen, root), CHOIR_BROKEN);
+    root[3] ^= 1;
+    CHECK_REFUSED(choir_root_check(c, seen + 1, root), CHOIR_BROKEN);
+    CHECK_REFUSED(choir_root_check(c, seen + 1000, root), CHOIR_BROKEN);
+    choir_event_free(&e);
+    choir_close(&c);
+    choir_close(&other);
+    end();
+}
+
 /* --- Examples ------------------------------------------------------------- */
 
 TEST(the_examples_do_what_they_say)

@@ -199,6 +199,7 @@ static void sign(struct rig *r, struct actor *a, bool joins)
         .time = env_wall_us(r->env),
         .public_key = joins ? a->key.public_key : NULL,
         .seen = a->seen,
+        .seen_root = a->seen_root,
         .labels = a->labels,
         .label_count = a->label_count,
     };

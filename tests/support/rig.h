@@ -31,6 +31,7 @@ struct actor {
     struct bundle_writer writer;
     struct buf frame; /* the last bundle, as it went out */
     uint64_t seen;    /* what its bundles say of these */
+    const struct hash *seen_root;
     struct bytes labels;
     unsigned label_count;
 };

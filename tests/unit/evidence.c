@@ -167,6 +167,35 @@ TEST(receipt_is_for_its_author_and_for_who_may_see_the_entry)
     hall_close(&hall);
 }
 
+TEST(bundle_of_one_who_was_shown_another_tree_is_turned_away)
+{
+    struct hash root;
+    uint64_t size;
+
+    begin();
+    size = put(&ada, "k") + 1;
+    root = frontier_root(&rig_state(&hall.rig)->tree);
+    put(&bob, "l");
+    ada.actor.seen = size - 1;
+    ada.actor.seen_root = &root;
+    put(&ada, "k");
+    ada.actor.seen = size;
+    CHECK_REFUSED(guest_put(&ada, "k", "value"), CHOIR_WRONG_LEDGER);
+    hall_close(&hall);
+}
+
+TEST(bundle_of_one_who_has_seen_more_than_there_is_is_turned_away)
+{
+    struct hash root = {{0}};
+
+    begin();
+    put(&ada, "k");
+    ada.actor.seen = head() + 50;
+    ada.actor.seen_root = &root;
+    CHECK_REFUSED(guest_put(&ada, "k", "value"), CHOIR_WRONG_LEDGER);
+    hall_close(&hall);
+}
+
 TEST(growth_is_proven_to_anyone_between_sizes_that_are_there)
 {
     struct hash roots[200], root;
