@@ -1,11 +1,27 @@
 // A ledger in which much has happened to its agents' keys, and everything that
 // an export may show: what the tests of exports start from.
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { Agent, broker as start } from './pipe.mjs';
 import { exportOf, identityAt, noteOf, readLedger, rootOf } from './exports.mjs';
 import { stranger } from './exports_attacks.mjs';
+
+// Until these words stand nowhere in the record, ten seconds at most.
+async function untilGone(dir, words) {
+  const holds = (name) => {
+    try {
+      const bytes = readFileSync(`${dir}/${name}`);
+      return words.some((w) => bytes.includes(w));
+    } catch {
+      return true; // it is being exchanged
+    }
+  };
+  for (let i = 0; readdirSync(dir).some((n) => n.startsWith('segment-') && holds(n)); i++) {
+    if (i === 500) throw new Error(`${words} are still there`);
+    await new Promise((go) => setTimeout(go, 20));
+  }
+}
 
 // Leaves a broker running; what it is told through is `choir`.
 export async function makeScene(tmp) {
@@ -33,6 +49,14 @@ export async function makeScene(tmp) {
   as('carol', 'key', 'recover', `${tmp}/away.identity`, choir('invite').trim());
   as('carol', 'put', 'plan', 'build a boat, recovered');
   choir('revoke', 'eve');
+
+  // what is no longer there
+  const erased = as('ada', 'put', '--space', 'drafts', 'draft', 'a word that was erased').trim();
+  as('ada', 'put', '--space', 'drafts', 'draft', 'a word that was compacted');
+  const stayed = as('ada', 'put', '--space', 'drafts', 'draft', 'a word that stayed').trim();
+  choir('erase', '--space', 'drafts', `draft@${erased}`);
+  choir('compact', '--space', 'drafts', '--at', stayed);
+  await untilGone(env.CHOIR_DATA, ['word that was erased', 'word that was compacted']);
 
   // a task: claimed, progress, written under the lease, completed
   const ada = new Agent('ada', env), bob = new Agent('bob', env);
@@ -98,6 +122,7 @@ export async function basesOf(scene, tmp) {
       of('a key without payloads', plan, { kind: 1, space: 'main', key: 'plan' }, 3),
       of('a task', task, { kind: 2, task: scene.task }),
       of('a range', ledger.entries.slice(range.revision, range.size).map((e) => e.index), range),
+      of('a draft', where(ledger, (e, f) => f.key === 'draft'), { kind: 1, space: 'drafts', key: 'draft' }),
       of('a sum', where(ledger, (e, f) => f.key === 'shared/planks'), { kind: 1, space: 'main', key: 'shared/planks' }),
     ];
   };
