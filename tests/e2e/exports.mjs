@@ -48,6 +48,8 @@ const files = {
 };
 for (const [what, bytes] of Object.entries(files)) check(`${what} is accepted`, !refused(bytes), refused(bytes));
 check('a value that was merged is in an export', checkExport(files.everything, pinned).counts.payloads > where((e) => e.slots.length).length);
+const ends = where((e) => e.says.message === 'revoke').map((i) => ledger.entries[i]).find((e) => e.position + 1 < e.bundle.count);
+check('an entry stands behind the end of its own key', ends?.says.fields.public_key.equals(ledger.entries[ends.session].bundle.public_key));
 check('trusted agents', !refused(story, pinned, trusted), refused(story, pinned, trusted));
 check('no agent is trusted', /who is not trusted/.test(refused(story, pinned, new Set())));
 check('an author is not trusted', /said by .*, who is not trusted/.test(refused(files.everything, pinned, trusted)));

@@ -71,8 +71,13 @@ export async function makeScene(tmp) {
   // one bundle of many
   const all = Array.from({ length: 40 }, (_, i) => ada.say('put', { key: `many/${i % 8}`, value: `value ${i}` }));
   await Promise.all(all);
-  ada.end();
-  bob.end();
+  // a bundle whose key ends in it: what stands behind is heard, too
+  const dan = new Agent('dan', env);
+  await dan.say('put', { key: 'notes/dan', value: 'is here' });
+  const dans = identityAt(file('dan'));
+  const revoke = { agent: dans.agent.toString('hex'), public_key: dans.publicKey.toString('hex') };
+  await Promise.all(dan.sayAtOnce([['put', { key: 'notes/dan', value: 'was' }], ['revoke', revoke], ['put', { key: 'notes/dan', value: 'here' }]]));
+  for (const agent of [ada, bob, dan]) agent.end();
   writeFileSync(`${tmp}/agents`, `# may export, and have said what is exported\n${[...['ada', 'bob', 'carol'].map(file), `${env.CHOIR_DATA}/admin.identity`].map(identityAt).map((i) => `${i.agent.toString('hex')}  ${i.name}`).join('\n')}\n`);
   return scene;
 }
@@ -114,7 +119,7 @@ export async function basesOf(scene, tmp) {
     const { ledger, size, by, text } = ctx;
     const plan = where(ledger, (e, f) => f.key === 'plan');
     const task = where(ledger, (e, f) => f.task === scene.task || e.index === scene.task);
-    const revoked = where(ledger, (e) => e.says.message === 'revoke').at(-1);
+    const revoked = where(ledger, (e, f) => e.says.message === 'revoke' && !f.public_key).at(-1);
     const range = { kind: 3, revision: revoked - 3, size: revoked + 3 };
     const of = (name, indices, facts, leave = 0) => ({ name, bytes: exportOf(ledger, { indices, facts, by, text, size, leave }) });
     return [

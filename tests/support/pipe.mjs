@@ -30,9 +30,15 @@ export class Agent {
 
   // One request; its answer.
   say(op, fields = {}) {
-    const id = ++this.last;
-    this.child.stdin.write(JSON.stringify({ id, op, ...fields }) + '\n');
-    return new Promise((answer) => this.waiting.set(id, answer));
+    return this.sayAtOnce([[op, fields]])[0];
+  }
+
+  // Several, so that they may share a bundle; their answers.
+  sayAtOnce(requests) {
+    const first = this.last + 1;
+    this.last += requests.length;
+    this.child.stdin.write(requests.map(([op, fields], i) => JSON.stringify({ id: first + i, op, ...fields }) + '\n').join(''));
+    return requests.map((_, i) => new Promise((answer) => this.waiting.set(first + i, answer)));
   }
 
   // The next event of that name, now or later.
