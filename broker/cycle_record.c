@@ -213,6 +213,23 @@ static bool worth_telling(unsigned verb, int outcome, struct bytes effect)
     }
 }
 
+/* As its author is told it: without hashes of what he may not be allowed to
+ * read. A merged value's salt follows from his own, so a hash of few possible
+ * values would give the value away. */
+static int effect_tell(struct buf *out, struct bytes effect)
+{
+    struct msg m;
+    unsigned field;
+
+    if (!is_merged(effect) || part_decode(MSG_EFFECT, effect, &m, &field)) {
+        buf_put(out, effect.p, effect.n);
+    } else {
+        m.has &= ~FIELD_BIT(SLOTS);
+        msg_encode(&m, out);
+    }
+    return out->failed ? -ENOMEM : 0;
+}
+
 static void on_told(void *arg, const struct bundle *b, uint32_t position,
                     int outcome, uint64_t index, struct bytes effect)
 {
@@ -224,8 +241,9 @@ static void on_told(void *arg, const struct bundle *b, uint32_t position,
 
     *told = (struct told){outcome, index, t->effects.n, 0};
     if (effect.n && worth_telling(verb, outcome, effect)) {
-        buf_put(&t->effects, effect.p, effect.n);
-        told->bytes = effect.n;
+        if (effect_tell(&t->effects, effect))
+            c->error = -ENOMEM;
+        told->bytes = t->effects.n - told->at;
     }
     if (outcome != CHOIR_OK || told->bytes)
         t->plain = false;
@@ -374,8 +392,11 @@ static int answer_repeat(struct cycle *c, const struct repeat *x)
         msg_set_u(&m, FIELD_SEQ, x->first_seq + i);
         msg_set_u(&m, FIELD_OUTCOME, (uint64_t)e->outcome);
         msg_set_u(&m, FIELD_REVISION, e->index);
+        buf_clear(&c->telling.effects);
+        if (e->effect.n && effect_tell(&c->telling.effects, e->effect))
+            return -ENOMEM;
         if (e->effect.n)
-            msg_set_b(&m, FIELD_EFFECT, e->effect);
+            msg_set_b(&m, FIELD_EFFECT, buf_bytes(&c->telling.effects));
         router_say(c->router, to, x->session, &x->agent, &m);
     }
     return 0;

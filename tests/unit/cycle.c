@@ -108,6 +108,41 @@ TEST(refusal_tells_its_reason)
     hall_close(&hall);
 }
 
+/* His own salt and two numbers to guess from would do. */
+TEST(author_is_not_told_the_hash_of_what_was_merged)
+{
+    struct msg m, effect;
+    unsigned field, merged = 0;
+
+    begin();
+    msg_init(&m, MSG_POLICY);
+    msg_set_text(&m, FIELD_SPACE, "main");
+    msg_set_text(&m, FIELD_PREFIX, "n");
+    msg_set_u(&m, FIELD_RULE, RULE_COUNTER);
+    CHECK_OK(guest_do(&ada, &m, NULL));
+    hall_turn(&hall);
+    for (int again = 0; again < 2; again++) {
+        msg_init(&m, MSG_PUT);
+        msg_set_text(&m, FIELD_SPACE, "main");
+        msg_set_text(&m, FIELD_KEY, "n");
+        msg_set_text(&m, FIELD_TYPE, "application/msgpack");
+        CHECK_OK(guest_do(&bob, &m, "\x01"));
+        hall_turn(&hall);
+    }
+    CHECK_OK(guest_resend(&bob));
+    hall_settle(&hall);
+    for (const struct msg *done; (done = guest_item(&bob, MSG_DONE));) {
+        if (msg_u(done, FIELD_OUTCOME) || !msg_has(done, FIELD_EFFECT))
+            continue;
+        CHECK_OK(part_decode(MSG_EFFECT, msg_b(done, FIELD_EFFECT), &effect,
+                             &field));
+        CHECK_NOT(msg_has(&effect, FIELD_SLOTS));
+        merged += msg_has(&effect, FIELD_RULE) || msg_has(&effect, FIELD_PREV);
+    }
+    CHECK_EQ(merged, 2);
+    hall_close(&hall);
+}
+
 TEST(forged_signature_is_dropped_without_an_answer)
 {
     unsigned long before;
