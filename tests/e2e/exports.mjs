@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { checkExport, trustedAgents } from '../reader/export.mjs';
 import { exportOf } from '../support/exports.mjs';
-import { anotherLedger, exporterAttacks, operatorAttacks } from '../support/exports_attacks.mjs';
+import { anotherLedger, exporterAttacks, oddities, operatorAttacks } from '../support/exports_attacks.mjs';
 import { contextOf, makeScene, stopScene } from '../support/exports_scene.mjs';
 
 const tmp = process.env.CHOIR_TMP;
@@ -60,6 +60,7 @@ check('another key is pinned', /not the pinned broker's/.test(refused(story, by.
 check('the ledger of another broker is one', !refused(anotherLedger(ctx), null), refused(anotherLedger(ctx), null));
 check('and not the pinned one', /not the pinned broker's/.test(refused(anotherLedger(ctx))));
 
+for (const { what, bytes } of oddities(ctx)) check(`${what} is accepted`, !refused(bytes), refused(bytes));
 for (const { what, why, bytes } of [...exporterAttacks(ctx, story), ...operatorAttacks(ctx)]) {
   const got = refused(bytes);
   check(`${what} is refused`, got && why.test(got), got);

@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { checkExport, trustedAgents } from '../reader/export.mjs';
 import { exportOf } from '../support/exports.mjs';
-import { anotherLedger, exporterAttacks, operatorAttacks } from '../support/exports_attacks.mjs';
+import { anotherLedger, exporterAttacks, oddities, operatorAttacks } from '../support/exports_attacks.mjs';
 import { contextOf, makeScene, stopScene } from '../support/exports_scene.mjs';
 
 const tmp = process.env.CHOIR_TMP;
@@ -48,6 +48,8 @@ for (const [kind, bytes] of Object.entries(files)) {
     says.counts.payloads === counts.payloads &&
     says.counts.erased + says.counts.compacted + says.counts.left_out === counts.missing, JSON.stringify(says.counts));
 }
+
+for (const { what, bytes } of oddities(ctx)) check(`${what} is accepted`, verify(bytes).status === 0, verify(bytes).stderr);
 
 // Both name the same record at the same byte.
 for (const { what, bytes } of [...exporterAttacks(ctx, story), ...operatorAttacks(ctx)]) {

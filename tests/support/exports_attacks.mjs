@@ -170,6 +170,26 @@ export function operatorAttacks(ctx) {
   return out;
 }
 
+// What is seldom, and right: in a tree that the operator made of what its authors
+// did sign.
+export function oddities(ctx) {
+  const { ledger, by, size, put: index, between, stranger: nobody } = ctx;
+  const put = (what, i, change) => {
+    const entries = [...ledger.entries.slice(0, size)];
+    entries[i] = forge(ledger, entries[i], change);
+    const text = noteOf(ctx.broker, { ledger: ledger.id, size, root: rootOf(entries), epoch: ledger.epoch });
+    return { what, bytes: exportOf({ ...ledger, entries }, { indices: [i], facts: { kind: 6 }, by, text, size }) };
+  };
+  const slots = Buffer.concat([u32(3), tagged('slot/1', Buffer.alloc(16), Buffer.from('new'))]);
+  const payload = { slots: [{ salt: Buffer.alloc(16), value: Buffer.from('new') }], effectSlots: [], effect: Buffer.alloc(0) };
+  const joins = { agent: nobody.agent, session: 0, first_seq: 0, public_key: nobody.publicKey };
+  const enrol = { verb: VERBS.enrol, name: 'nobody', public_key: nobody.publicKey, curve_key: nobody.publicKey };
+  return [
+    put('a verb of a later version, not supported', index, { says: { verb: 255, slots }, key: by, outcome: 7, ...payload }),
+    put('an enrolment that was refused', between, { says: enrol, key: nobody, bundle: joins, outcome: 10 }),
+  ];
+}
+
 // A ledger of the same agents, made by one who has not the broker's key.
 export function anotherLedger(ctx) {
   const { ledger, first, stranger: key } = ctx;
