@@ -203,6 +203,35 @@ int choir_log(struct choir *c, const char *key, uint64_t from,
     return call_reply(c, &r, e);
 }
 
+/* Where the page before ended, of the version that it was about. */
+static void blame_resume(struct choir_request *r,
+                         const struct choir_event *page)
+{
+    uint64_t prev = choir_event_uint(page, "prev");
+    const char *after = choir_event_text(page, "after");
+
+    choir_request_uint(r, "revision", choir_event_uint(page, "revision"));
+    if (prev)
+        choir_request_uint(r, "prev", prev);
+    if (after)
+        choir_request_text(r, "after", after);
+}
+
+int choir_blame(struct choir *c, const char *key, uint64_t at_revision,
+                const struct choir_event *page, struct choir_event **e)
+{
+    struct choir_request *r = request(c, "blame");
+
+    if (r) {
+        choir_request_text(r, "key", key);
+        if (page)
+            blame_resume(r, page);
+        else if (at_revision)
+            choir_request_uint(r, "revision", at_revision);
+    }
+    return call_reply(c, &r, e);
+}
+
 int call_begin(struct choir *c, struct choir_request **r, uint64_t *id)
 {
     struct choir_event *e = NULL;

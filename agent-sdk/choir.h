@@ -367,6 +367,32 @@ CHOIR_API CHOIR_MUST_CHECK int choir_list(struct choir *c, const char *prefix,
 CHOIR_API CHOIR_MUST_CHECK int choir_log(struct choir *c, const char *key,
                                          uint64_t from, struct choir_event **e);
 
+/* Who is responsible for the value of key as it is now (at_revision 0) or was
+ * then. Of a msgpack map each path has its own author, of an array each element,
+ * of a counter each author a share: versions are compared, each with the one
+ * before it. page: NULL, or the answer before, of the same key.
+ * e: owned; "revision": the version; "items" of three kinds:
+ *   "kind" 0  an entry, as its "revision", which choir_receipt proves: "agent"
+ *             (proven), "labels" (reported by it), "time", "operation", "task";
+ *             the version itself comes first, its value's length in "size" (none
+ *             when it was deleted). Of what may not be seen but for this
+ *             key, "reason" is "hidden", and there is no operation
+ *   "kind" 1  a place, in "text" as a JSON pointer, and in "revision" the entry
+ *             that last changed it
+ *   "kind" 2  what "agent" added to a counter: a whole number as its value, in
+ *             "count" versions; the shares of all pages add up
+ * A place or share with a "reason", "compacted" or "erased", is older: it was
+ * like that in "revision", and what was before is not kept.
+ * There is another page if "prev" or "after" is set. Of a place that is told
+ * twice, the first counts.
+ * CHOIR_NOT_FOUND (also: not for you to read); CHOIR_COMPACTED; CHOIR_FUTURE;
+ * CHOIR_INVALID (the page is of something else, or its history has been erased
+ * since). */
+CHOIR_API CHOIR_MUST_CHECK int choir_blame(struct choir *c, const char *key,
+                                           uint64_t at_revision,
+                                           const struct choir_event *page,
+                                           struct choir_event **e);
+
 /* Watch every change of keys that begin with prefix, from revision `from` on
  * (inclusive; 0: only what comes now). Each revision exactly once, in order,
  * whole, across reconnects and broker restarts. The broker sends ahead by a

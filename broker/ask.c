@@ -33,6 +33,7 @@ static const ask_verb verbs[256] = {
     [MSG_READS] = ask_reads,
     [MSG_PROVE] = ask_prove,
     [MSG_KEYS] = ask_keys,
+    [MSG_BLAME] = ask_blame,
     [MSG_WHY] = ask_why,
     [MSG_IMPACT] = ask_impact,
     [MSG_CONSISTENCY] = ask_consistency,

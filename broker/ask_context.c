@@ -35,6 +35,7 @@ int version_read(struct ask *q, uint64_t revision, const struct key *k,
 static int version_exact(struct ask *q, const struct key *k, uint64_t at,
                          struct version *v)
 {
+    struct place place;
     struct msg head;
     unsigned field;
     int r = ledger_entry(q->a->ledger, at, &v->e);
@@ -50,7 +51,10 @@ static int version_exact(struct ask *q, const struct key *k, uint64_t at,
         return bytes_equal(msg_b(&head, FIELD_SPACE), msg_b(q->op, FIELD_SPACE))
                    ? 0
                    : CHOIR_NOT_FOUND;
-    return CHOIR_NOT_FOUND; /* a completion: its space is the task's */
+    r = task_place(q->a->state, q->a->ledger, msg_u(&head, FIELD_TASK), &place);
+    if (r || !bytes_equal(bytes_text(place.space), msg_b(q->op, FIELD_SPACE)))
+        return r < 0 ? r : CHOIR_NOT_FOUND;
+    return version_read(q, at, k, v); /* the look at its task took its place */
 }
 
 int version_at(struct ask *q, const struct key *k, uint64_t at,
@@ -88,8 +92,7 @@ int asked_at(const struct ask *q, uint64_t *at)
     return *at > head ? CHOIR_FUTURE : 0;
 }
 
-/* Is that before what is kept? The reply then says where that begins. */
-static int kept_at(struct ask *q, uint64_t at)
+int kept_at(struct ask *q, uint64_t at)
 {
     uint64_t line =
         compaction_line(q->a->state->compaction, msg_b(q->op, FIELD_SPACE));

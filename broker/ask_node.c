@@ -88,12 +88,13 @@ static int decode(struct node *n, const struct entry *e)
     unsigned field;
 
     msg_init(&n->effect, MSG_EFFECT);
+    if (part_decode(MSG_BUNDLE_HEADER, e->header, &n->bundle, &field))
+        return -EUCLEAN;
     if (msg_decode(e->head, CLASS_OPERATION | CLASS_BROKER, &n->op, &field))
         return CHOIR_UNSUPPORTED;
-    if (part_decode(MSG_BUNDLE_HEADER, e->header, &n->bundle, &field) ||
-        (e->effect.n && part_decode(MSG_EFFECT, e->effect, &n->effect, &field)))
-        return -EUCLEAN;
-    return 0;
+    return e->effect.n && part_decode(MSG_EFFECT, e->effect, &n->effect, &field)
+               ? -EUCLEAN
+               : 0;
 }
 
 static int reads_find(struct node *n, const struct entry *e)
@@ -148,12 +149,13 @@ int node_read(struct ask *q, uint64_t index, struct node *n)
     if (r)
         return r;
     own.bundle = n->bundle;
-    r = may_see(q, &own);
+    r = suspect_find(q, n);
+    if (!r)
+        r = may_see(q, &own);
     n->is_hidden = r > 0;
     if (r)
         return r < 0 ? r : 0;
-    r = place_find(q, n);
-    return r ? r : suspect_find(q, n);
+    return place_find(q, n);
 }
 
 struct linked node_linked(const struct node *n)
@@ -196,23 +198,30 @@ static void keys_tell(const struct node *n, struct msg *m)
         pass(m, &write, FIELD_KEY);
 }
 
+void node_tell_author(const struct node *n, struct msg *m)
+{
+    msg_set_u(m, FIELD_TIME, n->time);
+    pass(m, &n->bundle, FIELD_AGENT);
+    pass(m, &n->bundle, FIELD_LABELS);
+    pass(m, &n->op, FIELD_TASK);
+    if (n->suspect)
+        msg_set_u(m, FIELD_SEEN, n->suspect);
+}
+
 void node_tell(struct ask *q, const struct node *n, struct msg *m)
 {
     (void)q;
     msg_set_u(m, FIELD_REVISION, n->index);
     if (n->is_hidden)
         return;
-    msg_set_u(m, FIELD_TIME, n->time);
+    node_tell_author(n, m);
     msg_set_u(m, FIELD_OPERATION, n->op.verb);
-    pass(m, &n->bundle, FIELD_AGENT);
-    pass(m, &n->bundle, FIELD_LABELS);
     if (n->place.space[0]) {
         msg_set_text(m, FIELD_SPACE, n->place.space);
         msg_set_text(m, FIELD_QUEUE, n->place.queue);
     }
     pass(m, &n->op, FIELD_SPACE);
     pass(m, &n->op, FIELD_QUEUE);
-    pass(m, &n->op, FIELD_TASK);
     pass(m, &n->op, FIELD_TOKEN);
     pass(m, &n->op, FIELD_ATTEMPT);
     keys_tell(n, m);
@@ -220,6 +229,4 @@ void node_tell(struct ask *q, const struct node *n, struct msg *m)
         msg_set_b(m, FIELD_HOLDER, msg_b(&n->op, FIELD_AGENT));
     if (n->outcome)
         msg_set_u(m, FIELD_OUTCOME, (uint64_t)n->outcome);
-    if (n->suspect)
-        msg_set_u(m, FIELD_SEEN, n->suspect);
 }

@@ -61,6 +61,9 @@ int version_at(struct ask *q, const struct key *k, uint64_t at,
                struct version *v);
 /* The revision asked about: FUTURE if it is not there yet. */
 int asked_at(const struct ask *q, uint64_t *at);
+/* COMPACTED if that is before what is kept; the reply then says where that
+ * begins. */
+int kept_at(struct ask *q, uint64_t at);
 /* Bytes of its value; 0 when it is a deletion. */
 uint64_t version_bytes(const struct version *v);
 
@@ -89,6 +92,7 @@ int ask_reads(struct ask *q);
 int ask_backup(struct ask *q);
 int ask_prove(struct ask *q);
 int ask_keys(struct ask *q);
+int ask_blame(struct ask *q);
 int ask_why(struct ask *q);
 int ask_impact(struct ask *q);
 int ask_consistency(struct ask *q);

@@ -23,7 +23,7 @@ static int clash(struct merge_clashes *clashes, const char *why)
 
 /* --- Counters ------------------------------------------------------------ */
 
-static bool number_of(struct bytes value, int64_t *n)
+bool merge_number(struct bytes value, int64_t *n)
 {
     struct cursor c = cursor_of(value);
     struct pack_item item;
@@ -43,9 +43,9 @@ static int count(const struct merge_inputs *in, struct buf *out,
     int64_t base, theirs, yours, n;
     __int128 sum;
 
-    if (!number_of(in->yours, &yours))
+    if (!merge_number(in->yours, &yours))
         return invalid(clashes, "a counter takes whole numbers of 64 bits");
-    if (!number_of(in->theirs, &theirs) || !number_of(in->base, &base))
+    if (!merge_number(in->theirs, &theirs) || !merge_number(in->base, &base))
         return invalid(clashes, "what is there is not a whole number");
     sum = (__int128)theirs + yours - base;
     n = (int64_t)sum;

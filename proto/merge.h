@@ -48,6 +48,9 @@ struct merge_clashes {
 int merge_values(enum merge_rule rule, const struct merge_inputs *in,
                  struct buf *out, struct merge_clashes *clashes);
 
+/* A whole number of 64 bits. p NULL is 0. */
+bool merge_number(struct bytes value, int64_t *n);
+
 /* An array of that one element. */
 void merge_one(struct buf *out, struct bytes element);
 

@@ -13,15 +13,6 @@
 #include "pack.h"
 #include "refusal.h"
 
-struct pair {
-    struct bytes key, value; /* encoded */
-};
-
-struct map {
-    struct pair *pairs; /* owned; by key */
-    size_t count;
-};
-
 struct merging {
     struct buf *out;
     struct merge_clashes *clashes;
@@ -46,17 +37,16 @@ struct bytes merge_next(struct cursor *c)
     return bytes_of(start, (size_t)(c->p - start));
 }
 
-static int pair_compare(const void *a, const void *b)
+int merge_pair_compare(const void *a, const void *b)
 {
-    const struct pair *x = a, *y = b;
+    const struct merge_pair *x = a, *y = b;
 
     return merge_compare(x->key, y->key);
 }
 
 /* --- Where they clash ---------------------------------------------------- */
 
-/* One step of a pointer; bytes it takes, also when there is no room for it. */
-static size_t step_put(char *to, size_t room, struct bytes key)
+size_t merge_step_put(char *to, size_t room, struct bytes key)
 {
     struct cursor c = cursor_of(key);
     struct pack_item item;
@@ -89,7 +79,8 @@ static void path_put(const struct merging *m, char path[MERGE_PATH_BYTES])
     size_t n = 0;
 
     for (size_t i = 0; i < m->depth; i++) {
-        size_t more = step_put(path + n, MERGE_PATH_BYTES - n, m->keys[i]);
+        size_t more =
+            merge_step_put(path + n, MERGE_PATH_BYTES - n, m->keys[i]);
 
         if (n + more >= MERGE_PATH_BYTES ||
             !bytes_utf8(bytes_of(path + n, more)))
@@ -119,7 +110,7 @@ static bool is_map(struct bytes value, uint64_t *count, struct cursor *c)
     return item.u <= MERGE_ITEMS_MAX;
 }
 
-static bool has_key_twice(const struct map *map)
+static bool has_key_twice(const struct merge_map *map)
 {
     for (size_t i = 1; i < map->count; i++) {
         if (bytes_equal(map->pairs[i - 1].key, map->pairs[i].key))
@@ -128,13 +119,12 @@ static bool has_key_twice(const struct map *map)
     return false;
 }
 
-/* 0; CHOIR_NOT_FOUND: it is whole; -ENOMEM. None is a map without keys. */
-static int map_make(struct map *map, struct bytes value)
+int merge_map_make(struct merge_map *map, struct bytes value)
 {
     uint64_t n;
     struct cursor c;
 
-    *map = (struct map){0};
+    *map = (struct merge_map){0};
     if (!value.p)
         return 0;
     if (!is_map(value, &n, &c))
@@ -146,14 +136,14 @@ static int map_make(struct map *map, struct bytes value)
         map->pairs[map->count].key = merge_next(&c);
         map->pairs[map->count].value = merge_next(&c);
     }
-    qsort(map->pairs, map->count, sizeof *map->pairs, pair_compare);
+    qsort(map->pairs, map->count, sizeof *map->pairs, merge_pair_compare);
     return has_key_twice(map) ? CHOIR_NOT_FOUND : 0;
 }
 
 enum { BASE, THEIRS, YOURS, SIDES };
 
 /* The smallest key that comes next on any side, and its value on each. */
-static bool pairs_next(const struct map maps[SIDES], size_t at[SIDES],
+static bool pairs_next(const struct merge_map maps[SIDES], size_t at[SIDES],
                        struct bytes *key, struct bytes values[SIDES])
 {
     *key = (struct bytes){0};
@@ -192,7 +182,7 @@ static int header_put(struct buf *out, size_t start, uint64_t pairs)
     return 0;
 }
 
-static int pairs_put(struct merging *m, const struct map maps[SIDES])
+static int pairs_put(struct merging *m, const struct merge_map maps[SIDES])
 {
     size_t at[SIDES] = {0}, start = m->out->n;
     struct bytes values[SIDES], key;
@@ -220,11 +210,11 @@ static int pairs_put(struct merging *m, const struct map maps[SIDES])
 /* 0; CHOIR_NOT_FOUND: not all of them are maps to be taken apart. */
 static int maps_put(struct merging *m, const struct bytes values[SIDES])
 {
-    struct map maps[SIDES] = {{0}};
+    struct merge_map maps[SIDES] = {{0}};
     int r = values[THEIRS].p && values[YOURS].p ? 0 : CHOIR_NOT_FOUND;
 
     for (int i = 0; !r && i < SIDES; i++)
-        r = map_make(&maps[i], values[i]);
+        r = merge_map_make(&maps[i], values[i]);
     if (!r)
         r = pairs_put(m, maps);
     for (int i = 0; i < SIDES; i++)

@@ -235,6 +235,18 @@ enum link_kind {
 #undef X
 };
 
+/* What `blame` answers, in FIELD_KIND of an item. X(NAME, number, "name") */
+#define BLAME_KINDS(X)   \
+    X(ENTRY, 0, "entry") \
+    X(PLACE, 1, "place") \
+    X(SHARE, 2, "share")
+
+enum blame_kind {
+#define X(name, number, text) BLAME_##name = (number),
+    BLAME_KINDS(X)
+#undef X
+};
+
 /* Who may say a message, and where it stands.
  * OPERATION: in a bundle of kind RECORD, from an agent. BROKER: likewise, from
  * the broker alone. ASK: in a bundle of kind ASK; never recorded. ITEM: in an
@@ -357,6 +369,8 @@ enum message_class {
       B(TOPIC) | B(REVISION))                                                  \
     X(POLICY_LIST, 85, "policy_list", ASK, B(SPACE) | B(PREFIX), 0)            \
     X(PROVE, 88, "prove", ASK, B(REVISION), B(SIZE))                           \
+    X(BLAME, 89, "blame", ASK, B(SPACE) | B(KEY),                              \
+      B(REVISION) | B(PREV) | B(AFTER) | B(COUNT))                             \
     X(WHY, 90, "why", ASK, 0,                                                  \
       B(SPACE) | B(KEY) | B(REVISION) | B(PREV) | B(COUNT) | B(LIMIT))         \
     X(IMPACT, 91, "impact", ASK, 0,                                            \

@@ -368,9 +368,9 @@ static void space_add(const struct client *c, json_t *request)
     const char *space = c->cli->space;
     const char *verb = member_text(request, "op");
     static const char *const spaced[] = {
-        "put",    "get",   "delete",    "list",        "log",    "txn",
-        "submit", "watch", "task_list", "since",       "diff",   "send",
-        "inbox",  "mark",  "policy",    "policy_list", "append", "incr"};
+        "put",    "get",         "delete", "list", "log",   "txn",   "submit",
+        "watch",  "task_list",   "since",  "diff", "send",  "inbox", "mark",
+        "policy", "policy_list", "append", "incr", "blame", "why",   "impact"};
 
     if (!space)
         space = getenv("CHOIR_SPACE");

@@ -22,6 +22,7 @@
     X(log)          \
     X(since)        \
     X(diff)         \
+    X(blame)        \
     X(why)          \
     X(impact)       \
     X(resume)       \

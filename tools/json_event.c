@@ -53,6 +53,17 @@ static json_t *link_to_json(uint64_t kind)
     }
 }
 
+static json_t *part_to_json(uint64_t kind)
+{
+    switch (kind) {
+#define X(upper, number, text) \
+    case number: return json_string(text);
+        BLAME_KINDS(X)
+#undef X
+    default: return json_integer((json_int_t)kind);
+    }
+}
+
 static json_t *kind_to_json(uint64_t kind)
 {
     switch (kind) {
@@ -87,6 +98,8 @@ static json_t *number_to_json(const struct choir_event *top,
             return json_string(f->number ? "delete" : "put");
         if (tells_links(top))
             return link_to_json(f->number);
+        if (strcmp(choir_event_verb(top), "blame") == 0)
+            return part_to_json(f->number);
         if (strcmp(choir_event_name(top), "message") == 0)
             return kind_to_json(f->number);
         break;

@@ -106,9 +106,9 @@ static json_t *node_more(const struct story *s, const json_t *node)
 
     if (strcmp(member_text(node, "reason"), "more") != 0)
         return NULL;
-    request = json_pack("{s:s, s:I, s:i}", "op", s->op, "revision",
-                        (json_int_t)member_uint(node, "revision"), "count",
-                        PAGE);
+    request =
+        json_pack("{s:s, s:I, s:i}", "op", s->op, "revision",
+                  (json_int_t)member_uint(node, "revision"), "count", PAGE);
     if (prev)
         json_object_set_new(request, "prev", json_integer((json_int_t)prev));
     if (cli_option(s->cli, "depth"))
@@ -237,7 +237,7 @@ static void node_print(struct story *s, const json_t *node)
     putchar('\n');
 }
 
-static void dot_text(const char *text)
+void story_dot_text(const char *text)
 {
     for (; *text; text++) {
         if (*text == '"' || *text == '\\')
@@ -246,19 +246,19 @@ static void dot_text(const char *text)
     }
 }
 
-static void node_dot(struct story *s, const json_t *node)
+void story_node_dot(struct client *c, const json_t *node)
 {
     uint64_t revision = member_uint(node, "revision");
     const char *key = member_text(node, "key");
 
     printf("  n%llu [label=\"%llu %s ", (unsigned long long)revision,
            (unsigned long long)revision, member_text(node, "operation"));
-    dot_text(key[0] ? key : member_text(node, "queue"));
+    story_dot_text(key[0] ? key : member_text(node, "queue"));
     if (json_object_get(node, "agent")) {
         fputs("\\n", stdout);
-        dot_text(client_agent_name(s->c, member_text(node, "agent")));
+        story_dot_text(client_agent_name(c, member_text(node, "agent")));
     }
-    printf("\"%s];\n", json_object_get(node, "seen")     ? ", color=red"
+    printf("\"%s];\n", json_object_get(node, "seen")    ? ", color=red"
                        : member_text(node, "reason")[0] ? ", style=dashed"
                                                         : "");
 }
@@ -269,7 +269,7 @@ static void dot_print(struct story *s)
     size_t i;
 
     printf("digraph choir {\n  rankdir=RL;\n  node [shape=box];\n");
-    json_array_foreach(s->nodes, i, item) node_dot(s, item);
+    json_array_foreach(s->nodes, i, item) story_node_dot(s->c, item);
     json_array_foreach(s->links, i, item)
     {
         printf("  n%llu -> n%llu [label=\"%s\"];\n",

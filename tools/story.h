@@ -22,4 +22,8 @@ int story_run(struct cli *cli, struct client *c, json_t *request);
 /* The agent's name, what it reported of itself, and doubt about it. */
 void story_author_print(struct client *c, const json_t *item);
 
+/* An entry as a node of a graph, nREVISION; a text within the quotes of one. */
+void story_node_dot(struct client *c, const json_t *node);
+void story_dot_text(const char *text);
+
 #endif

@@ -47,6 +47,51 @@ choir suspect ada "$plan" >/dev/null
 ends 0 choir why code
 like 'doubt is said' "plan +ada.*SUSPECT since $plan" "$out"
 
+# blame
+choir policy conf merge >/dev/null
+base=$(choir --as ada put conf '{"a": 1, "b": {"c": 1, "d": 1}}' --type json)
+left=$(CHOIR_LABELS=model=m1,label=x choir --as bob put conf '{"a": 2, "b": {"c": 1, "d": 1}}' --type json --if-revision "$base")
+right=$(choir --as cid put conf '{"a": 1, "b": {"c": 1, "d": 7}}' --type json --if-revision "$base")
+ends 0 choir blame conf
+like 'the version itself' "^ +$right .* put +conf +cid" "$out"
+like 'a path, proven and reported' "$left .* put +/a +bob \(.*model=m1" "$out"
+like 'a nested one that was merged' "$right .* put +/b/d +cid" "$out"
+like 'and one that nobody changed' "$base .* put +/b/c +ada" "$out"
+ends 0 choir blame "conf@$left"
+is 'as of then' '' "$(grep -w cid <<<"$out")"
+ends 0 choir blame conf --json
+is 'for a program' "/a $left /b/c $base /b/d $right" "$(python3 -c '
+import json, sys
+o = json.load(sys.stdin)
+print(*(p["text"] + " " + str(p["revision"]) for p in o["places"]))
+' <<<"$out")"
+ends 0 choir blame conf --dot
+like 'for Graphviz' "value -> n$left \[label=\"/a\"\]" "$out"
+ends 0 choir blame conf --limit 1
+like 'a place too many is said' 'there is more: --limit' "$err"
+ends 0 choir receipt "$left"
+ends 0 choir blame code
+like 'with its task' "$merged .* put +code +cid" "$out"
+ends 0 choir blame "code@$code"
+like 'with its task' "code +bob .*task $task" "$out"
+choir --as ada incr n 40 >/dev/null
+choir --as bob incr n -- -2 >/dev/null
+choir --as ada incr n >/dev/null
+ends 0 choir blame n
+like 'shares of a counter' '\+41 in 2 versions +ada' "$out"
+like 'and of the other one' ' -2 +bob' "$out"
+like 'pipe knows it' '"kind":"place"' \
+    "$(choir pipe <<<'{"op": "blame", "id": 1, "key": "conf"}')"
+choir compact --at "$right" >/dev/null
+ends 0 choir blame conf
+like 'the past that is not kept' "$right  or before it: compacted  /a" "$out"
+like 'and what is' "^ +$right .* conf +cid" "$out"
+choir rm n >/dev/null
+ends 0 choir blame n
+like 'who deleted it' ' delete +n \(deleted\)' "$out"
+ends 1 choir blame nothing
+ends 2 choir blame
+
 ends 1 choir why nothing
 ends 2 choir impact
 ends 2 choir impact plan --agent ada

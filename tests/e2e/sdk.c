@@ -181,6 +181,46 @@ TEST(what_is_added_under_a_policy_is_all_there)
     end();
 }
 
+/* Who of two added each of 300 elements: more than one page. */
+TEST(blame_names_the_author_of_each_element)
+{
+    enum { ELEMENTS = 300 };
+    static const unsigned char one[] = {1};
+    struct choir *c[2];
+    struct choir_event *page = NULL, *e;
+    uint64_t revision[ELEMENTS], places = 0;
+    bool more = true;
+
+    begin();
+    c[0] = agent("ada");
+    c[1] = agent("bob");
+    for (unsigned i = 0; i < ELEMENTS; i++)
+        CHECK_OK(choir_append(c[i % 2], "log", one, 1, &revision[i]));
+    while (more) {
+        if (choir_blame(c[0], "log", 0, page, &e))
+            fail_msg("%s", choir_error_text());
+        choir_event_free(&page);
+        for (size_t i = 0; i < choir_event_count(e, "items"); i++) {
+            const struct choir_event *item = choir_event_item(e, "items", i);
+            const char *name = choir_event_text(item, "text");
+
+            if (choir_event_uint(item, "kind") != 1)
+                continue;
+            CHECK_EQ(choir_event_uint(item, "revision"),
+                     revision[atoi(name + 1)]);
+            places++;
+        }
+        more = choir_event_has(e, "prev") || choir_event_has(e, "after");
+        page = e;
+    }
+    CHECK_EQ(places, ELEMENTS);
+    choir_event_free(&page);
+    CHECK_EQ(choir_blame(c[0], "none", 0, NULL, &e), CHOIR_NOT_FOUND);
+    choir_close(&c[0]);
+    choir_close(&c[1]);
+    end();
+}
+
 /* --- Killed --------------------------------------------------------------- */
 
 enum { WRITERS = 3, STEPS = 60, KILLS = 4 };
