@@ -78,7 +78,8 @@ static bool identifies(const struct entry *e, enum message verb)
     case MSG_SESSION_OPEN:
     case MSG_ROTATE:
     case MSG_RECOVER:
-    case MSG_REVOKE: return e->outcome == CHOIR_OK;
+    case MSG_REVOKE:
+    case MSG_SUSPECT: return e->outcome == CHOIR_OK;
     default: return false;
     }
 }

@@ -20,7 +20,7 @@ const HASH = 32;
 const LEFT_OUT = 3; // the highest mark
 const RANGE = 3;
 const asked = [null, ['space', 'key'], ['task'], ['revision', 'size'], ['space'], ['holder'], []];
-const identities = ['genesis', 'admit', 'enrol', 'session_open', 'rotate', 'recover', 'revoke'];
+const identities = ['genesis', 'admit', 'enrol', 'session_open', 'rotate', 'recover', 'revoke', 'suspect'];
 const hex = (b) => b.toString('hex');
 
 // Which are the largest subtrees between a and b: how many leaves each has.

@@ -189,8 +189,8 @@ export function identitiesOf(ledger, indices, by, size) {
     agents.add(id);
     for (const e of all) {
       const { message: verb, fields: f } = e.says;
-      const whose = verb === 'admit' || verb === 'revoke' ? f.agent : e.bundle.agent;
-      const tells = ['admit', 'enrol', 'rotate', 'recover', 'revoke'].includes(verb);
+      const whose = ['admit', 'revoke', 'suspect'].includes(verb) ? f.agent : e.bundle.agent;
+      const tells = ['admit', 'enrol', 'rotate', 'recover', 'revoke', 'suspect'].includes(verb);
       if (e.outcome !== 0 || !tells || whose.toString('hex') !== id || out.has(e.index)) continue;
       out.add(e.index);
       sender(e);

@@ -326,7 +326,7 @@ function neededIn(ctx, base) {
   return out;
 }
 
-const identities = ['genesis', 'admit', 'enrol', 'session_open', 'rotate', 'recover', 'revoke'];
+const identities = ['genesis', 'admit', 'enrol', 'session_open', 'rotate', 'recover', 'revoke', 'suspect'];
 
 // ctx as contextOf makes it, and `bases`: [{ name, bytes }], exports by ctx.by.
 // Returns what makes the forgery of a number: { what, bytes }.

@@ -49,6 +49,7 @@ export async function makeScene(tmp) {
   as('carol', 'key', 'recover', `${tmp}/away.identity`, choir('invite').trim());
   as('carol', 'put', 'plan', 'build a boat, recovered');
   choir('revoke', 'eve');
+  choir('suspect', 'carol', as('carol', 'put', 'notes/sail', 'stolen').trim(), '--reason', 'a laptop was stolen');
 
   // what is no longer there
   const erased = as('ada', 'put', '--space', 'drafts', 'draft', 'a word that was erased').trim();
