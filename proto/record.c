@@ -238,6 +238,7 @@ void group_walk_begin(struct group_walk *w, const struct group_header *g,
     w->entries = g->count;
     w->left = 0;
     w->bundle_hashes = NULL;
+    w->decoded = NULL;
     w->at.hider = NULL;
 }
 
@@ -288,7 +289,29 @@ static bool marks_fit(struct bytes marks)
     return true;
 }
 
-static int walk_payload(struct group_walk *w, struct bytes head,
+/* What decodes has its slots where head_slots finds them. */
+static int walk_slots(struct group_walk *w, struct bytes head, bool effect,
+                      struct bytes *rows)
+{
+    struct entry_decoded *d = w->decoded;
+    unsigned field;
+    int code;
+
+    if (!d)
+        return head_slots(head, rows);
+    if (effect)
+        code = d->effect_code =
+            part_decode(MSG_EFFECT, head, &d->effect, &field);
+    else
+        code = d->head_code =
+            msg_decode(head, CLASS_BROKER | CLASS_OPERATION, &d->head, &field);
+    if (code)
+        return head_slots(head, rows);
+    *rows = msg_b(effect ? &d->effect : &d->head, FIELD_SLOTS);
+    return 0;
+}
+
+static int walk_payload(struct group_walk *w, struct bytes head, bool effect,
                         struct bytes *rows, struct bytes *payload,
                         struct bytes *marks)
 {
@@ -297,7 +320,7 @@ static int walk_payload(struct group_walk *w, struct bytes head,
     *rows = *payload = *marks = (struct bytes){0};
     if (head.n == 0)
         return 0;
-    if (head_slots(head, rows))
+    if (walk_slots(w, head, effect, rows))
         return CHOIR_MALFORMED;
     if (w->heads_only)
         return 0;
@@ -330,8 +353,8 @@ int group_walk_next(struct group_walk *w, const struct entry **entry)
     e->head = cursor_take(&w->heads, n);
     e->effect = cursor_take(&w->heads, word & 0xffffff);
     if (w->heads.failed ||
-        walk_payload(w, e->head, &e->rows, &e->payload, &e->marks) ||
-        walk_payload(w, e->effect, &e->effect_rows, &e->effect_payload,
+        walk_payload(w, e->head, false, &e->rows, &e->payload, &e->marks) ||
+        walk_payload(w, e->effect, true, &e->effect_rows, &e->effect_payload,
                      &e->effect_marks))
         return CHOIR_MALFORMED;
     e->position = e->count - w->left;

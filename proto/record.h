@@ -143,6 +143,11 @@ struct entry {
     const struct slot_hider *hider; /* borrowed; NULL: nothing is hidden */
 };
 
+struct entry_decoded {
+    int head_code, effect_code; /* what the decoder says of each */
+    struct msg head, effect;    /* effect: only if there is one */
+};
+
 struct group_walk {
     struct cursor heads, payload, marks;
     uint64_t index, time;
@@ -152,6 +157,9 @@ struct group_walk {
     /* For whoever walks a group again: its bundles' hashes, borrowed. NULL:
      * they are computed. */
     const struct hash *bundle_hashes;
+    /* For whoever wants heads and effects decoded, too: borrowed, for the entry
+     * at hand. NULL: they are only passed over. */
+    struct entry_decoded *decoded;
     struct entry at;
 };
 

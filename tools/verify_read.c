@@ -111,24 +111,21 @@ static uint32_t slots_there(struct bytes rows, struct bytes marks)
 }
 
 /* What was refused as unsupported may be anything; all else is decoded. */
-static enum read_fault decode(const struct entry *e, uint8_t *verb)
+static enum read_fault decoded(const struct entry *e,
+                               const struct entry_decoded *d, uint8_t *verb)
 {
-    struct msg m;
-    unsigned field;
-
     if (refusal_class(e->outcome) != REFUSAL_OUTCOME)
         return READ_OUTCOME;
     if (e->outcome == CHOIR_UNSUPPORTED)
         return READ_RIGHT;
-    if (msg_decode(e->head, CLASS_BROKER | CLASS_OPERATION, &m, &field))
+    if (e->head.n == 0 || d->head_code)
         return READ_OPERATION;
-    *verb = (uint8_t)m.verb;
-    return e->effect.n && part_decode(MSG_EFFECT, e->effect, &m, &field)
-               ? READ_EFFECT
-               : READ_RIGHT;
+    *verb = (uint8_t)d->head.verb;
+    return e->effect.n && d->effect_code ? READ_EFFECT : READ_RIGHT;
 }
 
-static int entry_keep(struct reading *r, const struct entry *e)
+static int entry_keep(struct reading *r, const struct entry *e,
+                      const struct entry_decoded *d)
 {
     struct read_entry *to;
 
@@ -149,7 +146,7 @@ static int entry_keep(struct reading *r, const struct entry *e)
         .outcome = (uint8_t)e->outcome,
         .thin = entry_is_thin(e),
     };
-    to->fault = (uint8_t)decode(e, &to->verb);
+    to->fault = (uint8_t)decoded(e, d, &to->verb);
     return 0;
 }
 
@@ -157,15 +154,17 @@ static int group_walk_all(struct reading *r, struct read_group *g,
                           struct bytes body)
 {
     const struct entry *e;
+    struct entry_decoded d;
     struct group_walk walk;
     int code;
 
     g->first_bundle = r->bundle_count;
     group_walk_begin(&walk, &g->header, body);
+    walk.decoded = &d;
     while ((code = group_walk_next(&walk, &e)) == 0) {
         if (e->position == 0 && bundle_keep(r, e))
             return -ENOMEM;
-        if (entry_keep(r, e))
+        if (entry_keep(r, e, &d))
             return -ENOMEM;
         g->entries++;
     }
