@@ -1,12 +1,7 @@
 /* The thread that keeps a replica.
  *
- * It loads while it already watches: first the watch is opened at the head,
- * then keys are listed and read as they are at that moment, each perhaps at
- * another revision, and every change that the watch tells in between is put on
- * top: of two versions of a key the later wins, and what is gone is remembered
- * until the end. Once the watch has come as far as the latest of those
- * answers, all that is loaded is the state at one revision; only then can it
- * be read. */
+ * It loads what there is (replica_load.c), then follows the watch, and when what
+ * it holds can be followed no longer it loads anew. */
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
@@ -17,12 +12,7 @@
 #include "replica_feed.h"
 
 enum {
-    FEED_CREDIT = 256,    /* changes the broker may send ahead */
-    READ_COUNT = 256,     /* values asked for at a time */
-    READ_BYTES = 4 << 20, /* and as many bytes, if one is not larger */
-    LIST_COUNT = 1000,    /* keys of a page */
-    MARK_SOON_MS = 10,    /* somebody waits, and it was not far enough */
-    AGAIN_FIRST_MS = 50,  /* before everything is loaded anew */
+    AGAIN_FIRST_MS = 50, /* before everything is loaded anew */
     AGAIN_MAX_MS = 5000,
     ROOM_MS = 20,
 };
@@ -79,8 +69,8 @@ static int take_locked(struct feed *f, uint64_t id, int64_t deadline,
     }
 }
 
-static int take(struct feed *f, uint64_t id, int64_t deadline,
-                struct choir_event **event)
+int feed_take(struct feed *f, uint64_t id, int64_t deadline,
+              struct choir_event **event)
 {
     int code;
 
@@ -107,8 +97,7 @@ static int linger(struct feed *f, int64_t ms)
 /* --- Asking --------------------------------------------------------------- */
 
 /* Wait for room here and not in handle_send: see doze. */
-static int send_when_room(struct feed *f, struct choir_request **q,
-                          uint64_t *id)
+int feed_send(struct feed *f, struct choir_request **q, uint64_t *id)
 {
     int code = CHOIR_BUSY;
 
@@ -170,33 +159,31 @@ void replica_ask_mark(struct choir_replica *r)
     intake_credit(&c->intake, r->watch, 0, false);
 }
 
-static void ask_mark(struct feed *f)
+void feed_ask_mark(struct feed *f)
 {
     pthread_mutex_lock(&f->c->lock);
     replica_ask_mark(f->r);
     pthread_mutex_unlock(&f->c->lock);
 }
 
-/* What the event says, as this thread's error: the end of the feed. */
-static int event_code(const struct choir_event *e)
+int feed_event_code(const struct choir_event *e)
 {
     return e->code ? error_line(e->code, 0, choir_event_explain(e)) : 0;
 }
 
-/* Send, and take the one reply. */
 int feed_ask(struct feed *f, struct choir_request **q, struct choir_event **e)
 {
     uint64_t id;
-    int code = *q ? send_when_room(f, q, &id) : choir_error_code();
+    int code = *q ? feed_send(f, q, &id) : choir_error_code();
 
     *e = NULL;
     if (!code) {
-        code = take(f, id, -1, e);
+        code = feed_take(f, id, -1, e);
         if (code)
             handle_forget(f->c, id);
     }
     if (!code)
-        code = event_code(*e);
+        code = feed_event_code(*e);
     if (code)
         choir_event_free(e);
     return code;
@@ -212,8 +199,8 @@ static int over_limit(const struct choir_replica *r, size_t bytes)
                      bytes, r->bytes_max, r->prefix);
 }
 
-static int room_check(const struct choir_replica *r,
-                      const struct replica_map *map)
+int feed_room_check(const struct choir_replica *r,
+                    const struct replica_map *map)
 {
     size_t bytes = replica_map_bytes(map);
 
@@ -257,11 +244,10 @@ static int items_apply(struct feed *f, struct replica_map *map,
 
     while (!code && list_next(&at, &item))
         code = item_apply(f, map, change, &item);
-    return code ? error_set(code, 0, NULL) : room_check(f->r, map);
+    return code ? error_set(code, 0, NULL) : feed_room_check(f->r, map);
 }
 
-/* How far it is complete, from now on. With the lock held. */
-static void complete_set(struct choir_replica *r, uint64_t revision)
+void feed_complete_set(struct choir_replica *r, uint64_t revision)
 {
     r->complete = revision;
     if (r->asked_size && revision + 1 >= r->asked_size) {
@@ -282,7 +268,7 @@ static void told(struct feed *f, uint64_t revision)
     if (f->loading)
         return;
     pthread_mutex_lock(&f->c->lock);
-    complete_set(f->r, revision);
+    feed_complete_set(f->r, revision);
     pthread_mutex_unlock(&f->c->lock);
 }
 
@@ -311,18 +297,17 @@ static int change_apply(struct feed *f, const struct msg *change)
     return code;
 }
 
-/* One event of the watch. 0; CHOIR_TIMEOUT; why it is over. */
-static int hear(struct feed *f, int64_t deadline)
+int feed_hear(struct feed *f, int64_t deadline)
 {
     struct choir_event *e;
     const struct msg *m;
-    int code = take(f, f->r->watch, deadline, &e);
+    int code = feed_take(f, f->r->watch, deadline, &e);
 
     if (code)
         return code;
     m = event_message(e);
     if (e->last)
-        code = e->code ? event_code(e) : error_set(CHOIR_CLOSED, 0, NULL);
+        code = e->code ? feed_event_code(e) : error_set(CHOIR_CLOSED, 0, NULL);
     else if (!m)
         code = error_set(-ENOMEM, 0, NULL);
     else if (e->kind == MSG_CHANGE)
@@ -330,233 +315,6 @@ static int hear(struct feed *f, int64_t deadline)
     else if (e->kind == MSG_CAUGHT_UP)
         told(f, msg_u(m, FIELD_REVISION));
     choir_event_free(&e);
-    return code;
-}
-
-/* --- Loading -------------------------------------------------------------- */
-
-struct reading {
-    struct bytes key[READ_COUNT]; /* borrowed from the page */
-    uint64_t id[READ_COUNT];
-    size_t count, taken, bytes;
-    uint64_t rests_on; /* the latest revision an answer rests on */
-};
-
-static int value_put(struct feed *f, struct bytes key, const struct msg *m)
-{
-    struct version_parts parts = {
-        .key = key,
-        .value = msg_b(m, FIELD_VALUE),
-        .type = msg_b(m, FIELD_TYPE),
-        .revision = msg_u(m, FIELD_REVISION),
-        .time = msg_u(m, FIELD_TIME),
-        .agent = msg_hash(m, FIELD_AGENT),
-    };
-    struct version *v;
-    int code = -ENOMEM;
-
-    if (replica_map_revision(f->loading, key) >= parts.revision)
-        return 0;
-    if (!replica_map_reserve(f->loading, 1) && (v = version_new(&parts)))
-        code = replica_map_put(f->loading, v);
-    return code ? error_set(code, 0, NULL) : room_check(f->r, f->loading);
-}
-
-static void rests_on(struct reading *reading, const struct choir_event *e)
-{
-    uint64_t seen = choir_event_uint(e, "seen");
-
-    if (seen > reading->rests_on)
-        reading->rests_on = seen;
-}
-
-/* A key that is not there any more is of no concern: the watch says so. */
-static int value_take(struct feed *f, struct reading *reading)
-{
-    size_t i = reading->taken;
-    const struct msg *m;
-    struct choir_event *e;
-    int code = take(f, reading->id[i], -1, &e);
-
-    if (code)
-        return code;
-    reading->taken++;
-    rests_on(reading, e);
-    m = event_message(e);
-    if (!m)
-        code = error_set(-ENOMEM, 0, NULL);
-    else if (e->code != CHOIR_NOT_FOUND)
-        code = e->code ? event_code(e) : value_put(f, reading->key[i], m);
-    choir_event_free(&e);
-    return code;
-}
-
-/* And what has changed meanwhile, so that the broker can go on telling. */
-static int values_take(struct feed *f, struct reading *reading)
-{
-    int code = 0;
-
-    while (!code && reading->taken < reading->count)
-        code = value_take(f, reading);
-    while (reading->taken < reading->count)
-        handle_forget(f->c, reading->id[reading->taken++]);
-    reading->count = reading->taken = reading->bytes = 0;
-    for (int n = 0; !code && n < FEED_CREDIT; n++)
-        code = hear(f, 0);
-    return code == CHOIR_TIMEOUT ? 0 : code;
-}
-
-static int value_ask(struct feed *f, struct reading *reading,
-                     const struct choir_event *item)
-{
-    uint64_t bytes = choir_event_uint(item, "size");
-    struct bytes key = {0};
-    struct choir_request *q;
-    int code = 0;
-
-    key.p = choir_event_bytes(item, "key", &key.n);
-    if (replica_map_revision(f->loading, key) >=
-        choir_event_uint(item, "revision"))
-        return 0;
-    if (reading->count == READ_COUNT ||
-        (reading->count && reading->bytes + bytes > READ_BYTES))
-        code = values_take(f, reading);
-    if (code)
-        return code;
-    q = feed_request(f->r, "get");
-    if (q)
-        choir_request_text(q, "key", choir_event_text(item, "key"));
-    code = q ? send_when_room(f, &q, &reading->id[reading->count])
-             : choir_error_code();
-    if (code)
-        return code;
-    reading->key[reading->count++] = key;
-    reading->bytes += bytes;
-    return 0;
-}
-
-static int page_ask(struct feed *f, const char *after, struct choir_event **e)
-{
-    struct choir_request *q = feed_request(f->r, "list");
-
-    if (q) {
-        choir_request_text(q, "prefix", f->r->prefix);
-        choir_request_uint(q, "count", LIST_COUNT);
-        if (after)
-            choir_request_text(q, "after", after);
-    }
-    return feed_ask(f, &q, e);
-}
-
-static int pages_load(struct feed *f, struct reading *reading)
-{
-    struct choir_event *page = NULL, *next;
-    const char *after = NULL;
-    int code;
-
-    do {
-        code = page_ask(f, after, &next);
-        choir_event_free(&page);
-        page = next;
-        if (code)
-            break;
-        rests_on(reading, page);
-        for (size_t i = 0; !code && i < choir_event_count(page, "items"); i++)
-            code = value_ask(f, reading, choir_event_item(page, "items", i));
-        if (!code)
-            code = values_take(f, reading);
-        after = choir_event_text(page, "after");
-    } while (!code && after);
-    while (reading->taken < reading->count)
-        handle_forget(f->c, reading->id[reading->taken++]);
-    choir_event_free(&page);
-    return code;
-}
-
-/* What is known to exist by now is what it will have heard of when it can be
- * read, and not only what was when loading began. */
-static uint64_t known_by_now(struct feed *f)
-{
-    uint64_t size;
-
-    pthread_mutex_lock(&f->c->lock);
-    f->r->asked_size = 0;
-    replica_ask_mark(f->r);
-    size = f->c->seen.size;
-    pthread_mutex_unlock(&f->c->lock);
-    return size ? size - 1 : 0;
-}
-
-/* Until the watch has told all that the answers rest on. */
-static int level(struct feed *f, uint64_t revision)
-{
-    uint64_t known = known_by_now(f);
-    int64_t soon = MARK_SOON_MS;
-    int code = 0;
-
-    if (known > revision)
-        revision = known;
-    while (!code && f->told < revision) {
-        code = hear(f, deadline_after((int)soon));
-        if (code != CHOIR_TIMEOUT)
-            continue;
-        code = 0;
-        soon = soon * 2 > 1000 ? 1000 : soon * 2;
-        ask_mark(f);
-    }
-    return code;
-}
-
-/* From now on it can be read. */
-static void loaded(struct feed *f)
-{
-    struct choir_replica *r = f->r;
-    struct replica_map *before;
-
-    replica_map_forget_gone(f->loading);
-    pthread_mutex_lock(&r->writing);
-    pthread_rwlock_wrlock(&r->reading);
-    before = r->map;
-    r->map = f->loading;
-    pthread_rwlock_unlock(&r->reading);
-    pthread_mutex_lock(&f->c->lock);
-    r->is_loaded = true;
-    r->loads++;
-    complete_set(r, f->told);
-    pthread_mutex_unlock(&f->c->lock);
-    pthread_mutex_unlock(&r->writing);
-    f->loading = NULL;
-    replica_map_destroy(&before);
-}
-
-static void load_begin(struct feed *f)
-{
-    pthread_mutex_lock(&f->c->lock);
-    f->epoch = f->c->seen.epoch;
-    f->knows_epoch = true;
-    f->r->asked_size = 0;
-    pthread_mutex_unlock(&f->c->lock);
-    f->told = 0;
-    ask_mark(f); /* the first makes the others come */
-}
-
-static int load(struct feed *f)
-{
-    struct reading *reading = calloc(1, sizeof *reading);
-    int code;
-
-    load_begin(f);
-    f->loading = replica_map_new();
-    if (!reading || !f->loading)
-        code = error_set(-ENOMEM, 0, NULL);
-    else
-        code = pages_load(f, reading);
-    if (!code)
-        code = level(f, reading->rests_on);
-    if (!code)
-        loaded(f);
-    replica_map_destroy(&f->loading);
-    free(reading);
     return code;
 }
 
@@ -593,7 +351,7 @@ static int follow(struct feed *f)
     while (!code) {
         int64_t due = mark_due(f);
 
-        code = hear(f, sooner(due, f->check.due_ms));
+        code = feed_hear(f, sooner(due, f->check.due_ms));
         if (code == CHOIR_TIMEOUT && !is_over(due))
             code = 0;
         if (!code)
@@ -628,15 +386,15 @@ static int watch_again(struct feed *f)
 
     handle_forget(f->c, f->r->watch);
     f->knows_epoch = false;
-    code = q ? send_when_room(f, &q, &id) : choir_error_code();
+    code = q ? feed_send(f, &q, &id) : choir_error_code();
     if (code)
         return code;
     pthread_mutex_lock(&f->c->lock);
     f->r->watch = id;
     pthread_mutex_unlock(&f->c->lock);
-    code = take(f, id, -1, &e);
+    code = feed_take(f, id, -1, &e);
     if (!code)
-        code = event_code(e);
+        code = feed_event_code(e);
     choir_event_free(&e);
     return code;
 }
@@ -670,7 +428,7 @@ void *replica_feed(void *replica)
     int code = 0;
 
     while (!code) {
-        code = load(&f);
+        code = feed_load(&f);
         if (!code) {
             again_ms = AGAIN_FIRST_MS;
             code = follow(&f);
