@@ -1,7 +1,7 @@
 /* The thread that keeps a replica.
  *
- * It loads what there is (replica_load.c), then follows the watch, and when what
- * it holds can be followed no longer it loads anew. */
+ * It loads what there is (replica_load.c), then follows the watch, and when
+ * what it holds can be followed no longer it loads anew. */
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>

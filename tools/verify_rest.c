@@ -1,6 +1,6 @@
 /* What is left of a segment from where it does not go on as it should, gone
- * through slowly and with all of it in memory: where does it end, what was never
- * known durable, and what exactly is wrong? */
+ * through slowly and with all of it in memory: where does it end, what was
+ * never known durable, and what exactly is wrong? */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>

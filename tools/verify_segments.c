@@ -1,7 +1,7 @@
 /* Segments, group by group: the pool reads and hashes runs of them while the
  * ones before are judged in order. What does not look as it should is gone
- * through again slowly (verify_rest.c), and that says what is wrong with it: the
- * straight way only has to see that something is. */
+ * through again slowly (verify_rest.c), and that says what is wrong with it:
+ * the straight way only has to see that something is. */
 #include <errno.h>
 #include <inttypes.h>
 #include <unistd.h>
