@@ -54,6 +54,7 @@ struct authors {
     uint8_t key[KEY_PUBLIC_BYTES];
     struct session *session; /* or NULL */
     struct author_chain none;
+    uint64_t index; /* of the entry at hand */
 };
 
 static int broken(const char **why, const char *sentence)
@@ -186,19 +187,20 @@ static int author_add(struct authors *a, const struct hash *id,
     return -ENOMEM;
 }
 
-static int session_add(struct authors *a, uint64_t index, const char **why)
+static int session_add(struct authors *a, const struct msg *m, const char **why)
 {
     struct author *author = author_find(a, &a->agent);
     struct author_key *key = author ? key_find(author, a->key) : NULL;
-    unsigned h = spread(a, &index, sizeof index);
+    unsigned h = spread(a, &a->index, sizeof a->index);
     struct session *new;
 
+    (void)m;
     if (!key || is_over(a, key->ended) || !a->outside)
         return broken(why, "a session is opened by one who cannot open one");
     new = calloc(1, sizeof *new);
     if (!new)
         return -ENOMEM;
-    new->id = index;
+    new->id = a->index;
     new->author = author;
     new->key = key;
     new->chain.next_seq = 1;
@@ -280,27 +282,23 @@ static int in_session(struct authors *a, uint64_t id, struct bytes key,
     return 0;
 }
 
-int authors_bundle(struct authors *a, const struct msg *header,
-                   const struct hash *bundle, uint64_t first, const char **why)
+int authors_bundle(struct authors *a, const struct author_bundle *b,
+                   const char **why)
 {
-    struct hash ledger = msg_hash(header, FIELD_LEDGER);
-    struct bytes key = msg_b(header, FIELD_PUBLIC_KEY);
-
-    if (!hash_equal(&ledger, &a->ledger))
+    if (!hash_equal(&b->ledger, &a->ledger))
         return broken(why, "a bundle is meant for another ledger");
-    if (msg_u(header, FIELD_KIND) != BUNDLE_RECORD ||
-        msg_u(header, FIELD_FORMAT) != 1)
+    if (b->kind != BUNDLE_RECORD || b->format != 1)
         return broken(why, "a bundle of a kind or format that is not recorded");
-    a->agent = msg_hash(header, FIELD_AGENT);
-    a->bundle = *bundle;
-    a->first = first;
-    a->outside = msg_u(header, FIELD_SESSION) == 0;
+    a->agent = b->agent;
+    a->bundle = b->hash;
+    a->first = b->first;
+    a->outside = b->session == 0;
     a->by_broker = hash_equal(&a->agent, &a->broker);
     a->session = NULL;
     a->none = (struct author_chain){0};
     return a->by_broker ? by_broker(a, why)
-           : a->outside ? by_newcomer(a, key, why)
-                        : in_session(a, msg_u(header, FIELD_SESSION), key, why);
+           : a->outside ? by_newcomer(a, b->public_key, why)
+                        : in_session(a, b->session, b->public_key, why);
 }
 
 /* The broker invites the users of its own host, and compacts as it was
@@ -321,20 +319,18 @@ int authors_may_say(const struct authors *a, enum message verb,
 
 /* --- What is learned ----------------------------------------------------- */
 
-static int session_end(struct authors *a, uint64_t id, uint64_t index,
-                       const char **why)
+static int session_end(struct authors *a, uint64_t id, const char **why)
 {
     struct session *s = session_find(a, id);
 
     if (!s && a->all)
         return broken(why, "a session ends that was never opened");
     if (s)
-        end_at(&s->ended, index);
+        end_at(&s->ended, a->index);
     return 0;
 }
 
-static int revoke(struct authors *a, uint64_t index, const struct msg *m,
-                  const char **why)
+static int revoke(struct authors *a, const struct msg *m, const char **why)
 {
     struct hash id = msg_hash(m, FIELD_AGENT);
     struct author *author = author_find(a, &id);
@@ -345,14 +341,14 @@ static int revoke(struct authors *a, uint64_t index, const struct msg *m,
                                     "enrolled")
                       : 0;
     if (!msg_has(m, FIELD_PUBLIC_KEY)) {
-        end_at(&author->ended, index);
+        end_at(&author->ended, a->index);
         return 0;
     }
     k = key_find(author, msg_b(m, FIELD_PUBLIC_KEY).p);
     if (k ? k->ended : a->all)
         return broken(why, "a key is revoked that is not valid");
     if (k)
-        end_at(&k->ended, index);
+        end_at(&k->ended, a->index);
     return 0;
 }
 
@@ -383,8 +379,7 @@ static void recovery_learn(struct author *author, const struct msg *m)
 
 enum { ROTATE_ADD = 2 };
 
-static int rotate(struct authors *a, uint64_t index, const struct msg *m,
-                  const char **why)
+static int rotate(struct authors *a, const struct msg *m, const char **why)
 {
     struct session *s = a->session;
 
@@ -394,12 +389,11 @@ static int rotate(struct authors *a, uint64_t index, const struct msg *m,
     if (!msg_has(m, FIELD_PUBLIC_KEY))
         return 0;
     if (msg_u(m, FIELD_KIND) != ROTATE_ADD)
-        end_at(&s->key->ended, index);
+        end_at(&s->key->ended, a->index);
     return key_claimed(a, s->author, m, why);
 }
 
-static int recover(struct authors *a, uint64_t index, const struct msg *m,
-                   const char **why)
+static int recover(struct authors *a, const struct msg *m, const char **why)
 {
     struct author *author = author_find(a, &a->agent);
     struct author_key *k;
@@ -408,14 +402,13 @@ static int recover(struct authors *a, uint64_t index, const struct msg *m,
         memcmp(author->recovery, a->key, KEY_PUBLIC_BYTES) != 0)
         return broken(why, "an agent is recovered without its recovery key");
     LL_FOREACH (author->keys, k)
-        end_at(&k->ended, index);
+        end_at(&k->ended, a->index);
     recovery_learn(author, m);
     return key_claimed(a, author, m, why);
 }
 
 /* Both headers are in the record: the one that was accepted, and this one. */
-static int equivocate(struct authors *a, uint64_t index, const struct msg *m,
-                      const char **why)
+static int equivocate(struct authors *a, const struct msg *m, const char **why)
 {
     struct session *s = session_find(a, msg_u(m, FIELD_SESSION));
 
@@ -423,7 +416,7 @@ static int equivocate(struct authors *a, uint64_t index, const struct msg *m,
                         msg_b(m, FIELD_HEADER), msg_b(m, FIELD_SIGNATURE).p))
         return broken(why, "the proof of an equivocation is not signed by whom "
                            "it blames");
-    return session_end(a, msg_u(m, FIELD_SESSION), index, why);
+    return session_end(a, msg_u(m, FIELD_SESSION), why);
 }
 
 static int enrol(struct authors *a, const struct msg *m, const char **why)
@@ -441,25 +434,52 @@ static int admit(struct authors *a, const struct msg *m, const char **why)
     return author_add(a, &id, msg_b(m, FIELD_PUBLIC_KEY).p, why);
 }
 
+static int genesis_again(struct authors *a, const struct msg *m,
+                         const char **why)
+{
+    (void)m;
+    return a->index == 0 ? 0 : broken(why, "a second genesis");
+}
+
+static int session_closed(struct authors *a, const struct msg *m,
+                          const char **why)
+{
+    (void)m;
+    return a->session ? session_end(a, a->session->id, why)
+                      : broken(why, "a session ends that was never opened");
+}
+
+static int session_ended(struct authors *a, const struct msg *m,
+                         const char **why)
+{
+    return session_end(a, msg_u(m, FIELD_SESSION), why);
+}
+
+typedef int (*lesson)(struct authors *a, const struct msg *m, const char **why);
+
+static const lesson lessons[256] = {
+    [MSG_GENESIS] = genesis_again,
+    [MSG_ADMIT] = admit,
+    [MSG_ENROL] = enrol,
+    [MSG_SESSION_OPEN] = session_add,
+    [MSG_SESSION_CLOSE] = session_closed,
+    [MSG_SESSION_END] = session_ended,
+    [MSG_EQUIVOCATE] = equivocate,
+    [MSG_REVOKE] = revoke,
+    [MSG_ROTATE] = rotate,
+    [MSG_RECOVER] = recover,
+};
+
+bool authors_heed(enum message verb)
+{
+    return lessons[verb] != NULL;
+}
+
 int authors_learn(struct authors *a, uint64_t index, const struct msg *m,
                   const char **why)
 {
-    switch (m->verb) {
-    case MSG_GENESIS: return index == 0 ? 0 : broken(why, "a second genesis");
-    case MSG_ADMIT: return admit(a, m, why);
-    case MSG_ENROL: return enrol(a, m, why);
-    case MSG_SESSION_OPEN: return session_add(a, index, why);
-    case MSG_SESSION_CLOSE:
-        return a->session ? session_end(a, a->session->id, index, why)
-                          : broken(why, "a session ends that was never opened");
-    case MSG_SESSION_END:
-        return session_end(a, msg_u(m, FIELD_SESSION), index, why);
-    case MSG_EQUIVOCATE: return equivocate(a, index, m, why);
-    case MSG_REVOKE: return revoke(a, index, m, why);
-    case MSG_ROTATE: return rotate(a, index, m, why);
-    case MSG_RECOVER: return recover(a, index, m, why);
-    default: return 0;
-    }
+    a->index = index;
+    return lessons[m->verb] ? lessons[m->verb](a, m, why) : 0;
 }
 
 /* --- What is known ------------------------------------------------------- */

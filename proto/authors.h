@@ -12,6 +12,14 @@
 
 struct authors;
 
+/* What a bundle's header says, its hash, and the index of its first operation:
+ * what ended behind that still counted for all of it. */
+struct author_bundle {
+    struct hash ledger, agent, hash;
+    uint64_t session, kind, format, first;
+    struct bytes public_key; /* or no bytes; borrowed for the call */
+};
+
 /* all: every entry will be told. If not, as in an export, what ends a session,
  * a key or an agent that is not known passes. NULL when out of memory. */
 struct authors *authors_new(bool all);
@@ -21,14 +29,15 @@ void authors_destroy(struct authors **self_p);
 
 /* Before anything else: the head of entry 0. */
 int authors_genesis(struct authors *a, struct bytes head, const char **why);
-/* The bundle that the next entries are of, its header decoded. first: index of
- * its first operation: what ended behind that still counted for all of it. */
-int authors_bundle(struct authors *a, const struct msg *header,
-                   const struct hash *bundle, uint64_t first, const char **why);
+/* The bundle that the next entries are of. */
+int authors_bundle(struct authors *a, const struct author_bundle *b,
+                   const char **why);
 /* May its author say that? */
 int authors_may_say(const struct authors *a, enum message verb,
                     const char **why);
-/* An entry of it with outcome OK. */
+/* An entry of it with outcome OK; of verbs that are not heeded it need not be
+ * told. */
+bool authors_heed(enum message verb);
 int authors_learn(struct authors *a, uint64_t index, const struct msg *op,
                   const char **why);
 

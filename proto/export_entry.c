@@ -61,8 +61,17 @@ static int signature_take(struct export_reader *r, const struct entry *e)
 
 static int bundle_take(struct export_reader *r, const struct entry *e)
 {
-    int code = authors_bundle(r->authors, &e->bundle, &e->bundle_hash,
-                              e->index - e->position, &r->report.why);
+    struct author_bundle b = {
+        .ledger = msg_hash(&e->bundle, FIELD_LEDGER),
+        .agent = msg_hash(&e->bundle, FIELD_AGENT),
+        .hash = e->bundle_hash,
+        .session = e->session,
+        .kind = msg_u(&e->bundle, FIELD_KIND),
+        .format = msg_u(&e->bundle, FIELD_FORMAT),
+        .first = e->index - e->position,
+        .public_key = msg_b(&e->bundle, FIELD_PUBLIC_KEY),
+    };
+    int code = authors_bundle(r->authors, &b, &r->report.why);
 
     return code ? code : signature_take(r, e);
 }

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <utlist.h>
 
 #include "proto/refusal.h"
 
@@ -32,7 +31,8 @@ struct rules *rules_new(struct pool *pool, const uint8_t *key,
     frontier_init(&r->tree);
     r->signatures = signatures_new(pool);
     r->missing = missing_new();
-    if (!r->signatures || !r->missing)
+    r->authors = authors_new(true);
+    if (!r->signatures || !r->missing || !r->authors)
         rules_destroy(&r);
     return r;
 }
@@ -40,24 +40,11 @@ struct rules *rules_new(struct pool *pool, const uint8_t *key,
 void rules_destroy(struct rules **self_p)
 {
     struct rules *r = *self_p;
-    struct author *a, *next_author;
-    struct spoken *s, *next_session;
 
     if (!r)
         return;
     missing_destroy(&r->missing);
-    HASH_ITER (hh, r->authors, a, next_author) {
-        struct author_key *k, *next_key;
-
-        LL_FOREACH_SAFE (a->keys, k, next_key)
-            free(k);
-        HASH_DEL(r->authors, a);
-        free(a);
-    }
-    HASH_ITER (hh, r->sessions, s, next_session) {
-        HASH_DEL(r->sessions, s);
-        free(s);
-    }
+    authors_destroy(&r->authors);
     signatures_destroy(&r->signatures);
     free(r);
     *self_p = NULL;
@@ -81,89 +68,56 @@ void rules_tree_reach(struct rules *r, const struct reading *x, uint64_t size)
 
 static int genesis(struct rules *r, const struct said *e)
 {
-    unsigned field;
-    struct msg m;
+    const char *why;
 
-    if (msg_decode(e->entry->head, CLASS_BROKER, &m, &field) ||
-        m.verb != MSG_GENESIS || e->entry->outcome != CHOIR_OK)
+    if (e->entry->outcome != CHOIR_OK)
         return rules_broken(r, "the first entry is not a genesis");
-    r->ledger = hash_of(HASH_LEDGER, e->entry->head);
-    memcpy(r->broker_key, msg_b(&m, FIELD_PUBLIC_KEY).p, KEY_PUBLIC_BYTES);
-    r->broker = agent_id(r->broker_key);
-    r->broker_seq = e->bundle->first_seq;
-    if (r->pinned && memcmp(r->pinned, r->broker_key, KEY_PUBLIC_BYTES) != 0)
+    if (authors_genesis(r->authors, e->entry->head, &why))
+        return rules_broken(r, "%s", why);
+    if (r->pinned && memcmp(r->pinned, authors_broker_key(r->authors),
+                            KEY_PUBLIC_BYTES) != 0)
         return rules_broken(r,
                             "the broker's key is not the one that was pinned");
     return 0;
 }
 
-static int chain_fits(struct rules *r, const struct read_bundle *b,
-                      uint64_t seq, const struct hash *prev)
+/* The broker's numbers may begin anywhere. */
+static int chain_follow(struct rules *r, const struct said *first)
 {
-    if (b->first_seq != seq)
+    struct author_chain *chain = authors_chain(r->authors);
+    const struct read_bundle *b = first->bundle;
+
+    if (first->index == 0)
+        chain->next_seq = b->first_seq;
+    if (b->first_seq != chain->next_seq)
         return rules_broken(r, "a bundle has number %llu where %llu is due",
                             (unsigned long long)b->first_seq,
-                            (unsigned long long)seq);
-    if (!hash_equal(&b->prev_hash, prev))
+                            (unsigned long long)chain->next_seq);
+    if (!hash_equal(&b->prev_hash, &chain->prev))
         return rules_broken(r,
                             "a bundle does not follow its author's one before");
+    chain->next_seq += b->count;
+    chain->prev = b->hash;
     return 0;
 }
 
-static int by_broker(struct rules *r, const struct read_bundle *b)
+static int author_follow(struct rules *r, const struct said *first)
 {
-    int code = chain_fits(r, b, r->broker_seq, &r->broker_prev);
+    const struct read_bundle *b = first->bundle;
+    struct author_bundle bundle = {
+        .ledger = b->ledger,
+        .agent = b->agent,
+        .hash = b->hash,
+        .session = b->session,
+        .kind = b->kind,
+        .format = b->format,
+        .first = first->index,
+        .public_key = b->public_key,
+    };
+    const char *why;
+    int code = authors_bundle(r->authors, &bundle, &why);
 
-    if (b->session != 0)
-        return rules_broken(r, "the broker has no sessions");
-    r->broker_seq += b->count;
-    r->broker_prev = b->hash;
-    memcpy(r->key, r->broker_key, KEY_PUBLIC_BYTES);
-    return code;
-}
-
-static int by_newcomer(struct rules *r, const struct read_bundle *b)
-{
-    static const struct hash nothing;
-    struct author *a = rules_author(r, &b->agent);
-    struct bytes key = b->public_key;
-    struct author_key *k;
-    struct hash due;
-    bool fits;
-
-    if (key.n != KEY_PUBLIC_BYTES)
-        return rules_broken(r, "a bundle outside a session names no key");
-    due = agent_id(key.p);
-    k = a ? author_key_find(a, key.p) : NULL;
-    fits = a ? (k && !k->ended) ||
-                   (a->recovers &&
-                    memcmp(a->recovery, key.p, KEY_PUBLIC_BYTES) == 0)
-             : hash_equal(&due, &b->agent);
-    if (!fits)
-        return rules_broken(r, "a bundle names a key that is not its author's");
-    if (a && a->revoked)
-        return rules_broken(r, "a bundle by an agent that was revoked");
-    memcpy(r->key, key.p, KEY_PUBLIC_BYTES);
-    return chain_fits(r, b, 0, &nothing);
-}
-
-static int in_session(struct rules *r, const struct read_bundle *b)
-{
-    struct spoken *s = rules_session(r, b->session);
-    int code;
-
-    r->session = s;
-    if (!s)
-        return rules_broken(r, "a bundle in a session that was never opened");
-    if (s->ended || s->author->revoked || s->key->ended)
-        return rules_broken(r, "a bundle in a session that has ended");
-    if (!hash_equal(&s->author->id, &b->agent))
-        return rules_broken(r, "a bundle in another agent's session");
-    code = chain_fits(r, b, s->next_seq, &s->prev);
-    s->next_seq += b->count;
-    s->prev = b->hash;
-    memcpy(r->key, s->key->key, KEY_PUBLIC_BYTES);
-    return code;
+    return code == CHOIR_BROKEN ? rules_broken(r, "%s", why) : code;
 }
 
 static int bundle_enter(struct rules *r, const struct said *first,
@@ -172,23 +126,16 @@ static int bundle_enter(struct rules *r, const struct said *first,
     const struct read_bundle *b = first->bundle;
     int code = first->index == 0 ? genesis(r, first) : 0;
 
-    if (code)
-        return code;
-    if (!hash_equal(&b->ledger, &r->ledger))
-        return rules_broken(r, "a bundle is meant for another ledger");
-    if (b->kind != BUNDLE_RECORD || b->format != 1)
-        return rules_broken(
-            r, "a bundle of a kind or format that is not recorded");
-    r->by_broker = hash_equal(&b->agent, &r->broker);
-    r->session = NULL;
-    code = r->by_broker      ? by_broker(r, b)
-           : b->session == 0 ? by_newcomer(r, b)
-                             : in_session(r, b);
+    if (!code)
+        code = author_follow(r, first);
+    if (!code)
+        code = chain_follow(r, first);
     if (code)
         return code;
     r->counts->bundles++;
-    code = signatures_add(r->signatures, r->key, &r->ledger, b->header,
-                          b->signature, at);
+    code =
+        signatures_add(r->signatures, authors_key(r->authors),
+                       authors_ledger(r->authors), b->header, b->signature, at);
     return code == CHOIR_BROKEN ? rules_broken(r, "a signature is forged")
                                 : code;
 }
@@ -209,26 +156,19 @@ static int payloads_missing(struct rules *r, const struct said *e)
                : code;
 }
 
-/* The broker invites the users of its own host, and compacts as it was
- * configured to; of what agents say it says nothing else. */
-static bool may_say(const struct rules *r, unsigned verb)
-{
-    unsigned class = message_row(verb)->class;
-
-    return class & (r->by_broker ? CLASS_BROKER : CLASS_OPERATION) ||
-           (r->by_broker && (verb == MSG_INVITE || verb == MSG_COMPACT));
-}
-
 static int operation(struct rules *r, struct said *e)
 {
     const struct read_entry *x = e->entry;
+    const char *why;
 
     if (x->fault == READ_OUTCOME)
         return rules_broken(r, "an outcome that is none");
     if (x->outcome == CHOIR_UNSUPPORTED)
         return 0;
-    if (x->fault == READ_OPERATION || !may_say(r, x->verb))
-        return rules_broken(r, "an operation that its author may not say");
+    if (x->fault == READ_OPERATION)
+        return rules_broken(r, "an operation that cannot be read");
+    if (authors_may_say(r->authors, x->verb, &why))
+        return rules_broken(r, "%s", why);
     if (x->fault == READ_EFFECT)
         return rules_broken(r, "an effect that cannot be read");
     return x->outcome == CHOIR_OK ? rules_learn(r, e) : 0;
@@ -304,12 +244,12 @@ int rules_end(struct rules *r, struct verify_place *at)
 
 struct hash rules_ledger(const struct rules *r)
 {
-    return r->ledger;
+    return *authors_ledger(r->authors);
 }
 
 const uint8_t *rules_broker_key(const struct rules *r)
 {
-    return r->broker_key;
+    return authors_broker_key(r->authors);
 }
 
 struct hash rules_root(const struct rules *r)

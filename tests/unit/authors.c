@@ -32,7 +32,8 @@ static void end(void)
 static int entry_tell(uint64_t index)
 {
     const struct folio_entry *e = &f.entries[index];
-    struct hash bundle = bundle_hash(buf_bytes(&e->header));
+    struct author_bundle b = {.hash = bundle_hash(buf_bytes(&e->header)),
+                              .first = index - e->position};
     struct msg header, op;
     unsigned field;
     int r = 0;
@@ -41,8 +42,13 @@ static int entry_tell(uint64_t index)
         part_decode(MSG_BUNDLE_HEADER, buf_bytes(&e->header), &header, &field));
     CHECK_OK(msg_decode(buf_bytes(&e->head), CLASS_BROKER | CLASS_OPERATION,
                         &op, &field));
-    if (e->position == 0)
-        r = authors_bundle(authors, &header, &bundle, index, &why);
+    b.ledger = msg_hash(&header, FIELD_LEDGER);
+    b.agent = msg_hash(&header, FIELD_AGENT);
+    b.session = msg_u(&header, FIELD_SESSION);
+    b.kind = msg_u(&header, FIELD_KIND);
+    b.format = msg_u(&header, FIELD_FORMAT);
+    b.public_key = msg_b(&header, FIELD_PUBLIC_KEY);
+    r = authors_bundle(authors, &b, &why);
     if (!r)
         r = authors_may_say(authors, op.verb, &why);
     return r || e->outcome ? r : authors_learn(authors, index, &op, &why);

@@ -411,7 +411,7 @@ TEST(verify_refuses_an_operation_without_a_row)
     puts_to_spoil();
     CHECK_EQ(first_entry()[10], MSG_PUT);
     first_entry()[10] = 0x7e;
-    breaks("may not say");
+    breaks("an operation that cannot be read");
 }
 
 TEST(verify_refuses_a_group_that_holds_less_than_it_says)
