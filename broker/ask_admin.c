@@ -219,6 +219,8 @@ void asks_destroy(struct asks **self_p)
     buf_free(&a->items);
     buf_free(&a->text);
     ledger_reader_close(&a->proof_reader);
+    ledger_reader_close(&a->select_reader);
+    buf_free(&a->part);
     tap_destroy(&a->tap);
     free(a);
     *self_p = NULL;

@@ -30,6 +30,9 @@ struct asks {
     struct tap *tap;                    /* evidence */
     struct ledger_reader *proof_reader; /* NULL until the first proof */
     struct core_proof proof;
+    struct core_gaps gaps;
+    struct buf part;                     /* of one element */
+    struct ledger_reader *select_reader; /* NULL until the first selection */
 };
 
 struct ask {
@@ -91,6 +94,8 @@ int ask_ping(struct ask *q);
 int ask_reads(struct ask *q);
 int ask_backup(struct ask *q);
 int ask_prove(struct ask *q);
+int ask_entries(struct ask *q);
+int ask_select(struct ask *q);
 int ask_keys(struct ask *q);
 int ask_blame(struct ask *q);
 int ask_why(struct ask *q);
@@ -113,6 +118,17 @@ enum task_item {
 };
 int ask_task_links(struct ask *q, const struct task *t, uint64_t *n);
 int ask_inbox(struct ask *q);
+
+/* --- ask_entries.c -------------------------------------------------------- */
+
+/* An entry that stays while others are read: until the next one of these. 0;
+ * CHOIR_NOT_FOUND: there is none; negative errno. */
+int ask_entry(struct ask *q, uint64_t index, const struct entry **e);
+/* May it be exported? What says whose a key is, by everybody; else by whoever
+ * said it, taps it or reads it. 0; CHOIR_NOT_FOUND; negative errno. */
+int ask_may_export(struct ask *q, const struct entry *e);
+/* Does it say whose a key is? */
+bool entry_is_identity(const struct entry *e);
 
 /* --- ask_reads.c ---------------------------------------------------------- */
 

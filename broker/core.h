@@ -155,6 +155,21 @@ bool core_has_grown_from(struct core *c, uint64_t size,
  * then old_root. Likewise. */
 int core_prove_entry(struct core *c, uint64_t index, struct hash leaf,
                      uint64_t size, struct core_proof *out);
+/* What lies between entries that are shown, in the tree of `size` entries. */
+struct core_gaps {
+    uint64_t size, at;
+    struct hash root;
+    struct hash path[65]; /* of entry `at`, when has_path */
+    size_t hashes;
+    bool has_path;
+};
+/* Likewise. */
+int core_gaps_begin(struct core *c, uint64_t size, struct core_gaps *g);
+/* Append the roots of the largest subtrees that tile the entries from..to-1,
+ * from left to right, as merkle_gap lists them; none unless from < to. to: up
+ * to the size. Likewise, or -ENOMEM. */
+int core_gap(struct core *c, struct core_gaps *g, uint64_t from, uint64_t to,
+             struct buf *out);
 /* Sign a tree head, as a note; appended to text. 0 or -ENOMEM. */
 int core_note(struct core *c, uint64_t size, const struct hash *root,
               struct buf *text);

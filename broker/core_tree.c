@@ -184,6 +184,129 @@ bool core_has_grown_from(struct core *c, uint64_t size, const struct hash *root)
            hash_equal(root, &proof.old_root);
 }
 
+/* --- Gaps ------------------------------------------------------------------ */
+
+int core_gaps_begin(struct core *c, uint64_t size, struct core_gaps *g)
+{
+    struct core_proof proof;
+    int r = core_prove_growth(c, size, c->state->size, &proof);
+
+    if (r)
+        return r;
+    g->size = size;
+    g->root = proof.old_root;
+    g->has_path = false;
+    return 0;
+}
+
+/* The path of that entry, and so every hash in it, leads to the root. */
+static int gap_path(struct core *c, struct core_gaps *g, uint64_t index)
+{
+    struct hash leaf, root;
+    int r;
+
+    if (g->has_path && g->at == index)
+        return 0;
+    g->has_path = false;
+    r = tree_at(c->tree, index, &leaf);
+    if (!r)
+        r = tree_path(c->tree, index, g->size, g->path, &g->hashes);
+    r = proven(c, r,
+               !r &&
+                   !merkle_climb(tree_node, leaf, index, g->size, g->path[0].b,
+                                 g->hashes, &root) &&
+                   hash_equal(&root, &g->root));
+    g->at = index;
+    g->has_path = !r;
+    return r;
+}
+
+/* What stands beside entry `at` on that level, or NULL: a subtree on the right
+ * edge has nothing beside it. */
+static const struct hash *beside(const struct core_gaps *g, unsigned level)
+{
+    size_t n = 0;
+
+    for (unsigned l = 0; l <= level; l++) {
+        uint64_t node = g->at >> l, last = (g->size - 1) >> l;
+        bool has = node & 1 || node < last;
+
+        if (l == level)
+            return has ? &g->path[n] : NULL;
+        n += has;
+    }
+    return NULL;
+}
+
+/* Those that stand beside entry `at`, on its left or its right, are in its
+ * path. */
+static void tiles_take(const struct core_gaps *g, const struct subtree *tiles,
+                       size_t n, struct hash *out, bool *has)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct hash *h = NULL;
+
+        if (!has[i] && (g->at >> tiles[i].level ^ 1) == tiles[i].index)
+            h = beside(g, tiles[i].level);
+        if (h)
+            out[i] = *h;
+        has[i] = has[i] || h;
+    }
+}
+
+/* The tree's right edge: its full subtrees, the largest first. */
+static int tiles_edge(struct core *c, const struct core_gaps *g,
+                      const struct subtree *tiles, size_t n, struct hash *out,
+                      bool *has)
+{
+    struct frontier f;
+    struct hash root;
+    int r = tree_frontier(c->tree, g->size, &f);
+
+    if (!r)
+        root = frontier_root(&f);
+    r = proven(c, r, !r && hash_equal(&root, &g->root));
+    for (size_t i = 0; !r && i < n; i++) {
+        uint64_t higher = g->size >> tiles[i].level;
+
+        if (has[i] || higher != tiles[i].index + 1)
+            continue;
+        out[i] = f.edge[__builtin_popcountll(higher >> 1)];
+        has[i] = true;
+    }
+    return r;
+}
+
+/* A gap's subtrees stand beside the entry before it or the one behind it, or on
+ * the tree's edge. */
+int core_gap(struct core *c, struct core_gaps *g, uint64_t from, uint64_t to,
+             struct buf *out)
+{
+    struct subtree tiles[MERKLE_GAP_MAX];
+    struct hash hashes[MERKLE_GAP_MAX];
+    bool has[MERKLE_GAP_MAX] = {false};
+    size_t n = merkle_gap(from, to, tiles);
+    int r = c->tree_is_whole ? 0 : CHOIR_BUSY;
+
+    if (!r && n && from > 0) {
+        r = gap_path(c, g, from - 1);
+        if (!r)
+            tiles_take(g, tiles, n, hashes, has);
+    }
+    if (!r && n && to < g->size) {
+        r = gap_path(c, g, to);
+        if (!r)
+            tiles_take(g, tiles, n, hashes, has);
+    } else if (!r && n) {
+        r = tiles_edge(c, g, tiles, n, hashes, has);
+    }
+    for (size_t i = 0; !r && i < n; i++)
+        r = has[i] ? 0 : -EINVAL;
+    if (!r)
+        buf_put(out, hashes, n * sizeof *hashes);
+    return r ? r : out->failed ? -ENOMEM : 0;
+}
+
 int core_note(struct core *c, uint64_t size, const struct hash *root,
               struct buf *text)
 {

@@ -501,6 +501,18 @@ int entry_slot(const struct entry *e, size_t slot, struct bytes *value)
     return slot_find(e->rows, e->payload, e->marks, slot, &salt, value);
 }
 
+int entry_slot_salted(const struct entry *e, size_t slot,
+                      struct bytes *salted)
+{
+    struct bytes value = {0};
+    int r = entry_slot(e, slot, &value);
+
+    if (!r)
+        *salted =
+            bytes_of(value.p - SLOT_SALT_BYTES, value.n + SLOT_SALT_BYTES);
+    return r;
+}
+
 /* One after the other: only a thin section needs it. */
 static int thin_check(struct bytes rows, struct bytes payload,
                       struct bytes marks)

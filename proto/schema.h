@@ -376,6 +376,11 @@ enum message_class {
     X(IMPACT, 91, "impact", ASK, 0,                                            \
       B(SPACE) | B(KEY) | B(REVISION) | B(AGENT) | B(PREV) | B(COUNT) |        \
           B(LIMIT))                                                            \
+    X(ENTRIES, 92, "entries", ASK, 0,                                          \
+      B(SIZE) | B(PREV) | B(VALUE) | B(REVISION) | B(COUNT) | B(KIND))         \
+    X(SELECT, 93, "select", ASK, 0,                                            \
+      B(REVISION) | B(SIZE) | B(SPACE) | B(KEY) | B(TASK) | B(AGENT) |         \
+          B(KIND) | B(COUNT))                                                  \
     X(KEYS, 97, "keys", ASK, B(AGENT), 0)                                      \
     X(CONSISTENCY, 95, "consistency", ASK, B(PREV), B(SIZE))                   \
     X(MARK_LIST, 96, "mark_list", ASK, B(SPACE),                               \

@@ -250,6 +250,12 @@ int tree_root(const struct tree *t, uint64_t size, struct hash *root)
     return size > t->levels[0].written ? -EINVAL : range_root(t, 0, size, root);
 }
 
+int tree_at(const struct tree *t, uint64_t index, struct hash *leaf)
+{
+    return index >= t->levels[0].written ? -EINVAL
+                                         : full_root(t, index, 0, leaf);
+}
+
 /* The largest power of two below n >= 2. */
 static uint64_t split_of(uint64_t n)
 {

@@ -41,6 +41,7 @@ int tree_cut(struct tree *t, uint64_t size);
  * negative errno. */
 int tree_frontier(const struct tree *t, uint64_t size, struct frontier *f);
 int tree_root(const struct tree *t, uint64_t size, struct hash *root);
+int tree_at(const struct tree *t, uint64_t index, struct hash *leaf);
 int tree_path(const struct tree *t, uint64_t index, uint64_t size,
               struct hash path[TREE_PROOF_MAX], size_t *n);
 /* RFC 6962 2.1.2, from the tree of `old` >= 1 leaves to that of `size`. */
