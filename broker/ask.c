@@ -36,6 +36,7 @@ static const ask_verb verbs[256] = {
     [MSG_SELECT] = ask_select,
     [MSG_KEYS] = ask_keys,
     [MSG_BLAME] = ask_blame,
+    [MSG_ERASURE] = ask_erasure,
     [MSG_WHY] = ask_why,
     [MSG_IMPACT] = ask_impact,
     [MSG_CONSISTENCY] = ask_consistency,

@@ -53,7 +53,8 @@ static bool page_run(const struct ask *q, struct page *p)
     for (; is_in(p, k) && p->count <= LIMIT_LIST_ITEMS; looked++) {
         if (looked == SCAN_MAX)
             return false;
-        if (!k->deleted) {
+        if (!k->deleted &&
+            !erasure_has(q->a->state->erasure, k->revision, k->slot)) {
             keyset_add(&p->run, key_name(k), k->revision);
             p->count++;
         }

@@ -20,7 +20,6 @@ static int say_entry(struct ask *q, uint64_t index, enum task_item kind,
                      uint64_t *n)
 {
     const struct entry *e;
-    struct bytes value;
     struct msg head, item;
     unsigned field;
     int r = ledger_entry(q->a->ledger, index, &e);
@@ -30,8 +29,7 @@ static int say_entry(struct ask *q, uint64_t index, enum task_item kind,
     msg_init(&item, MSG_ITEM);
     msg_set_u(&item, FIELD_REVISION, index);
     msg_set_u(&item, FIELD_TIME, e->time);
-    if (entry_slot(e, 0, &value) == 0)
-        msg_set_b(&item, FIELD_VALUE, value);
+    slot_tell(e, 0, &item);
     if (msg_has(&head, FIELD_TYPE))
         msg_set_b(&item, FIELD_TYPE, msg_b(&head, FIELD_TYPE));
     item_say(q, &item, kind, n);
@@ -50,6 +48,8 @@ static int say_partial(struct ask *q, const struct task_links *l, uint64_t *n)
     msg_set_u(&item, FIELD_REVISION, l->partial);
     if (msg_has(&partial, FIELD_VALUE))
         msg_set_b(&item, FIELD_VALUE, msg_b(&partial, FIELD_VALUE));
+    if (msg_has(&partial, FIELD_OUTCOME))
+        msg_set_u(&item, FIELD_OUTCOME, msg_u(&partial, FIELD_OUTCOME));
     if (msg_has(&partial, FIELD_TYPE))
         msg_set_b(&item, FIELD_TYPE, msg_b(&partial, FIELD_TYPE));
     item_say(q, &item, TASK_ITEM_PARTIAL, n);

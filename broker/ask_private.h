@@ -98,6 +98,7 @@ int ask_entries(struct ask *q);
 int ask_select(struct ask *q);
 int ask_keys(struct ask *q);
 int ask_blame(struct ask *q);
+int ask_erasure(struct ask *q);
 int ask_why(struct ask *q);
 int ask_impact(struct ask *q);
 int ask_consistency(struct ask *q);

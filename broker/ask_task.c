@@ -84,9 +84,11 @@ static int task_payload(struct ask *q, const struct task *t, struct msg *item,
     if (r)
         return r < 0 ? r : -EUCLEAN;
     msg_set_u(item, FIELD_TIME, e->time);
-    if (entry_slot(e, 0, &value) ||
-        msg_decode(e->head, CLASS_OPERATION, &head, &field))
-        return 0; /* erased */
+    r = entry_slot(e, 0, &value);
+    if (r == CHOIR_ERASED)
+        msg_set_u(item, FIELD_OUTCOME, CHOIR_ERASED);
+    if (r || msg_decode(e->head, CLASS_OPERATION, &head, &field))
+        return 0;
     n = value.n;
     buf_put(keep, value.p, n);
     buf_put(keep, msg_b(&head, FIELD_TYPE).p, msg_b(&head, FIELD_TYPE).n);
@@ -124,10 +126,14 @@ int ask_task_get(struct ask *q)
             msg_set_b(&item, FIELD_REASON, msg_b(&now, FIELD_REASON));
         msg_encode(&item, &q->a->items);
     }
-    if (!r && msg_has(&now, FIELD_VALUE) && t->state == TASK_COMPLETED) {
+    if (!r && t->state == TASK_COMPLETED &&
+        (msg_has(&now, FIELD_VALUE) || msg_has(&now, FIELD_OUTCOME))) {
         msg_init(&result, MSG_ITEM);
         msg_set_u(&result, FIELD_KIND, TASK_ITEM_RESULT);
-        msg_set_b(&result, FIELD_VALUE, msg_b(&now, FIELD_VALUE));
+        if (msg_has(&now, FIELD_VALUE))
+            msg_set_b(&result, FIELD_VALUE, msg_b(&now, FIELD_VALUE));
+        else
+            msg_set_u(&result, FIELD_OUTCOME, msg_u(&now, FIELD_OUTCOME));
         if (msg_has(&now, FIELD_TYPE))
             msg_set_b(&result, FIELD_TYPE, msg_b(&now, FIELD_TYPE));
         if (msg_has(&now, FIELD_STALE)) {

@@ -150,12 +150,12 @@ static struct awaited *awaited_of(struct awaits *a, uint64_t task)
 
 struct part {
     size_t at, n;
-    bool have;
+    bool have, erased;
 };
 
 static struct part keep(struct buf *b, struct bytes what)
 {
-    struct part p = {b->n, what.n, true};
+    struct part p = {b->n, what.n, true, false};
 
     buf_put(b, what.p, what.n);
     return p;
@@ -179,7 +179,9 @@ static int entry_parts(struct ledger *l, uint64_t index, struct buf *b,
 
     if (r)
         return r < 0 ? r : -EUCLEAN;
-    if (entry_slot(e, 0, &v) == 0)
+    r = entry_slot(e, 0, &v);
+    value->erased = r == CHOIR_ERASED;
+    if (!r)
         *value = keep(b, v);
     if (msg_decode(e->head, CLASS_OPERATION | CLASS_BROKER, &head, &field))
         return 0;
@@ -225,6 +227,8 @@ int task_describe(const struct state *s, struct ledger *l, const struct task *t,
         msg_set_hash(m, FIELD_AGENT, &who->id);
     if (value.have && has_value(t))
         msg_set_b(m, FIELD_VALUE, part_of(b, value));
+    if (value.erased && has_value(t))
+        msg_set_u(m, FIELD_OUTCOME, CHOIR_ERASED);
     if (type.have && has_value(t))
         msg_set_b(m, FIELD_TYPE, part_of(b, type));
     if (stale.flagged)

@@ -115,6 +115,17 @@ int change_value(const struct entry *e, const struct change *change,
     return entry_slot(e, change->slot, value);
 }
 
+void slot_tell(const struct entry *e, size_t slot, struct msg *m)
+{
+    struct bytes value;
+    int r = entry_slot(e, slot, &value);
+
+    if (!r)
+        msg_set_b(m, FIELD_VALUE, value);
+    else if (r == CHOIR_ERASED)
+        msg_set_u(m, FIELD_OUTCOME, CHOIR_ERASED);
+}
+
 uint32_t change_bytes(const struct entry *e, const struct change *change)
 {
     bool of_effect = change->slot >= SLOT_EFFECT;

@@ -42,6 +42,8 @@ int changes_find(const struct entry *e, struct bytes key, struct change *out,
  * it is no longer there; CHOIR_NOT_FOUND. */
 int change_value(const struct entry *e, const struct change *change,
                  struct bytes *value);
+/* The value of a slot for whoever asks, or `outcome` ERASED. Borrowed likewise. */
+void slot_tell(const struct entry *e, size_t slot, struct msg *m);
 /* Its length, whether it is there or erased; 0 of a deletion. */
 uint32_t change_bytes(const struct entry *e, const struct change *change);
 

@@ -137,6 +137,7 @@ static int say_room(struct core *c, const struct msg *op, size_t bytes)
     case MSG_EQUIVOCATE:
     case MSG_CHECKPOINT:
     case MSG_COMPACT:
+    case MSG_ERASED:
         return ledger_free(c->ledger) >= want ? 0 : CHOIR_READ_ONLY;
     default: return CHOIR_READ_ONLY;
     }
@@ -523,6 +524,7 @@ void core_destroy(struct core **self_p)
     core_snapshot_end(c);
     core_tree_close(c);
     core_links_close(c);
+    core_erase_close(c);
     ledger_close(&c->ledger);
     core_reclaim_close(c);
     state_destroy(&c->state);

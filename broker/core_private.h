@@ -112,6 +112,9 @@ struct core {
         bool held;                    /* a child reads the record */
     } reclaim;
 
+    struct erase_walk *erasing; /* NULL: none is gone through */
+    uint64_t erase_again;       /* steady time; not to be tried before */
+
     pid_t snapshot_child;
     uint64_t snapshot_begun, snapshot_again; /* steady times */
     uint64_t snapshot_size; /* entries in the last one that was begun */
@@ -169,6 +172,10 @@ int core_compact(struct core *c);
  */
 int core_reclaim(struct core *c);
 void core_reclaim_close(struct core *c);
+
+/* --- core_erase.c -------------------------------------------------------- */
+
+void core_erase_close(struct core *c);
 
 /* --- core_snapshot.c ----------------------------------------------------- */
 

@@ -232,6 +232,8 @@ int cycle_end(struct cycle *c)
     router_look(c->router, env_steady_us(c->env), on_room, c);
     if (!r)
         r = cycle_lapse(c);
+    if (!r && !c->draining)
+        r = core_erase(c->core);
     if (!r)
         r = leases_match(c->leases, c->draining);
     if (!r)
@@ -286,7 +288,8 @@ uint64_t cycle_next(const struct cycle *c)
         next = lapse;
     if (cursors_ready(c->cursors) || inboxes_ready(c->inboxes) ||
         awaits_ready(c->awaits) || (c->jobs && c->jobs_ready) ||
-        core_tree_lags(c->core) || core_links_lag(c->core))
+        core_tree_lags(c->core) || core_links_lag(c->core) ||
+        (core_erases(c->core) && !c->draining))
         return 0;
     if ((cursors_wait(c->cursors) || router_waits(c->router) || c->jobs ||
          core_reclaims(c->core)) &&

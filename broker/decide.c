@@ -128,6 +128,7 @@ static const decide_verb verbs[256] = {
     [MSG_EQUIVOCATE] = decide_session_end,
     [MSG_GIVE_UP] = decide_give_up,
     [MSG_LAPSE] = decide_lapse,
+    [MSG_ERASED] = decide_erased,
 };
 
 /* Joining stands in session 0; everything else needs a session that lives and

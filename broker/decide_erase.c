@@ -16,7 +16,7 @@ struct version {
     struct decide_version is;
 };
 
-struct erasing {
+struct erasing_names {
     struct decision *d;
     struct bytes space, key;
     uint64_t count; /* of items so far */
@@ -24,8 +24,8 @@ struct erasing {
 
 /* --- What is put into the effect ------------------------------------------ */
 
-static void item_put(struct erasing *x, const struct version *v, size_t slot,
-                     bool derived)
+static void item_put(struct erasing_names *x, const struct version *v,
+                     size_t slot, bool derived)
 {
     struct msg item;
 
@@ -39,7 +39,8 @@ static void item_put(struct erasing *x, const struct version *v, size_t slot,
 }
 
 /* The value, and what was said when it was merged: each shows the other. */
-static int version_put(struct erasing *x, const struct version *v, bool derived)
+static int version_put(struct erasing_names *x, const struct version *v,
+                       bool derived)
 {
     item_put(x, v, v->is.slot, derived);
     if (v->is.merged)
@@ -52,7 +53,7 @@ static int version_put(struct erasing *x, const struct version *v, bool derived)
 
 /* --- Versions ------------------------------------------------------------- */
 
-static int not_there(struct erasing *x, uint64_t revision)
+static int not_there(struct erasing_names *x, uint64_t revision)
 {
     msg_set_b(x->d->effect, FIELD_KEY, x->key);
     if (revision)
@@ -60,7 +61,7 @@ static int not_there(struct erasing *x, uint64_t revision)
     return CHOIR_NOT_FOUND;
 }
 
-static int look(struct erasing *x, uint64_t revision, struct version *v)
+static int look(struct erasing_names *x, uint64_t revision, struct version *v)
 {
     struct decide_values *values = x->d->f->values;
 
@@ -96,7 +97,7 @@ static bool is_gone(struct version *chain, size_t n, uint64_t revision)
 }
 
 /* From the oldest on: what came of one that goes, goes. */
-static int chain_put(struct erasing *x, struct version *chain, size_t n)
+static int chain_put(struct erasing_names *x, struct version *chain, size_t n)
 {
     int r = 0;
 
@@ -112,7 +113,7 @@ static int chain_put(struct erasing *x, struct version *chain, size_t n)
 }
 
 /* All versions from the newest to `last`, which is there. */
-static int derived_put(struct erasing *x, const struct key *k,
+static int derived_put(struct erasing_names *x, const struct key *k,
                        const struct version *last)
 {
     struct buf *chain = &x->d->f->values->value;
@@ -138,7 +139,7 @@ static int derived_put(struct erasing *x, const struct key *k,
 }
 
 /* revision 0: the newest. */
-static int erase_one(struct erasing *x, uint64_t revision)
+static int erase_one(struct erasing_names *x, uint64_t revision)
 {
     const struct decision *d = x->d;
     const struct key *k = context_find(d->s->context, x->space, x->key);
@@ -183,7 +184,7 @@ static int named_fit(const struct decision *d, struct bytes space)
     return 0;
 }
 
-static int erase_named(struct erasing *x)
+static int erase_named(struct erasing_names *x)
 {
     struct list items = msg_list(x->d->op, FIELD_ITEMS);
     struct msg item;
@@ -196,9 +197,80 @@ static int erase_named(struct erasing *x)
     return r;
 }
 
+/* --- By rule -------------------------------------------------------------- */
+
+static bool has_only(const struct msg *m, field_mask may)
+{
+    const field_mask every = FIELD_BIT(SPACE) | FIELD_BIT(KIND) |
+                             FIELD_BIT(DERIVED) | FIELD_BIT(REASON) |
+                             FIELD_BIT(ID) | FIELD_BIT(REVISION);
+
+    return !(m->has & ~(every | may));
+}
+
+/* What it is of is there, and its author may have it erased. */
+static int rule_fits(const struct decision *d, uint64_t kind)
+{
+    struct bytes space = msg_b(d->op, FIELD_SPACE), none = {0};
+    struct bytes key = msg_b(d->op, FIELD_KEY);
+    struct hash agent = msg_hash(d->op, FIELD_AGENT);
+    bool all = bytes_equal(space, bytes_text("*"));
+
+    switch (kind) {
+    case ERASE_HISTORY:
+        if (all || key.n == 0 || !has_only(d->op, FIELD_BIT(KEY)))
+            return CHOIR_INVALID;
+        if (!may_erase(d, space, key))
+            return CHOIR_DENIED;
+        return context_find(d->s->context, space, key) ? 0 : CHOIR_NOT_FOUND;
+    case ERASE_AGENT:
+        if (!has_only(d->op, FIELD_BIT(AGENT)) || !msg_has(d->op, FIELD_AGENT))
+            return CHOIR_INVALID;
+        if (!may_erase(d, space, none))
+            return CHOIR_DENIED;
+        return agent_by_id(d->s->agents, &agent) ? 0 : CHOIR_NOT_FOUND;
+    case ERASE_ENTRY:
+        if (!has_only(d->op, 0) || !msg_has(d->op, FIELD_REVISION))
+            return CHOIR_INVALID;
+        return may_erase(d, space, none) ? 0 : CHOIR_DENIED;
+    default: return CHOIR_INVALID;
+    }
+}
+
+/* The broker carries it out, entry by entry. */
+static int erase_by_rule(struct decision *d)
+{
+    size_t n = erasings_count(d->s->erasings);
+    int r = rule_fits(d, msg_u(d->op, FIELD_KIND));
+
+    if (r)
+        return r;
+    if (msg_has(d->op, FIELD_REVISION) &&
+        msg_u(d->op, FIELD_REVISION) >= d->f->index)
+        return CHOIR_INVALID;
+    return n < ERASINGS_MAX ? 0 : over_limit(d, "erasures", ERASINGS_MAX, n);
+}
+
+/* A slice: the broker's own word, one after the other. */
+int decide_erased(struct decision *d)
+{
+    const struct erasing *x =
+        erasing_find(d->s->erasings, msg_u(d->op, FIELD_REVISION));
+    struct list items = msg_list(d->op, FIELD_ITEMS);
+    struct msg item;
+
+    if (!x || x->ended || x->last != msg_u(d->op, FIELD_PREV))
+        return CHOIR_INVALID;
+    while (list_next(&items, &item)) {
+        if (msg_u(&item, FIELD_REVISION) >= x->index)
+            return CHOIR_INVALID;
+    }
+    return 0;
+}
+
 int decide_erase(struct decision *d)
 {
-    struct erasing x = {
+    struct erasing_names x = {
         .d = d,
         .space = msg_b(d->op, FIELD_SPACE),
         .key = msg_b(d->op, FIELD_KEY),
@@ -206,8 +278,11 @@ int decide_erase(struct decision *d)
     bool one = msg_has(d->op, FIELD_KEY);
     int r;
 
+    if (x.space.n && msg_u(d->op, FIELD_KIND) != ERASE_VALUES)
+        return erase_by_rule(d);
     if (bytes_equal(x.space, bytes_text("*")) || x.space.n == 0 ||
-        one != (x.key.n != 0) || one == (msg_u(d->op, FIELD_ITEMS) != 0) ||
+        msg_has(d->op, FIELD_AGENT) || one != (x.key.n != 0) ||
+        one == (msg_u(d->op, FIELD_ITEMS) != 0) ||
         (msg_has(d->op, FIELD_REVISION) && !one))
         return CHOIR_INVALID;
     if (one && !may_erase(d, x.space, x.key))

@@ -144,6 +144,7 @@ int decide_compact(struct decision *d);
 /* --- decide_erase.c ------------------------------------------------------- */
 
 int decide_erase(struct decision *d);
+int decide_erased(struct decision *d);
 
 /* --- decide_keys.c -------------------------------------------------------- */
 

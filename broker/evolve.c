@@ -134,6 +134,7 @@ static const evolve_verb verbs[256] = {
     [MSG_EQUIVOCATE] = evolve_session_end,
     [MSG_GIVE_UP] = evolve_give_up,
     [MSG_LAPSE] = evolve_lapse,
+    [MSG_ERASED] = evolve_erased,
 };
 
 /* The first outcome under an id stays. It may be there already although this

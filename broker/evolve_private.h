@@ -80,6 +80,7 @@ int evolve_compact(struct state *s, const struct evolve_op *o);
 /* --- evolve_erase.c --- */
 
 int evolve_erase(struct state *s, const struct evolve_op *o);
+int evolve_erased(struct state *s, const struct evolve_op *o);
 
 /* --- evolve_keys.c --- */
 

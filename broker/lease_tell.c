@@ -55,7 +55,8 @@ void delivery_clear(struct leases *l, struct lease *lease)
         untold_less(l, lease->p);
 }
 
-/* Slot 0 of an entry, copied because the next entry read replaces it. */
+/* Slot 0 of an entry, copied because the next entry read replaces it. 0;
+ * CHOIR_ERASED; negative errno. */
 static int slot_read(struct leases *l, uint64_t index, struct buf *out,
                      struct buf *type)
 {
@@ -68,12 +69,22 @@ static int slot_read(struct leases *l, uint64_t index, struct buf *out,
     if (r)
         return r;
     r = entry_slot(e, 0, &value);
-    if (r)
-        return r;
-    buf_put(out, value.p, value.n);
+    if (r && r != CHOIR_ERASED)
+        return r < 0 ? r : -EUCLEAN;
+    if (!r)
+        buf_put(out, value.p, value.n);
     if (type && msg_decode(e->head, CLASS_OPERATION, &head, &field) == 0)
         buf_put(type, msg_b(&head, FIELD_TYPE).p, msg_b(&head, FIELD_TYPE).n);
-    return out->failed ? -ENOMEM : 0;
+    return out->failed ? -ENOMEM : r;
+}
+
+/* A value, or that it was erased: its receiver is told either way. */
+static void value_put(struct msg *m, const struct buf *value, int r)
+{
+    if (r == CHOIR_ERASED)
+        msg_set_u(m, FIELD_OUTCOME, CHOIR_ERASED);
+    else
+        msg_set_b(m, FIELD_VALUE, buf_bytes(value));
 }
 
 /* The entry that this one names as the reason for it; 0: none. */
@@ -121,18 +132,18 @@ static int say_task(struct leases *l, struct presence *p, const struct task *t)
 {
     const struct agent *submitter =
         agent_by_number(leases_state(l)->agents, t->submitter);
+    int r, payload, progress = 0, input = 0;
     struct msg m;
-    int r;
 
     buf_clear(&l->payload);
     buf_clear(&l->type);
     buf_clear(&l->progress);
     buf_clear(&l->input);
-    r = slot_read(l, t->payload, &l->payload, &l->type);
-    if (!r && t->progress)
-        r = slot_read(l, t->progress, &l->progress, NULL);
-    if (!r && t->links && t->links->input)
-        r = slot_read(l, t->links->input, &l->input, NULL);
+    r = payload = slot_read(l, t->payload, &l->payload, &l->type);
+    if (r >= 0 && t->progress)
+        r = progress = slot_read(l, t->progress, &l->progress, NULL);
+    if (r >= 0 && t->links && t->links->input)
+        r = input = slot_read(l, t->links->input, &l->input, NULL);
     if (r < 0)
         return r;
     msg_init(&m, MSG_TASK);
@@ -142,15 +153,15 @@ static int say_task(struct leases *l, struct presence *p, const struct task *t)
     msg_set_text(&m, FIELD_SPACE, t->queue->space);
     msg_set_text(&m, FIELD_QUEUE, t->queue->name);
     msg_set_u(&m, FIELD_LEASE_MS, t->lease_ms);
-    msg_set_b(&m, FIELD_VALUE, buf_bytes(&l->payload));
+    value_put(&m, &l->payload, payload);
     if (submitter)
         msg_set_hash(&m, FIELD_AGENT, &submitter->id);
     msg_set_u(&m, FIELD_REVISION, core_size(l->core) - 1);
     if (l->type.n)
         msg_set_b(&m, FIELD_TYPE, buf_bytes(&l->type));
-    if (t->progress)
+    if (t->progress && !progress)
         msg_set_b(&m, FIELD_PROGRESS, buf_bytes(&l->progress));
-    if (t->links && t->links->input)
+    if (t->links && t->links->input && !input)
         msg_set_b(&m, FIELD_INPUT, buf_bytes(&l->input));
     r = difference(l, p, t, &m);
     if (r < 0)
@@ -176,7 +187,7 @@ static int say_input(struct leases *l, struct presence *p,
     msg_set_u(&m, FIELD_TASK, lease->task);
     msg_set_u(&m, FIELD_TOKEN, lease->token);
     msg_set_u(&m, FIELD_REVISION, lease->input);
-    msg_set_b(&m, FIELD_VALUE, buf_bytes(&l->input));
+    value_put(&m, &l->input, r);
     if (l->type.n)
         msg_set_b(&m, FIELD_TYPE, buf_bytes(&l->type));
     presence_say(l->router, p, &m);

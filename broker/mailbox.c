@@ -397,7 +397,6 @@ static int say_message(struct inboxes *i, struct inbox *x,
     static const enum field of_head[] = {FIELD_TASK};
     static const enum field of_item[] = {FIELD_PREV};
     const struct agent *sender = agent_by_number(i->state->agents, at->sender);
-    struct bytes value;
     const struct entry *e;
     struct sent sent;
     struct msg m;
@@ -416,8 +415,7 @@ static int say_message(struct inboxes *i, struct inbox *x,
     copy_fields(&m, &sent.row, of_row, 3);
     copy_fields(&m, &sent.head, of_head, 1);
     copy_fields(&m, &sent.item, of_item, 1);
-    if (entry_slot(e, sent.slot, &value) == 0)
-        msg_set_b(&m, FIELD_VALUE, value);
+    slot_tell(e, sent.slot, &m);
     presence_say(i->router, x->p, &m);
     return 0;
 }

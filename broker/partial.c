@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "changes.h"
+
 static int effect_read(struct ledger *l, uint64_t index, const struct entry **e,
                        struct msg *effect)
 {
@@ -45,7 +47,6 @@ int partials_after(struct ledger *l, const struct task *t, uint32_t had,
 int partial_read(struct ledger *l, uint64_t index, struct msg *m)
 {
     const struct entry *e;
-    struct bytes value;
     struct msg head, effect;
     unsigned field;
     int r = effect_read(l, index, &e, &effect);
@@ -61,7 +62,6 @@ int partial_read(struct ledger *l, uint64_t index, struct msg *m)
     msg_set_u(m, FIELD_REVISION, index);
     if (msg_has(&head, FIELD_TYPE))
         msg_set_b(m, FIELD_TYPE, msg_b(&head, FIELD_TYPE));
-    if (entry_slot(e, 0, &value) == 0)
-        msg_set_b(m, FIELD_VALUE, value);
+    slot_tell(e, 0, m);
     return 0;
 }

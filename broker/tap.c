@@ -15,7 +15,7 @@ struct tap {
     uint64_t first;               /* index of the bundle in `tree` */
     bool have;
     struct merkle tree;
-    struct buf payload;
+    struct buf payload, marks;
     struct hash leaves[LIMIT_BUNDLE_OPS];
     uint8_t path[MERKLE_PATH_MAX * HASH_BYTES];
 };
@@ -40,6 +40,7 @@ void tap_destroy(struct tap **self_p)
     ledger_reader_close(&t->reader);
     merkle_free(&t->tree);
     buf_free(&t->payload);
+    buf_free(&t->marks);
     free(t);
     *self_p = NULL;
 }
@@ -216,14 +217,43 @@ static int tree_build(struct tap *t, const struct entry *e)
     return 0;
 }
 
+/* What is there of a section and is not hidden, and a mark for each slot. */
+static void section_put(struct tap *t, const struct entry *e, bool of_effect)
+{
+    struct bytes rows = of_effect ? e->effect_rows : e->rows;
+    struct bytes stored = of_effect ? e->effect_marks : e->marks;
+    const uint8_t *p = of_effect ? e->effect_payload.p : e->payload.p;
+    struct bytes value;
+
+    for (size_t i = 0; i < rows.n / SLOT_ROW_BYTES; i++) {
+        size_t n = SLOT_SALT_BYTES + get_u32(rows.p + i * SLOT_ROW_BYTES);
+        int r = entry_slot(e, of_effect ? SLOT_EFFECT + i : i, &value);
+        uint8_t mark;
+
+        if (stored.n && stored.p[i] != SLOT_KEPT)
+            n = 0;
+        if (!r)
+            buf_put(&t->payload, p, n);
+        mark = !r                  ? SLOT_KEPT
+               : r == CHOIR_ERASED ? SLOT_ERASED
+                                   : SLOT_COMPACTED;
+        buf_put(&t->marks, &mark, 1);
+        p += n;
+    }
+}
+
 /* Its own section, then its effect's. */
 static int payloads_put(struct tap *t, const struct entry *e, struct msg *m)
 {
     buf_clear(&t->payload);
-    buf_put(&t->payload, e->payload.p, e->payload.n);
-    buf_put(&t->payload, e->effect_payload.p, e->effect_payload.n);
-    msg_set_b(m, FIELD_PAYLOAD, buf_bytes(&t->payload));
-    return t->payload.failed ? -ENOMEM : 0;
+    buf_clear(&t->marks);
+    section_put(t, e, false);
+    section_put(t, e, true);
+    if (t->payload.n)
+        msg_set_b(m, FIELD_PAYLOAD, buf_bytes(&t->payload));
+    if (entry_is_thin(e))
+        msg_set_b(m, FIELD_MARKS, buf_bytes(&t->marks));
+    return t->payload.failed || t->marks.failed ? -ENOMEM : 0;
 }
 
 int tap_evidence(struct tap *t, const struct entry *e, struct msg *m)
@@ -256,8 +286,7 @@ int tap_entry(struct tap *t, const struct entry *e, const struct agent *agent,
 
     if (!r)
         r = tap_evidence(t, e, m);
-    if (r || !values || e->payload.n + e->effect_payload.n == 0 ||
-        entry_is_thin(e)) /* there is no section to show */
+    if (r || !values || e->rows.n + e->effect_rows.n == 0)
         return r;
     r = tap_may(t, e, agent, RIGHT_READ);
     return r ? r < 0 ? r : 0 : payloads_put(t, e, m);

@@ -1,6 +1,7 @@
 /* Compacted values: every one must have been superseded, in its space, at or
  * below a line that a `compact` entry drew. Erased ones: each must be named by
- * the effect of a later `erase` entry. */
+ * the effect of a later `erase` entry, or by an `erased` entry of the broker's
+ * that carries one out. */
 #include "missing.h"
 
 #include <errno.h>
@@ -39,9 +40,16 @@ struct erased_page {
     unsigned count;
 };
 
+/* An erasure that the broker carries out. */
+struct order {
+    UT_hash_handle hh;
+    uint64_t index;
+};
+
 struct missing {
     struct open_key *open;
     struct space_line *lines;
+    struct order *orders;
     struct erased_page *erased;
 };
 
@@ -56,9 +64,14 @@ void missing_destroy(struct missing **self_p)
     struct open_key *k, *next_k;
     struct space_line *l, *next_l;
     struct erased_page *p, *next_p;
+    struct order *o, *next_o;
 
     if (!m)
         return;
+    HASH_ITER (hh, m->orders, o, next_o) {
+        HASH_DEL(m->orders, o);
+        free(o);
+    }
     HASH_ITER (hh, m->erased, p, next_p) {
         HASH_DEL(m->erased, p);
         free(p);
@@ -253,18 +266,57 @@ static void erased_permit(struct missing *m, uint64_t index, uint64_t slot)
     free(p);
 }
 
-static int erase_permit(struct missing *m, const struct entry *e)
+static void items_permit(struct missing *m, const struct msg *list)
 {
-    struct msg effect, item;
-    struct list items;
-    unsigned field;
+    struct list items = msg_list(list, FIELD_ITEMS);
+    struct msg item;
 
-    if (part_decode(MSG_EFFECT, e->effect, &effect, &field))
-        return CHOIR_BROKEN;
-    items = msg_list(&effect, FIELD_ITEMS);
     while (m->erased && list_next(&items, &item))
         erased_permit(m, msg_u(&item, FIELD_REVISION),
                       msg_u(&item, FIELD_SLOT));
+}
+
+static struct order *order_find(const struct missing *m, uint64_t index)
+{
+    struct order *o;
+
+    HASH_FIND(hh, m->orders, &index, sizeof index, o);
+    return o;
+}
+
+/* It lists them, or has the broker do so. */
+static int erase_permit(struct missing *m, const struct entry *e,
+                        const struct msg *op)
+{
+    struct msg effect;
+    struct order *o;
+    unsigned field;
+
+    if (msg_u(op, FIELD_KIND) == ERASE_VALUES) {
+        if (part_decode(MSG_EFFECT, e->effect, &effect, &field))
+            return CHOIR_BROKEN;
+        items_permit(m, &effect);
+        return 0;
+    }
+    o = calloc(1, sizeof *o);
+    if (!o)
+        return -ENOMEM;
+    o->index = e->index;
+    HASH_ADD(hh, m->orders, index, sizeof o->index, o);
+    return 0;
+}
+
+static int slice_permit(struct missing *m, const struct msg *op)
+{
+    struct order *o = order_find(m, msg_u(op, FIELD_REVISION));
+
+    if (!o)
+        return CHOIR_BROKEN;
+    items_permit(m, op);
+    if (msg_u(op, FIELD_KIND) != ERASED_ALL)
+        return 0;
+    HASH_DEL(m->orders, o);
+    free(o);
     return 0;
 }
 
@@ -333,18 +385,20 @@ static int permit(struct missing *m, const struct entry *e)
     struct msg op;
 
     if (e->outcome != CHOIR_OK ||
-        msg_decode(e->head, CLASS_OPERATION, &op, &field))
+        msg_decode(e->head, CLASS_OPERATION | CLASS_BROKER, &op, &field))
         return 0;
     switch (op.verb) {
     case MSG_COMPACT: return line_draw(m, &op);
-    case MSG_ERASE: return erase_permit(m, e);
+    case MSG_ERASE: return erase_permit(m, e, &op);
+    case MSG_ERASED: return slice_permit(m, &op);
     default: return 0;
     }
 }
 
 bool missing_wants(const struct missing *m, unsigned verb)
 {
-    return m->open || verb == MSG_COMPACT || verb == MSG_ERASE;
+    return m->open || verb == MSG_COMPACT || verb == MSG_ERASE ||
+           verb == MSG_ERASED;
 }
 
 int missing_entry(struct missing *m, const struct entry *e)

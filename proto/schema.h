@@ -201,6 +201,16 @@ enum merge_rule {
 enum stale_policy { STALE_REJECT = 1, STALE_FLAG = 2, STALE_REQUEUE = 3 };
 enum heed_kind { HEED_REFRESH = 1, HEED_IGNORE = 2, HEED_ABANDON = 3 };
 
+/* What an erasure is of, in FIELD_KIND of an erase, and what a slice of one is,
+ * in that of an erased. */
+enum erase_kind {
+    ERASE_VALUES = 0, /* the versions it names */
+    ERASE_HISTORY = 1,
+    ERASE_AGENT = 2,
+    ERASE_ENTRY = 3,
+};
+enum { ERASED_MORE = 0, ERASED_ALL = 1 };
+
 /* What a message is, in FIELD_KIND of a send. X(NAME, number, "name") */
 #define SEND_KINDS(X)        \
     X(MESSAGE, 0, "message") \
@@ -310,7 +320,8 @@ enum message_class {
       B(NAME) | B(TOPIC) | B(KIND))                                            \
     X(COMPACT, 27, "compact", OPERATION, B(REVISION), B(SPACE) | B(REASON))    \
     X(ERASE, 28, "erase", OPERATION, B(SPACE),                                 \
-      B(KEY) | B(REVISION) | B(ITEMS) | B(DERIVED) | B(REASON) | B(ID))        \
+      B(KEY) | B(REVISION) | B(ITEMS) | B(KIND) | B(AGENT) | B(DERIVED) |      \
+          B(REASON) | B(ID))                                                   \
     X(ROTATE, 29, "rotate", OPERATION, 0,                                      \
       B(PUBLIC_KEY) | B(CURVE_KEY) | B(SIGNATURE) | B(RECOVERY_KEY) | B(KIND)) \
     X(SUSPECT, 30, "suspect", OPERATION, B(AGENT) | B(REVISION),               \
@@ -337,6 +348,7 @@ enum message_class {
     X(TAPPED, 43, "tapped", BROKER, B(AGENT) | B(SESSION) | B(REVISION), 0)    \
     X(GIVE_UP, 44, "give_up", BROKER, B(TASK) | B(KIND), B(REASON))            \
     X(LAPSE, 45, "lapse", BROKER, B(SPACE) | B(KEY) | B(REVISION), 0)          \
+    X(ERASED, 46, "erased", BROKER, B(REVISION) | B(ITEMS), B(PREV) | B(KIND)) \
     X(GET, 65, "get", ASK, B(SPACE) | B(KEY),                                  \
       B(REVISION) | B(TASK) | B(TOKEN))                                        \
     X(LIST, 66, "list", ASK, B(SPACE) | B(PREFIX),                             \
@@ -382,6 +394,7 @@ enum message_class {
       B(REVISION) | B(SIZE) | B(SPACE) | B(KEY) | B(TASK) | B(AGENT) |         \
           B(KIND) | B(COUNT))                                                  \
     X(KEYS, 97, "keys", ASK, B(AGENT), 0)                                      \
+    X(ERASURE, 98, "erasure", ASK, B(REVISION), B(PREV))                       \
     X(CONSISTENCY, 95, "consistency", ASK, B(PREV), B(SIZE))                   \
     X(MARK_LIST, 96, "mark_list", ASK, B(SPACE),                               \
       B(NAME) | B(TOPIC) | B(AFTER) | B(KIND) | B(COUNT))                      \
@@ -405,17 +418,18 @@ enum message_class {
     X(CAUGHT_UP, 134, "caught_up", ITEM, B(WATCH) | B(REVISION), 0)            \
     X(TASK, 135, "task", ITEM,                                                 \
       B(TASK) | B(TOKEN) | B(ATTEMPT) | B(SPACE) | B(QUEUE) | B(LEASE_MS) |    \
-          B(VALUE) | B(AGENT) | B(REVISION),                                   \
-      B(TYPE) | B(PROGRESS) | B(INPUT) | B(ITEMS) | B(COUNT))                  \
+          B(AGENT) | B(REVISION),                                              \
+      B(VALUE) | B(TYPE) | B(PROGRESS) | B(INPUT) | B(ITEMS) | B(COUNT) |      \
+          B(OUTCOME))                                                          \
     X(TASK_STATE, 136, "task_state", ITEM,                                     \
       B(TASK) | B(STATE) | B(REVISION) | B(ATTEMPT),                           \
       B(VALUE) | B(TYPE) | B(REASON) | B(AGENT) | B(PROGRESS) | B(STALE) |     \
-          B(COUNT))                                                            \
+          B(COUNT) | B(OUTCOME))                                               \
     X(LEASE_LOST, 137, "lease_lost", ITEM, B(TASK) | B(TOKEN), B(REASON))      \
     X(ENTRY, 138, "entry", ITEM,                                               \
       B(WATCH) | B(REVISION) | B(TIME) | B(OUTCOME) | B(HEADER) |              \
           B(SIGNATURE) | B(POSITION) | B(PATH) | B(HEAD) | B(EFFECT),          \
-      B(PAYLOAD))                                                              \
+      B(PAYLOAD) | B(MARKS))                                                   \
     X(NOTICE, 139, "notice", ITEM, B(WATCH) | B(TIME) | B(TEXT),               \
       B(AGENT) | B(COUNT) | B(OUTCOME))                                        \
     X(WATCH_OVER, 140, "watch_over", ITEM, B(WATCH) | B(OUTCOME), B(REVISION)) \
@@ -424,11 +438,14 @@ enum message_class {
       B(COUNT))                                                                \
     X(MESSAGE, 143, "message", ITEM,                                           \
       B(WATCH) | B(REVISION) | B(TIME) | B(AGENT) | B(KIND),                   \
-      B(VALUE) | B(TYPE) | B(REPLY_TO) | B(TOPIC) | B(TASK) | B(PREV))         \
+      B(VALUE) | B(TYPE) | B(REPLY_TO) | B(TOPIC) | B(TASK) | B(PREV) |        \
+          B(OUTCOME))                                                          \
     X(PARTIAL_TOLD, 144, "partial_told", ITEM,                                 \
-      B(TASK) | B(TOKEN) | B(COUNT) | B(REVISION), B(VALUE) | B(TYPE))         \
+      B(TASK) | B(TOKEN) | B(COUNT) | B(REVISION),                             \
+      B(VALUE) | B(TYPE) | B(OUTCOME))                                         \
     X(INPUT_TOLD, 145, "input_told", ITEM,                                     \
-      B(TASK) | B(TOKEN) | B(REVISION) | B(VALUE), B(TYPE) | B(AGENT))         \
+      B(TASK) | B(TOKEN) | B(REVISION),                                        \
+      B(VALUE) | B(TYPE) | B(AGENT) | B(OUTCOME))                              \
     X(HELLO, 200, "hello", PART, B(FORMAT), 0)                                 \
     X(BUNDLE_HEADER, 201, "bundle_header", PART,                               \
       B(AGENT) | B(TIME) | B(SESSION) | B(ROOT) | B(EPOCH) | B(FORMAT) |       \

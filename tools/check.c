@@ -249,6 +249,7 @@ static int entry_read(struct entry *e, const struct choir_event *event)
     e->head = bytes_field(event, "head");
     e->effect = bytes_field(event, "effect");
     e->payload = bytes_field(event, "payload");
+    e->marks = bytes_field(event, "marks");
     return 0;
 }
 

@@ -105,7 +105,8 @@ static void entry_print(struct tap *t, const struct choir_event *e, int result)
 }
 
 /* The values of an entry, one by one: its own slots, then those of its effect,
- * which are msgpack. False: no more. */
+ * which are msgpack. value->p NULL: it was erased, or is no longer kept. False:
+ * no more. */
 struct told_values {
     struct entry e;
     size_t next;
@@ -118,28 +119,34 @@ static bool values_begin(struct told_values *v, const struct choir_event *e)
     v->e.payload.p = choir_event_bytes(e, "payload", &v->e.payload.n);
     v->e.head.p = choir_event_bytes(e, "head", &v->e.head.n);
     v->e.effect.p = choir_event_bytes(e, "effect", &v->e.effect.n);
-    return v->e.payload.n && !entry_split_payload(&v->e);
+    v->e.marks.p = choir_event_bytes(e, "marks", &v->e.marks.n);
+    return v->e.payload.n + v->e.marks.n && !entry_split_payload(&v->e);
 }
 
 static bool values_next(struct told_values *v, struct bytes *value)
 {
-    const struct entry *e = &v->e;
-    struct bytes salt;
+    int r = v->of_effect ? CHOIR_NOT_FOUND : entry_slot(&v->e, v->next, value);
 
-    if (!v->of_effect && !slot_at(e->rows, e->payload, v->next, &salt, value)) {
-        v->next++;
-        return true;
+    if (r == CHOIR_NOT_FOUND) {
+        if (!v->of_effect)
+            v->next = 0;
+        v->of_effect = true;
+        r = entry_slot(&v->e, SLOT_EFFECT + v->next, value);
     }
-    if (!v->of_effect)
-        v->next = 0;
-    v->of_effect = true;
-    return !slot_at(e->effect_rows, e->effect_payload, v->next++, &salt, value);
+    v->next++;
+    if (r)
+        *value = (struct bytes){0};
+    return r != CHOIR_NOT_FOUND;
 }
 
 static void value_print(const struct told_values *v, struct bytes value)
 {
     char *text;
 
+    if (!value.p) {
+        puts("    (gone)");
+        return;
+    }
     if (choir_value_text(value.p, value.n, v->of_effect ? JSON_TYPE : NULL,
                          &text))
         return;
@@ -172,7 +179,11 @@ static void values_add(const struct choir_event *e, json_t *o)
         own = JSON_TYPE;
     for (bool more = values_begin(&v, e); more && values_next(&v, &value);) {
         member = json_object();
-        bytes_to_json(member, "value", value, v.of_effect ? JSON_TYPE : own);
+        if (value.p)
+            bytes_to_json(member, "value", value,
+                          v.of_effect ? JSON_TYPE : own);
+        else
+            json_object_set_new(member, "gone", json_true());
         if (v.of_effect)
             json_object_set_new(member, "merged", json_true());
         json_array_append_new(values, member);
@@ -192,6 +203,8 @@ static void entry_json(const struct tap *t, const struct choir_event *e,
     for (size_t i = 0; i < sizeof proofs / sizeof *proofs; i++)
         json_object_del(o, proofs[i]);
     head = json_object_get(o, "head");
+    json_object_del(o, "marks");
+    json_object_del(o, "marks_base64");
     json_object_del(head, "slots");
     json_object_del(head, "slots_base64");
     json_object_set_new(o, "verified", json_boolean(result == 0));

@@ -32,6 +32,7 @@ enum item_kind {
     ITEM_COMPACTION = 16,
     ITEM_AGENT_KEY = 17,
     ITEM_ERASURE = 18,
+    ITEM_ERASING = 19,
     ITEM_END /* no kind */
 };
 

@@ -76,9 +76,10 @@ struct state *state_new(void)
     s->marks = marks_new(&s->digest);
     s->compaction = compaction_new(&s->digest);
     s->erasure = erasure_new(&s->digest);
+    s->erasings = erasings_new(&s->digest);
     s->mail = mail_new(&s->digest);
     if (!s->agents || !s->sessions || !s->context || !s->tasks ||
-        !s->policies || !s->marks || !s->compaction || !s->erasure || !s->mail)
+        !s->policies || !s->marks || !s->compaction || !s->erasure || !s->erasings || !s->mail)
         state_destroy(&s);
     else
         s->hider = (struct slot_hider){hides, s->erasure};
@@ -94,6 +95,7 @@ void state_destroy(struct state **self_p)
     marks_destroy(&(*self_p)->marks);
     compaction_destroy(&(*self_p)->compaction);
     erasure_destroy(&(*self_p)->erasure);
+    erasings_destroy(&(*self_p)->erasings);
     tasks_destroy(&(*self_p)->tasks);
     context_destroy(&(*self_p)->context);
     sessions_destroy(&(*self_p)->sessions);
@@ -166,6 +168,8 @@ int state_save(const struct state *s, snapshot_sink put, void *to)
         r = compaction_save(s->compaction, put, to);
     if (!r)
         r = erasure_save(s->erasure, put, to);
+    if (!r)
+        r = erasings_save(s->erasings, put, to);
     return r ? r : facts_save(s, put, to);
 }
 
@@ -314,6 +318,7 @@ int state_load(struct state *s, struct bytes record)
     case ITEM_QUEUE: return tasks_load(s->tasks, record);
     case ITEM_COMPACTION: return compaction_load(s->compaction, record);
     case ITEM_ERASURE: return erasure_load(s->erasure, record);
+    case ITEM_ERASING: return erasings_load(s->erasings, record);
     case ITEM_MESSAGE: return message_load(s, record);
     case ITEM_FACTS: return facts_load(s, record);
     default: return CHOIR_MALFORMED;

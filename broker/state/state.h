@@ -8,6 +8,7 @@
 #include "agent.h"
 #include "compaction.h"
 #include "context.h"
+#include "erasing.h"
 #include "erasure.h"
 #include "mail.h"
 #include "mark.h"
@@ -65,6 +66,7 @@ struct state {
     struct marks *marks;
     struct compaction *compaction;
     struct erasure *erasure;
+    struct erasings *erasings;
     struct slot_hider hider; /* of what is in there */
     struct mail *mail;
 };

@@ -63,6 +63,33 @@ choir incr hits >/dev/null
 ends 0 choir erase "hits@$middle" --only
 is 'only that one' 3 "$(choir get hits --json | field value_json)"
 
+# by rule
+for i in 1 2 3; do at=$(choir --as eve put notes "note-of-eve-$i"); done
+choir --as eve incr hits >/dev/null
+choir incr hits >/dev/null
+derived=$(choir get hits --json | field revision)
+ends 1 choir --as eve erase --history notes
+ends 0 choir erase --history "notes@$((at - 1))"
+like 'how many' '^2 payloads' "$out"
+is 'the newest is still there' note-of-eve-3 "$(choir get notes)"
+choir --as eve send admin 'hello-from-eve' >/dev/null
+choir --as eve submit jobs 'work-for-eve' >/dev/null
+ends 0 choir erase --agent eve --reason 'she left'
+is 'all that eve wrote, and what came of it' "hits@$derived derived" "$(tail -n +2 <<<"$out")"
+ends 1 choir get notes
+like 'nothing of it is told' ERASED "$err"
+ends 0 choir erase --agent eve --json
+like 'again: nothing more' '"count":' "$out"
+task=$(choir submit jobs work-to-forget)
+ends 0 choir erase --entry "$task"
+is 'one entry' '1 payloads' "$out"
+like 'its task says so' ERASED "$(choir task show "$task" --json)"
+until_true gone work-for-eve
+until_true gone note-of-eve
+until_true gone work-to-forget
+ends 2 choir erase
+ends 2 choir erase notes --agent eve
+
 mkdir "$CHOIR_TMP/copies"
 ends 0 choir backup "$CHOIR_TMP/copies/one"
 ends 0 choir verify "$CHOIR_TMP/copies/one"

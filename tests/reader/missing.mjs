@@ -1,6 +1,6 @@
 // What may be missing of a ledger's payloads: values of keys that were
 // superseded, in their space, at or below a line that a compact entry drew; and
-// whatever a later erase entry names.
+// whatever a later erase entry names, or has the broker name.
 import { malformed } from './bytes.mjs';
 
 const EFFECT = 64; // slots from here on are the effect's
@@ -26,6 +26,7 @@ export class Missing {
   open = new Map(); // revision and key -> revision
   lines = new Map(); // space -> line
   erased = new Set(); // entry and slot, not named yet
+  orders = new Set(); // erasures that are carried out
   needed = new Map(); // space -> [entry that supersedes, entry that is missing]
 
   slot(e, slot) {
@@ -36,6 +37,20 @@ export class Missing {
     const gone = all.filter((w) => !w.deleted && (one.includes(e.message.message) || w.slot === slot));
     if (!gone.length) malformed('a payload is missing');
     for (const w of gone) this.open.set(`${e.index} ${w.key}`, e.index);
+  }
+
+  // The slots that the entry has erased: an erase of values lists them in its
+  // effect; any other is carried out by the broker's entries, until it says so.
+  erases({ outcome, index, message: { message, fields }, says }) {
+    if (outcome !== 0) return [];
+    if (message === 'erase') {
+      if (!fields.kind) return says.items;
+      this.orders.add(index);
+    }
+    if (message !== 'erased') return [];
+    if (!this.orders.has(fields.revision)) malformed('it erases what nobody asked for');
+    if (fields.kind === 1) this.orders.delete(fields.revision);
+    return fields.items;
   }
 
   entry(e) {
@@ -49,8 +64,7 @@ export class Missing {
       const { space = '*', revision } = e.message.fields;
       this.lines.set(space, Math.max(revision, this.lines.get(space) ?? 0));
     }
-    if (e.outcome === 0 && e.message.message === 'erase')
-      for (const i of e.says.items) this.erased.delete(`${i.revision} ${i.slot}`);
+    for (const i of this.erases(e)) this.erased.delete(`${i.revision} ${i.slot}`);
     for (const w of this.open.size ? (writes(e) ?? []) : []) {
       const was = `${w.prev} ${w.key}`;
       if (!this.open.has(was)) continue;

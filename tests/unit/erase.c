@@ -322,6 +322,396 @@ TEST(nothing_is_made_from_what_was_erased)
     hall_close(&hall);
 }
 
+/* --- By rule -------------------------------------------------------------- */
+
+static int erase_history(struct guest *g, const char *key, uint64_t upto)
+{
+    struct msg m;
+
+    on(&m, MSG_ERASE, key);
+    msg_set_u(&m, FIELD_KIND, ERASE_HISTORY);
+    if (upto)
+        msg_set_u(&m, FIELD_REVISION, upto);
+    return said(g, &m, NULL);
+}
+
+static int erase_agent(struct guest *by, const struct guest *of,
+                       const char *space, bool only)
+{
+    struct msg m;
+
+    on(&m, MSG_ERASE, NULL);
+    msg_set_text(&m, FIELD_SPACE, space);
+    msg_set_u(&m, FIELD_KIND, ERASE_AGENT);
+    msg_set_hash(&m, FIELD_AGENT, &of->actor.id);
+    if (only)
+        msg_set_u(&m, FIELD_DERIVED, 0);
+    return said(by, &m, NULL);
+}
+
+static int erase_entry(struct guest *g, uint64_t revision)
+{
+    struct msg m;
+
+    on(&m, MSG_ERASE, NULL);
+    msg_set_u(&m, FIELD_KIND, ERASE_ENTRY);
+    msg_set_u(&m, FIELD_REVISION, revision);
+    return said(g, &m, NULL);
+}
+
+static const struct msg *erasure(struct guest *g, uint64_t order)
+{
+    struct msg m;
+
+    guest_forget(g);
+    msg_init(&m, MSG_ERASURE);
+    msg_set_u(&m, FIELD_REVISION, order);
+    return guest_reply(g, &m);
+}
+
+TEST(a_history_goes_as_a_whole_and_up_to_a_revision)
+{
+    uint64_t at[6], other;
+    struct msg m;
+
+    begin();
+    for (unsigned i = 0; i < 3; i++)
+        at[i] = put(&bob, "plan", "x");
+    other = put(&bob, "other", "x");
+    on(&m, MSG_DELETE, "plan");
+    CHECK_OK(said(&bob, &m, NULL));
+    at[3] = put(&bob, "plan", "x");
+    CHECK_EQ(erase_history(&bob, "plan", 0), CHOIR_DENIED);
+    CHECK_EQ(erase_history(&ada, "none", 0), CHOIR_NOT_FOUND);
+    CHECK_OK(erase_history(&ada, "plan", at[1]));
+    CHECK_EQ(outcome_at("plan", at[0]), CHOIR_ERASED);
+    CHECK_EQ(outcome_at("plan", at[1]), CHOIR_ERASED);
+    CHECK_EQ(outcome_at("plan", at[2]), 0);
+    CHECK_OK(erase_history(&ada, "plan", 0));
+    CHECK_EQ(outcome_at("plan", at[2]), CHOIR_ERASED);
+    CHECK_EQ(outcome_at("plan", at[3]), CHOIR_ERASED);
+    CHECK_EQ(outcome_at("other", other), 0);
+    CHECK_EQ(erase_history(&ada, "plan", head() + 5), CHOIR_INVALID);
+    hall_close(&hall);
+}
+
+/* More than one turn does, and more than one slice holds. */
+TEST(a_long_history_goes_turn_by_turn_and_others_go_on_meanwhile)
+{
+    uint64_t order, first, last = 0, puts = 0;
+    const struct msg *reply;
+
+    begin();
+    first = put(&bob, "plan", "x");
+    for (unsigned i = 0; i < 999; i++)
+        last = put(&bob, "plan", "x");
+    {
+        struct msg m;
+
+        guest_forget(&ada);
+        on(&m, MSG_ERASE, "plan");
+        msg_set_u(&m, FIELD_KIND, ERASE_HISTORY);
+        CHECK_OK(guest_do(&ada, &m, NULL));
+    }
+    hall_turn(&hall);
+    order = head();
+    while (core_erases(hall.rig.core)) {
+        guest_forget(&bob);
+        CHECK_OK(guest_put(&bob, "more", "y"));
+        hall_turn(&hall);
+        puts++;
+        CHECK(hall.turn_entries_max < 20);
+    }
+    CHECK(puts > 4);
+    hall_settle(&hall);
+    CHECK_EQ(outcome_at("plan", first), CHOIR_ERASED);
+    CHECK_EQ(outcome_at("plan", last), CHOIR_ERASED);
+    CHECK_EQ(outcome_at("more", 0), 0);
+    reply = erasure(&ada, order);
+    CHECK_EQ(msg_u(reply, FIELD_OUTCOME), 0);
+    CHECK_EQ(msg_u(reply, FIELD_COUNT), 1000);
+    CHECK(msg_u(reply, FIELD_REVISION) > order);
+    CHECK_EQ(msg_u(erasure(&bob, order), FIELD_OUTCOME), CHOIR_NOT_FOUND);
+    CHECK_EQ(msg_u(erasure(&ada, order + 1), FIELD_OUTCOME), CHOIR_NOT_FOUND);
+    hall_close(&hall);
+}
+
+TEST(an_erasure_goes_on_after_a_restart)
+{
+    uint64_t first, last = 0;
+    struct msg m;
+
+    begin();
+    first = put(&bob, "plan", "x");
+    for (unsigned i = 0; i < 999; i++)
+        last = put(&bob, "plan", "x");
+    on(&m, MSG_ERASE, "plan");
+    msg_set_u(&m, FIELD_KIND, ERASE_HISTORY);
+    guest_forget(&ada);
+    CHECK_OK(guest_do(&ada, &m, NULL));
+    for (unsigned i = 0; i < 3; i++)
+        hall_turn(&hall);
+    CHECK(core_erases(hall.rig.core));
+    hall_restart(&hall, false);
+    guest_connect(&ada);
+    hall_settle(&hall);
+    CHECK(!core_erases(hall.rig.core));
+    CHECK_EQ(erasure_count(rig_state(&hall.rig)->erasure), 1000);
+    CHECK_EQ(outcome_at("plan", first), CHOIR_ERASED);
+    CHECK_EQ(outcome_at("plan", last), CHOIR_ERASED);
+    hall_close(&hall);
+}
+
+TEST(all_that_an_agent_wrote_goes_and_what_was_made_from_it)
+{
+    uint64_t mine, theirs, made, sent, task, order;
+    const struct entry *e;
+    struct bytes value;
+    struct list items;
+    struct guest eve;
+    struct msg m, item;
+    const struct msg *reply;
+
+    begin();
+    guest_join(&hall, &eve, "eve", 127);
+    mine = put(&ada, "mine", "x");
+    theirs = put(&eve, "theirs", "x");
+    on(&m, MSG_INCR, "count");
+    CHECK_OK(said(&eve, &m, "\x01"));
+    made = add_one("count"); /* ada's, from eve's */
+    on(&m, MSG_SEND, NULL);
+    msg_set_hash(&m, FIELD_AGENT, &ada.actor.id);
+    CHECK_OK(said(&eve, &m, "hello"));
+    sent = head();
+    on(&m, MSG_SUBMIT, NULL);
+    msg_set_text(&m, FIELD_QUEUE, "jobs");
+    CHECK_OK(said(&eve, &m, "payload"));
+    task = head();
+    CHECK_EQ(erase_agent(&bob, &eve, "main", false), CHOIR_DENIED);
+    CHECK_OK(erase_agent(&ada, &eve, "elsewhere", false));
+    CHECK_EQ(outcome_at("theirs", theirs), 0);
+    CHECK_OK(erase_agent(&ada, &eve, "*", false));
+    order = 0;
+    for (uint64_t i = theirs; i <= head(); i++) {
+        if (erasing_find(rig_state(&hall.rig)->erasings, i))
+            order = i;
+    }
+    CHECK_EQ(outcome_at("mine", mine), 0);
+    CHECK_EQ(outcome_at("theirs", theirs), CHOIR_ERASED);
+    CHECK_EQ(outcome_at("count", made), CHOIR_ERASED);
+    CHECK_OK(ledger_entry(core_ledger(hall.rig.core), sent, &e));
+    CHECK_REFUSED(entry_slot(e, 0, &value), CHOIR_ERASED);
+    CHECK_OK(ledger_entry(core_ledger(hall.rig.core), task, &e));
+    CHECK_REFUSED(entry_slot(e, 0, &value), CHOIR_ERASED);
+    reply = erasure(&ada, order);
+    CHECK_EQ(msg_u(reply, FIELD_ITEMS), 1);
+    items = msg_list(reply, FIELD_ITEMS);
+    CHECK(list_next(&items, &item));
+    CHECK(bytes_equal(msg_b(&item, FIELD_KEY), bytes_text("count")));
+    CHECK_EQ(msg_u(&item, FIELD_REVISION), made);
+    hall_close(&hall);
+}
+
+TEST(an_agents_payloads_alone)
+{
+    uint64_t made;
+    struct msg m;
+
+    begin();
+    on(&m, MSG_INCR, "count");
+    CHECK_OK(said(&bob, &m, "\x01"));
+    made = add_one("count");
+    CHECK_OK(erase_agent(&ada, &bob, "main", true));
+    CHECK_EQ(outcome_at("count", made), 0);
+    CHECK_EQ(outcome_at("count", made - 1), CHOIR_ERASED);
+    hall_close(&hall);
+}
+
+TEST(rules_that_cannot_be_are_refused)
+{
+    struct msg m;
+
+    begin();
+    put(&ada, "plan", "x");
+    on(&m, MSG_ERASE, NULL);
+    msg_set_u(&m, FIELD_KIND, ERASE_HISTORY);
+    CHECK_EQ(said(&ada, &m, NULL), CHOIR_INVALID);
+    msg_set_u(&m, FIELD_KIND, ERASE_AGENT);
+    CHECK_EQ(said(&ada, &m, NULL), CHOIR_INVALID);
+    msg_set_hash(&m, FIELD_AGENT, &ada.actor.id);
+    msg_set_text(&m, FIELD_KEY, "plan");
+    CHECK_EQ(said(&ada, &m, NULL), CHOIR_INVALID);
+    on(&m, MSG_ERASE, NULL);
+    msg_set_u(&m, FIELD_KIND, ERASE_ENTRY);
+    CHECK_EQ(said(&ada, &m, NULL), CHOIR_INVALID);
+    msg_set_u(&m, FIELD_KIND, 4);
+    CHECK_EQ(said(&ada, &m, NULL), CHOIR_INVALID);
+    on(&m, MSG_ERASE, NULL);
+    msg_set_u(&m, FIELD_KIND, ERASE_AGENT);
+    {
+        struct hash nobody = {{1}};
+
+        msg_set_hash(&m, FIELD_AGENT, &nobody);
+        CHECK_EQ(said(&ada, &m, NULL), CHOIR_NOT_FOUND);
+    }
+    CHECK_EQ(erase_entry(&bob, 5), CHOIR_DENIED);
+    hall_close(&hall);
+}
+
+TEST(so_many_erasures_may_be_under_way)
+{
+    struct msg m;
+
+    begin();
+    put(&ada, "plan", "x");
+    on(&m, MSG_ERASE, "plan");
+    msg_set_u(&m, FIELD_KIND, ERASE_HISTORY);
+    guest_forget(&ada);
+    for (unsigned i = 0; i <= ERASINGS_MAX; i++)
+        CHECK_OK(guest_do(&ada, &m, NULL));
+    hall_settle(&hall);
+    {
+        const struct msg *done, *last = NULL;
+
+        while ((done = guest_item(&ada, MSG_DONE)))
+            last = done;
+        assert_non_null(last);
+        CHECK_EQ(msg_u(last, FIELD_OUTCOME), CHOIR_OVER_LIMIT);
+    }
+    hall_close(&hall);
+}
+
+/* --- Tasks and messages --------------------------------------------------- */
+
+TEST(an_erased_payload_is_told_as_such_with_its_task)
+{
+    const struct msg *item;
+    struct list items;
+    struct msg m, first;
+    uint64_t task;
+
+    begin();
+    on(&m, MSG_SUBMIT, NULL);
+    msg_set_text(&m, FIELD_QUEUE, "jobs");
+    CHECK_OK(said(&ada, &m, "payload"));
+    task = head();
+    CHECK_OK(erase_entry(&ada, task));
+    msg_init(&m, MSG_TASK_GET);
+    msg_set_u(&m, FIELD_TASK, task);
+    guest_forget(&ada);
+    item = guest_reply(&ada, &m);
+    items = msg_list(item, FIELD_ITEMS);
+    CHECK(list_next(&items, &first));
+    CHECK_EQ(msg_u(&first, FIELD_OUTCOME), CHOIR_ERASED);
+    CHECK(!msg_has(&first, FIELD_VALUE));
+    on(&m, MSG_WORK, NULL);
+    msg_set_text(&m, FIELD_QUEUE, "jobs");
+    msg_set_u(&m, FIELD_CREDIT, 1);
+    guest_forget(&ada);
+    guest_ask(&ada, &m);
+    hall_settle(&hall);
+    item = guest_item(&ada, MSG_TASK);
+    assert_non_null(item);
+    CHECK_EQ(msg_u(item, FIELD_TASK), task);
+    CHECK_EQ(msg_u(item, FIELD_OUTCOME), CHOIR_ERASED);
+    CHECK(!msg_has(item, FIELD_VALUE));
+    hall_close(&hall);
+}
+
+TEST(an_erased_result_is_told_as_such)
+{
+    uint64_t task, token;
+    const struct msg *item;
+    struct msg m;
+
+    begin();
+    on(&m, MSG_SUBMIT, NULL);
+    msg_set_text(&m, FIELD_QUEUE, "jobs");
+    CHECK_OK(said(&ada, &m, "payload"));
+    task = head();
+    CHECK_OK(rig_claim(&hall.rig, &ada.actor, task, &token));
+    msg_init(&m, MSG_COMPLETE);
+    msg_set_u(&m, FIELD_TASK, task);
+    msg_set_u(&m, FIELD_TOKEN, token);
+    CHECK_OK(said(&ada, &m, "result"));
+    CHECK_OK(erase_entry(&ada, head()));
+    msg_init(&m, MSG_AWAIT);
+    msg_set_u(&m, FIELD_TASK, task);
+    guest_forget(&ada);
+    guest_ask(&ada, &m);
+    hall_settle(&hall);
+    item = guest_item(&ada, MSG_TASK_STATE);
+    assert_non_null(item);
+    CHECK_EQ(msg_u(item, FIELD_STATE), TASK_COMPLETED);
+    CHECK_EQ(msg_u(item, FIELD_OUTCOME), CHOIR_ERASED);
+    CHECK(!msg_has(item, FIELD_VALUE));
+    hall_close(&hall);
+}
+
+TEST(an_erased_message_is_told_as_such)
+{
+    const struct msg *item;
+    struct msg m;
+
+    begin();
+    on(&m, MSG_SEND, NULL);
+    msg_set_hash(&m, FIELD_AGENT, &ada.actor.id);
+    CHECK_OK(said(&ada, &m, "hello"));
+    CHECK_OK(erase_entry(&ada, head()));
+    on(&m, MSG_INBOX, NULL);
+    msg_set_u(&m, FIELD_WATCH, 1);
+    msg_set_u(&m, FIELD_CREDIT, 10);
+    guest_forget(&ada);
+    guest_ask(&ada, &m);
+    hall_settle(&hall);
+    item = guest_item(&ada, MSG_MESSAGE);
+    assert_non_null(item);
+    CHECK_EQ(msg_u(item, FIELD_OUTCOME), CHOIR_ERASED);
+    CHECK(!msg_has(item, FIELD_VALUE));
+    hall_close(&hall);
+}
+
+/* What is still there of an entry is shown, with a mark for what is not. */
+TEST(a_tap_has_marks_for_what_was_erased)
+{
+    const struct bytes values[] = {bytes_text("one"), bytes_text("two")};
+    const struct msg *item;
+    struct buf writes = {0};
+    struct msg m, row;
+    uint64_t at;
+
+    begin();
+    for (unsigned i = 0; i < 2; i++) {
+        msg_init(&row, MSG_WRITE);
+        msg_set_text(&row, FIELD_KEY, i ? "b" : "a");
+        msg_set_u(&row, FIELD_SLOT, i);
+        msg_encode(&row, &writes);
+    }
+    on(&m, MSG_TXN, NULL);
+    msg_set_list(&m, FIELD_WRITES, 2, buf_bytes(&writes));
+    CHECK_OK(guest_do_n(&ada, &m, values, 2));
+    hall_settle(&hall);
+    at = head();
+    CHECK_OK(erase(&ada, "a", at));
+    msg_init(&m, MSG_TAP);
+    msg_set_u(&m, FIELD_WATCH, 1);
+    msg_set_u(&m, FIELD_REVISION, at);
+    msg_set_u(&m, FIELD_CREDIT, 1);
+    msg_set_u(&m, FIELD_KIND, 1);
+    guest_forget(&ada);
+    guest_ask(&ada, &m);
+    hall_settle(&hall);
+    item = guest_item(&ada, MSG_ENTRY);
+    assert_non_null(item);
+    CHECK_EQ(msg_u(item, FIELD_REVISION), at);
+    CHECK(bytes_equal(msg_b(item, FIELD_MARKS), bytes_of("\1\0", 2)));
+    CHECK_EQ(msg_b(item, FIELD_PAYLOAD).n, SLOT_SALT_BYTES + 3);
+    CHECK(memcmp(msg_b(item, FIELD_PAYLOAD).p + SLOT_SALT_BYTES, "two", 3) ==
+          0);
+    buf_free(&writes);
+    hall_close(&hall);
+}
+
 /* --- The record again ----------------------------------------------------- */
 
 static void check_verify(unsigned erased)

@@ -155,6 +155,9 @@ static struct state *filled(void)
     marks_fill(s);
     CHECK_OK(compaction_raise(s->compaction, text("s"), 41));
     CHECK_OK(erasure_add(s->erasure, 40, 0));
+    CHECK_OK(erasing_begin(s->erasings, 37));
+    CHECK_OK(erasing_slice(s->erasings, 37, 38, 1, true));
+    CHECK_OK(erasing_begin(s->erasings, 41));
     mail_fill(s);
     keys_fill(s);
     links_fill(s);
