@@ -443,8 +443,7 @@ enum message_class {
     X(PARTIAL_TOLD, 144, "partial_told", ITEM,                                 \
       B(TASK) | B(TOKEN) | B(COUNT) | B(REVISION),                             \
       B(VALUE) | B(TYPE) | B(OUTCOME))                                         \
-    X(INPUT_TOLD, 145, "input_told", ITEM,                                     \
-      B(TASK) | B(TOKEN) | B(REVISION),                                        \
+    X(INPUT_TOLD, 145, "input_told", ITEM, B(TASK) | B(TOKEN) | B(REVISION),   \
       B(VALUE) | B(TYPE) | B(AGENT) | B(OUTCOME))                              \
     X(HELLO, 200, "hello", PART, B(FORMAT), 0)                                 \
     X(BUNDLE_HEADER, 201, "bundle_header", PART,                               \

@@ -79,7 +79,8 @@ struct state *state_new(void)
     s->erasings = erasings_new(&s->digest);
     s->mail = mail_new(&s->digest);
     if (!s->agents || !s->sessions || !s->context || !s->tasks ||
-        !s->policies || !s->marks || !s->compaction || !s->erasure || !s->erasings || !s->mail)
+        !s->policies || !s->marks || !s->compaction || !s->erasure ||
+        !s->erasings || !s->mail)
         state_destroy(&s);
     else
         s->hider = (struct slot_hider){hides, s->erasure};
