@@ -9,7 +9,7 @@
 #include "proto/refusal.h"
 
 enum {
-    STEPS_MAX = 2048,  /* of one answer: some ten milliseconds */
+    STEPS_MAX = 1024,  /* of one answer: some ten milliseconds */
     STEP_BYTES = 1024, /* compared as fast as one version is read */
     TOLD_BEFORE = -1,
 };
@@ -39,11 +39,13 @@ int blame_back(struct blame *b, struct bytes *value)
         return CHOIR_COMPACTED;
     if (b->steps >= STEPS_MAX)
         return CHOIR_OVER_LIMIT;
-    r = version_read(b->q, b->before, b->k, &v);
+    r = b->rule == RULE_COUNTER ? version_read(b->q, b->before, b->k, &v)
+                                : version_look(b->q, b->before, b->k, &v);
     if (r)
         return r;
     b->steps += 1 + (v.e->payload.n + v.e->effect_payload.n) / STEP_BYTES;
-    memcpy(b->author_before.b, v.author.p, sizeof b->author_before.b);
+    if (b->rule == RULE_COUNTER)
+        memcpy(b->author_before.b, v.author.p, sizeof b->author_before.b);
     if (v.change.deleted || !is_msgpack(&v))
         return 0;
     b->behind = v.change.prev;

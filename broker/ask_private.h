@@ -58,6 +58,9 @@ struct version {
  * 0 or negative errno. */
 int version_read(struct ask *q, uint64_t revision, const struct key *k,
                  struct version *v);
+/* The same without its author: fewer reads. Counts as a step, or more. */
+int version_look(struct ask *q, uint64_t revision, const struct key *k,
+                 struct version *v);
 /* The newest version at or below `at`. 0; CHOIR_NOT_FOUND; CHOIR_OVER_LIMIT
  * when it lies too many versions back to look for; negative errno. */
 int version_at(struct ask *q, const struct key *k, uint64_t at,

@@ -422,6 +422,96 @@ TEST(what_was_said_with_a_suspect_key_is_marked)
     hall_close(&hall);
 }
 
+/* Requeued, part of another, answered: each is found both ways. */
+TEST(why_and_impact_follow_tasks_and_messages)
+{
+    uint64_t sent, reply, child, again;
+    struct bytes v = bytes_text("x");
+    struct msg m, item;
+
+    begin();
+    task = submit(&ada, 0);
+    m = op(MSG_SUBMIT);
+    msg_set_text(&m, FIELD_QUEUE, "q");
+    msg_set_u(&m, FIELD_PARENT, task);
+    child = said(&ada, &m, &v, 1);
+    msg_init(&m, MSG_CANCEL);
+    msg_set_u(&m, FIELD_TASK, child);
+    said(&ada, &m, NULL, 0);
+    msg_init(&m, MSG_REQUEUE);
+    msg_set_u(&m, FIELD_TASK, child);
+    again = said(&ada, &m, NULL, 0);
+    m = op(MSG_SEND);
+    msg_set_text(&m, FIELD_TOPIC, "news");
+    sent = said(&ada, &m, &v, 1);
+    msg_set_u(&m, FIELD_KIND, SEND_FINAL);
+    msg_set_u(&m, FIELD_REPLY_TO, sent);
+    reply = said(&ada, &m, &v, 1);
+    CHECK_OK(ask(&ada, MSG_IMPACT, NULL, task));
+    CHECK(rests(child, LINK_PARENT, task) && rests(again, LINK_AGAIN, child));
+    CHECK_OK(ask(&ada, MSG_WHY, NULL, again));
+    CHECK(rests(again, LINK_AGAIN, child) && rests(child, LINK_PARENT, task));
+    CHECK_OK(ask(&ada, MSG_IMPACT, NULL, sent));
+    CHECK(rests(reply, LINK_REPLY, sent));
+    CHECK(node(reply, &item));
+    CHECK_OK(ask(&ada, MSG_WHY, NULL, reply));
+    CHECK(rests(reply, LINK_REPLY, sent));
+    hall_close(&hall);
+}
+
+/* What was given on a question is in what the holder says after it. */
+TEST(why_and_impact_follow_what_was_given_as_input)
+{
+    struct bytes v = bytes_text("x");
+    struct buf none = {0};
+    uint64_t given;
+    struct msg m;
+
+    begin();
+    task = submit(&ada, 0);
+    token = claim(&bob, task);
+    early = put(&bob, "early", "x", 0, task, token);
+    msg_init(&m, MSG_ASK_INPUT);
+    msg_set_u(&m, FIELD_TASK, task);
+    msg_set_u(&m, FIELD_TOKEN, token);
+    said(&bob, &m, &v, 1);
+    msg_init(&m, MSG_INPUT);
+    msg_set_u(&m, FIELD_TASK, task);
+    given = said(&ada, &m, &v, 1);
+    code = put(&bob, "code", "x", 0, task, token);
+    done = complete(&bob, task, token, &none, 0);
+    CHECK_OK(ask(&ada, MSG_IMPACT, NULL, given));
+    CHECK(rests(code, LINK_INPUT, given) && rests(done, LINK_INPUT, given));
+    CHECK_NOT(has(early));
+    CHECK_OK(ask(&ada, MSG_WHY, "code", 0));
+    CHECK(rests(code, LINK_INPUT, given));
+    CHECK_OK(ask(&ada, MSG_WHY, "early", 0));
+    CHECK_NOT(has(given));
+    hall_close(&hall);
+}
+
+/* A stolen key: what was said with it since is marked, and all of what was
+ * built on that is found from there, by whomever. */
+TEST(impact_of_a_suspect_agent_yields_all_that_was_built_on_it)
+{
+    struct msg m, item;
+
+    story();
+    msg_init(&m, MSG_SUSPECT);
+    msg_set_hash(&m, FIELD_AGENT, &bob.actor.id);
+    msg_set_u(&m, FIELD_REVISION, code);
+    CHECK_OK(guest_do(&ada, &m, NULL));
+    hall_settle(&hall);
+    CHECK_OK(ask_agent(&bob, code, 0));
+    CHECK(node(code, &item));
+    CHECK_EQ(msg_u(&item, FIELD_SEEN), code);
+    CHECK(node(done, &item));
+    CHECK_EQ(msg_u(&item, FIELD_SEEN), code);
+    CHECK(rests(merged, LINK_BASE, code) && rests(next, LINK_NEED, done));
+    CHECK_NOT(has(early) || has(extra) || has(plan));
+    hall_close(&hall);
+}
+
 TEST(why_wants_an_entry_that_there_is)
 {
     begin();
