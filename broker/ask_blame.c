@@ -9,8 +9,9 @@
 #include "proto/refusal.h"
 
 enum {
-    STEPS_MAX = 1024,  /* of one answer: some ten milliseconds */
-    STEP_BYTES = 1024, /* compared as fast as one version is read */
+    STEPS_MAX = 1024,    /* of one answer: some ten milliseconds */
+    STEP_BYTES = 1024,   /* compared as fast as one version is read */
+    STEP_LOADED = 16384, /* of groups, likewise */
     TOLD_BEFORE = -1,
 };
 
@@ -28,6 +29,7 @@ static void author_take(struct blame *b, const struct version *v)
 
 int blame_back(struct blame *b, struct bytes *value)
 {
+    uint64_t loaded = ledger_loaded(b->q->a->ledger);
     struct version v;
     int r;
 
@@ -43,7 +45,8 @@ int blame_back(struct blame *b, struct bytes *value)
                                 : version_look(b->q, b->before, b->k, &v);
     if (r)
         return r;
-    b->steps += 1 + (v.e->payload.n + v.e->effect_payload.n) / STEP_BYTES;
+    b->steps += 1 + (v.e->payload.n + v.e->effect_payload.n) / STEP_BYTES +
+                (ledger_loaded(b->q->a->ledger) - loaded) / STEP_LOADED;
     if (b->rule == RULE_COUNTER)
         memcpy(b->author_before.b, v.author.p, sizeof b->author_before.b);
     if (v.change.deleted || !is_msgpack(&v))

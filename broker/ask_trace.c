@@ -11,10 +11,11 @@
 enum {
     NODES_DEFAULT = PAGE_DEFAULT,
     NODES_MAX = PAGE_MAX,
-    LINKS_MAX = 3000,  /* told; with the nodes they fit into one list */
-    FOUND_MAX = 4096,  /* gathered of one entry */
-    SEEN_SLOTS = 4096, /* a power of two, above 2 * NODES_MAX */
-    STEPS_MAX = 8192, /* look-ups of one answer: some ten milliseconds */
+    LINKS_MAX = 3000,   /* told; with the nodes they fit into one list */
+    FOUND_MAX = 4096,   /* gathered of one entry */
+    SEEN_SLOTS = 4096,  /* a power of two, above 2 * NODES_MAX */
+    STEPS_MAX = 8192,   /* look-ups of one answer: some ten milliseconds */
+    STEP_LOADED = 2048, /* bytes of groups that are read first, likewise */
 };
 
 struct candidate {
@@ -42,6 +43,7 @@ struct trace {
     uint64_t completion; /* of the lease that the node was said under */
     struct buf links_told;
     uint64_t link_count, node_count, steps;
+    uint64_t loaded; /* of the ledger, before */
 };
 
 /* --- Which were seen -------------------------------------------------------- */
@@ -86,7 +88,9 @@ static void found_add(struct trace *t, uint64_t index, unsigned kind)
 /* Is there time to look at so many more? Else the answer is cut here. */
 static bool step(struct trace *t)
 {
-    if (t->steps < STEPS_MAX) {
+    uint64_t loaded = ledger_loaded(t->q->a->ledger) - t->loaded;
+
+    if (t->steps + loaded / STEP_LOADED < STEPS_MAX) {
         t->steps++;
         return true;
     }
@@ -185,8 +189,7 @@ static bool is_listing(void *arg, const struct rests *r)
 static int next_version(struct trace *t, struct bytes space, struct bytes key,
                         uint64_t *next)
 {
-    const struct key *k =
-        context_find(t->q->a->state->context, space, key);
+    const struct key *k = context_find(t->q->a->state->context, space, key);
     uint64_t at = k ? k->revision : 0;
     int r = 0;
 
@@ -500,7 +503,10 @@ static int spot_tell(struct trace *t, const struct spot *spot)
     if (r)
         return r;
     more = found_tell(t, spot, prev, &last);
-    node_put(t, more ? "more" : t->node.lacks_reads ? "reads lost" : NULL,
+    node_put(t,
+             more                  ? "more"
+             : t->node.lacks_reads ? "reads lost"
+                                   : NULL,
              more ? last : 0);
     return 0;
 }
@@ -601,10 +607,11 @@ static int trace(struct ask *q, bool forward)
         return -ENOMEM;
     t->q = q;
     t->links = core_links(q->a->with.core);
+    t->loaded = ledger_loaded(q->a->ledger);
     t->forward = forward;
     t->nodes_max = ask_page(q);
-    t->depth_max = msg_has(q->op, FIELD_LIMIT) ? msg_u(q->op, FIELD_LIMIT)
-                                               : UINT64_MAX;
+    t->depth_max =
+        msg_has(q->op, FIELD_LIMIT) ? msg_u(q->op, FIELD_LIMIT) : UINT64_MAX;
     t->prev = msg_u(q->op, FIELD_PREV);
     r = msg_has(q->op, FIELD_AGENT) ? roots_find(t) : root_find(t);
     if (!r)

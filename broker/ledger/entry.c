@@ -36,7 +36,7 @@ struct group_map {
 struct entry_cache {
     struct group_map *maps[CACHE_GROUPS]; /* owned, ascending */
     size_t count, places;
-    uint64_t clock;
+    uint64_t clock, loaded;
     struct window window;
     struct buf bundle, entry; /* what walk.at borrows from */
     struct group_walk walk;
@@ -244,8 +244,10 @@ static int map_get(struct ledger *l, uint64_t index, struct group_map **out)
     r = locate(l, index, &segment, &offset, &g);
     if (!r)
         r = group_load(l, &c->window, segment, offset, &g, &body);
-    if (!r)
+    if (!r) {
+        c->loaded += body.n;
         r = map_make(out, &g, body);
+    }
     window_free(&c->window);
     if (r > 0)
         return trouble_say(l->trouble, -EUCLEAN,
@@ -418,4 +420,9 @@ int ledger_body(struct ledger *l, uint64_t index, const struct entry **e)
 void ledger_hide(struct ledger *l, const struct slot_hider *h)
 {
     l->hider = h;
+}
+
+uint64_t ledger_loaded(const struct ledger *l)
+{
+    return l->cache ? l->cache->loaded : 0;
 }

@@ -150,6 +150,10 @@ int ledger_body(struct ledger *l, uint64_t index,
  * although they are stored and checked. h: borrowed; NULL: of none. */
 void ledger_hide(struct ledger *l, const struct slot_hider *h);
 
+/* Bytes of groups that the two above have read whole, to check them, since the
+ * ledger was opened: what they cost beside a few reads. */
+uint64_t ledger_loaded(const struct ledger *l);
+
 /* Entries in order, from index on; every group is checked as it is read. A
  * reader at the end holds no buffer, and next goes on when more is appended.
  * Owned by the caller; closed before the ledger. */

@@ -320,6 +320,36 @@ TEST(blame_walks_a_bounded_number_of_versions_and_goes_on)
     hall_close(&hall);
 }
 
+/* A version may lie among much else, which is read and checked with it. */
+TEST(blame_counts_what_has_to_be_read_for_it)
+{
+    enum { MANY = 30, BIG = 900000 };
+    struct msg m = op(MSG_PUT, "big");
+    struct bytes big = bytes_of(calloc(1, BIG), BIG);
+    uint64_t last = 0, from = 0, oldest = 0;
+    unsigned asks = 0;
+
+    begin();
+    first = put_map(&ada, 0, 1, 1, 1);
+    for (unsigned i = 2; i < MANY; i++) {
+        CHECK_OK(guest_do_n(&cid, &m, &big, 1));
+        last = put_map(&bob, 0, 1, i, 1);
+    }
+    do {
+        CHECK_OK(ask_from(&cid, "m/1", last, 0, NULL, from));
+        if (place("/a"))
+            oldest = place("/a");
+        from = msg_u(answer, FIELD_PREV);
+        asks++;
+    } while (from && asks < 10);
+    CHECK_EQ(asks, 2);
+    CHECK_EQ(oldest, first);
+    CHECK_OK(ask(&cid, "m/1", last)); /* it need not be read again */
+    CHECK_NOT(msg_has(answer, FIELD_PREV));
+    free((void *)(uintptr_t)big.p);
+    hall_close(&hall);
+}
+
 /* --- Arrays and counters ---------------------------------------------------- */
 
 TEST(blame_names_who_added_each_element)
