@@ -162,6 +162,21 @@ int choir_policy(struct choir *c, const char *prefix, const char *policy,
     return call_revision(c, &r, revision);
 }
 
+int choir_erase(struct choir *c, const char *key, uint64_t at_revision,
+                const char *reason, uint64_t *revision)
+{
+    struct choir_request *r = request(c, "erase");
+
+    if (r) {
+        choir_request_text(r, "key", key);
+        if (at_revision)
+            choir_request_uint(r, "revision", at_revision);
+        if (reason)
+            choir_request_text(r, "reason", reason);
+    }
+    return call_revision(c, &r, revision);
+}
+
 int choir_get(struct choir *c, const char *key, uint64_t at_revision,
               struct choir_event **e)
 {

@@ -343,6 +343,16 @@ CHOIR_API CHOIR_MUST_CHECK int choir_incr(struct choir *c, const char *key,
 CHOIR_API CHOIR_MUST_CHECK int choir_policy(struct choir *c, const char *prefix,
                                             const char *policy,
                                             uint64_t *revision);
+/* Have the value that key has at at_revision (0: the newest) forgotten, and
+ * those that were merged from it later: whoever asks for one of them is told
+ * CHOIR_ERASED from *revision on, and a moment later their bytes are off the
+ * broker's disk. Who wrote them stays. For whoever administers the key, and not
+ * to be taken back. reason: or NULL; it stays in the record. CHOIR_DENIED;
+ * CHOIR_NOT_FOUND: that is no value of the key. Since 0.1.0. */
+CHOIR_API CHOIR_MUST_CHECK int choir_erase(struct choir *c, const char *key,
+                                           uint64_t at_revision,
+                                           const char *reason,
+                                           uint64_t *revision);
 
 struct choir_event;
 
@@ -977,7 +987,8 @@ struct choir_view {
  * nothing.
  * view: set on success, give to choir_view_release; not touched otherwise.
  * Returns 0; CHOIR_NOT_FOUND (absent, outside the prefix, or not yours to
- * read); -EAGAIN (not loaded yet: choir_replica_wait); or what ended it. */
+ * read); CHOIR_ERASED; -EAGAIN (not loaded yet: choir_replica_wait); or what
+ * ended it. */
 CHOIR_API CHOIR_MUST_CHECK int choir_replica_get(struct choir_replica *r,
                                                  const char *key,
                                                  struct choir_view *view);

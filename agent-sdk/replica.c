@@ -293,6 +293,10 @@ int choir_replica_get(struct choir_replica *r, const char *key,
     pthread_rwlock_unlock(&r->reading);
     if (is_readable && using_token(r->c))
         key_joins(r, key, v);
+    if (v && v->is_erased) {
+        version_release(v);
+        return error_line(CHOIR_ERASED, 0, "ERASED: the value of that key was");
+    }
     if (v) {
         view_set(view, v, true);
         return 0;

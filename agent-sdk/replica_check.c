@@ -64,8 +64,8 @@ static int page_ask(struct feed *f, char *last, size_t *last_bytes)
     return code;
 }
 
-/* What the two sides cannot agree on (a value that was erased here, and still
- * counts there) must not make it load for ever: later each time. */
+/* What the two sides cannot agree on must not make it load for ever: later each
+ * time. */
 static void later(struct feed *f)
 {
     f->check.wait_ms *= 2;

@@ -208,8 +208,7 @@ int feed_room_check(const struct choir_replica *r,
 }
 
 /* One item of a change. While loading, what is known to be later stays. A
- * value that was erased from the record comes without one: the key is as good
- * as gone, which is also what a get would say. */
+ * value that was erased from the record comes without one. */
 static int item_apply(struct feed *f, struct replica_map *map,
                       const struct msg *change, const struct msg *item)
 {
@@ -220,12 +219,14 @@ static int item_apply(struct feed *f, struct replica_map *map,
         .revision = msg_u(change, FIELD_REVISION),
         .time = msg_u(change, FIELD_TIME),
         .agent = msg_hash(change, FIELD_AGENT),
+        .is_erased = msg_u(item, FIELD_OUTCOME) == CHOIR_ERASED,
     };
     struct version *v;
 
     if (f->loading && replica_map_revision(map, parts.key) > parts.revision)
         return 0;
-    if (msg_u(item, FIELD_KIND) || !msg_has(item, FIELD_VALUE)) {
+    if (msg_u(item, FIELD_KIND) ||
+        (!parts.is_erased && !msg_has(item, FIELD_VALUE))) {
         if (f->loading)
             return replica_map_gone(map, parts.key, parts.revision);
         replica_map_remove(map, parts.key);

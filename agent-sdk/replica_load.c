@@ -34,6 +34,7 @@ static int value_put(struct feed *f, struct bytes key, const struct msg *m)
         .revision = msg_u(m, FIELD_REVISION),
         .time = msg_u(m, FIELD_TIME),
         .agent = msg_hash(m, FIELD_AGENT),
+        .is_erased = msg_u(m, FIELD_OUTCOME) == CHOIR_ERASED,
     };
     struct version *v;
     int code = -ENOMEM;
@@ -69,7 +70,9 @@ static int value_take(struct feed *f, struct reading *reading)
     if (!m)
         code = error_set(-ENOMEM, 0, NULL);
     else if (e->code != CHOIR_NOT_FOUND)
-        code = e->code ? feed_event_code(e) : value_put(f, reading->key[i], m);
+        code = e->code && e->code != CHOIR_ERASED
+                   ? feed_event_code(e)
+                   : value_put(f, reading->key[i], m);
     choir_event_free(&e);
     return code;
 }

@@ -94,6 +94,7 @@ struct version *version_new(const struct version_parts *parts)
                           .key_bytes = (uint32_t)parts->key.n,
                           .value_bytes = (uint32_t)parts->value.n,
                           .has_type = parts->type.n != 0,
+                          .is_erased = parts->is_erased,
                           .revision = parts->revision,
                           .time = parts->time};
     at = text_put(v->text, parts->key);
@@ -281,7 +282,7 @@ static void count(struct replica_map *map, const struct version *v, bool is)
     map->bytes = is ? map->bytes + bytes : map->bytes - bytes;
     if (v->is_gone)
         map->gone = is ? map->gone + 1 : map->gone - 1;
-    else
+    else if (!v->is_erased)
         map->keys = is ? map->keys + 1 : map->keys - 1;
 }
 
@@ -397,6 +398,11 @@ static bool is_under(const struct place *p, struct bytes prefix)
     return p && bytes_start_with(version_key(p->version), prefix);
 }
 
+static bool is_listed(const struct version *v)
+{
+    return !v->is_gone && !v->is_erased;
+}
+
 bool replica_map_run(const struct replica_map *map, struct bytes after,
                      size_t max, size_t bytes_max, struct buf *run,
                      struct bytes *last)
@@ -406,7 +412,7 @@ bool replica_map_run(const struct replica_map *map, struct bytes after,
     if (p && after.n && bytes_equal(version_key(p->version), after))
         p = RB_NEXT(place_order, NULL, p);
     for (size_t n = 0; p; p = RB_NEXT(place_order, NULL, p)) {
-        if (p->version->is_gone)
+        if (!is_listed(p->version))
             continue;
         if (n++ == max || run->n >= bytes_max)
             return true;
@@ -425,14 +431,14 @@ int replica_map_cut(const struct replica_map *map, struct bytes prefix,
     *versions = NULL;
     *count_out = 0;
     for (p = first; is_under(p, prefix); p = RB_NEXT(place_order, NULL, p))
-        n += !p->version->is_gone;
+        n += is_listed(p->version);
     if (n == 0)
         return 0;
     *versions = malloc(n * sizeof **versions);
     if (!*versions)
         return -ENOMEM;
     for (p = first; is_under(p, prefix); p = RB_NEXT(place_order, NULL, p)) {
-        if (p->version->is_gone)
+        if (!is_listed(p->version))
             continue;
         version_hold(p->version);
         (*versions)[(*count_out)++] = p->version;

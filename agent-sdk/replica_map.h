@@ -16,7 +16,7 @@
 struct version {
     uint32_t holders; /* atomic */
     uint32_t key_bytes, value_bytes;
-    bool has_type, is_gone;
+    bool has_type, is_gone, is_erased;
     uint64_t revision, time;
     struct place *place; /* in the order; the map's own */
     char text[]; /* key, value and type, a NUL behind each; 32 bytes: agent */
@@ -34,11 +34,13 @@ static inline const char *version_type(const struct version *v)
 }
 const uint8_t *version_agent(const struct version *v);
 
-/* What a version is made of; copied. */
+/* What a version is made of; copied. is_erased: its value was, and all that is
+ * known is that it is there: it is found, and in no list. */
 struct version_parts {
     struct bytes key, value, type; /* type.n 0: none */
     uint64_t revision, time;
     struct hash agent;
+    bool is_erased;
 };
 /* Held once. NULL: no memory. */
 struct version *version_new(const struct version_parts *parts);

@@ -607,6 +607,53 @@ TEST(a_revoked_agent_is_told_so)
     end();
 }
 
+TEST(an_erased_value_is_told_as_such_by_broker_and_replica)
+{
+    struct choir_options o = CHOIR_OPTIONS_INIT;
+    struct choir_replica_options q = CHOIR_REPLICA_INIT;
+    struct choir_replica *before, *r;
+    struct choir_view view = {0};
+    struct choir_event *e = NULL;
+    struct choir *ada, *admin;
+    uint64_t at, erased;
+    char identity[320];
+
+    begin();
+    ada = agent("ada");
+    snprintf(identity, sizeof identity, "%s/admin.identity", data_dir);
+    o.identity_path = identity;
+    o.url = url;
+    CHECK_OK(choir_open(&o, &admin));
+    CHECK_OK(choir_put(ada, "plan", "secret", 6, &at));
+    CHECK_OK(choir_put(ada, "plane", "fine", 4, NULL));
+    CHECK_REFUSED(choir_erase(ada, "plan", at, NULL, NULL), CHOIR_DENIED);
+    CHECK_REFUSED(choir_erase(admin, "none", 0, NULL, NULL), CHOIR_NOT_FOUND);
+    q.check_ms = 50;
+    CHECK_OK(choir_replica_open(ada, "plan", &q, &before));
+    CHECK_OK(choir_replica_wait(before, at, 10000));
+    CHECK_OK(choir_replica_get(before, "plan", &view));
+    choir_view_release(&view);
+    CHECK_OK(choir_erase(admin, "plan", 0, "it was a secret", &erased));
+    CHECK(erased > at);
+    CHECK_REFUSED(choir_get(ada, "plan", 0, &e), CHOIR_ERASED);
+    choir_event_free(&e);
+    CHECK_OK(choir_replica_open(ada, "plan", NULL, &r));
+    CHECK_OK(choir_replica_wait(r, 0, 10000));
+    CHECK_REFUSED(choir_replica_get(r, "plan", &view), CHOIR_ERASED);
+    CHECK_OK(choir_replica_get(r, "plane", &view));
+    choir_view_release(&view);
+    choir_replica_close(&r);
+    while (!choir_replica_get(before, "plan", &view)) { /* it finds out */
+        choir_view_release(&view);
+        usleep(1000);
+    }
+    CHECK_EQ(choir_error_code(), CHOIR_ERASED);
+    choir_replica_close(&before);
+    choir_close(&ada);
+    choir_close(&admin);
+    end();
+}
+
 /* --- Values and the tap --------------------------------------------------- */
 
 TEST(a_value_may_be_as_large_as_the_broker_says)

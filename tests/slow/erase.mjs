@@ -12,7 +12,7 @@ import { Worker } from 'node:worker_threads';
 import { Agent, broker, endAll } from '../support/pipe.mjs';
 
 const COUNT = Number(process.env.ERASE_COUNT ?? 1000000);
-const BYTES = 256, VERSIONS = 10, KEYS = COUNT / VERSIONS, PAIRS = 64;
+const BYTES = 256, VERSIONS = 10, KEYS = COUNT / VERSIONS, PAIRS = 16;
 const LARGE = COUNT >= 100000;
 const SAMPLES = LARGE ? 20000 : COUNT;
 const PROBE_MS = LARGE ? 10000 : 300;
@@ -103,7 +103,7 @@ const wanted = [...gone];
 let reclaimed = 0;
 began = Date.now();
 const busy = await probe('busy', async () => {
-  await all(Math.ceil(wanted.length / PAIRS), 2, async (n) => {
+  await all(Math.ceil(wanted.length / PAIRS), 1, async (n) => {
     const items = wanted.slice(n * PAIRS, (n + 1) * PAIRS).map((i) => ({ key: key(i), revision: revisions[i] }));
     const answer = await admin.say('erase', { items, reason: 'half of them' });
     if (answer.outcome !== 'OK') check(`erase ${n}: ${JSON.stringify(answer)}`, false);
