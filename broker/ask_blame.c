@@ -9,9 +9,9 @@
 #include "proto/refusal.h"
 
 enum {
-    STEPS_MAX = 1024,    /* of one answer: some ten milliseconds */
-    STEP_BYTES = 1024,   /* compared as fast as one version is read */
-    STEP_LOADED = 16384, /* of groups, likewise */
+    STEPS_MAX = 1024,   /* of one answer: some ten milliseconds */
+    STEP_BYTES = 1024,  /* compared as fast as one version is read */
+    STEP_LOADED = 4096, /* of groups, likewise */
     TOLD_BEFORE = -1,
 };
 

@@ -15,7 +15,7 @@ enum {
     FOUND_MAX = 4096,   /* gathered of one entry */
     SEEN_SLOTS = 4096,  /* a power of two, above 2 * NODES_MAX */
     STEPS_MAX = 8192,   /* look-ups of one answer: some ten milliseconds */
-    STEP_LOADED = 2048, /* bytes of groups that are read first, likewise */
+    STEP_LOADED = 512, /* bytes of groups that are read first, likewise */
 };
 
 struct candidate {
