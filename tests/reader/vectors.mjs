@@ -2,7 +2,8 @@
 // proto/README.md says. Prints `N passed, M failed`.
 import { readFileSync } from 'node:fs';
 import assert from 'node:assert/strict';
-import { Cursor, fromHex, malformed } from './bytes.mjs';
+import { Cursor, Refusal, fromHex, malformed } from './bytes.mjs';
+import { checkExport } from './export.mjs';
 import { skip } from './pack.mjs';
 import { message, part } from './schema.mjs';
 import {
@@ -159,6 +160,23 @@ const subjects = {
           'effectPayload', 'leaf']);
       });
     },
+  },
+};
+
+// By whatever name, at that record.
+subjects.exports = {
+  read(c) {
+    try {
+      return checkExport(fromHex(c.bytes), fromHex(c.broker_key));
+    } catch (e) {
+      assert.equal(e.record ?? c.record, c.record, e.stack);
+      if (e.record !== undefined) assert.match(e.message, new RegExp(`^record ${c.record} at ${c.offset}[,:]`));
+      throw new Refusal('BROKEN', e.message);
+    }
+  },
+  good(c) {
+    const { counts, signed } = this.read(c);
+    assert.deepEqual([signed.size, counts.entries, counts.identities, counts.missing], [c.size, c.entries, c.identities, c.missing]);
   },
 };
 

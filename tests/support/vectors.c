@@ -12,12 +12,13 @@ static const struct {
     {"trees", vectors_trees},     {"bundles", vectors_bundles},
     {"answers", vectors_answers}, {"notes", vectors_notes},
     {"armour", vectors_armour},   {"record", vectors_record},
+    {"exports", vectors_exports},
 };
 enum { MAKERS = sizeof makers / sizeof *makers };
 
 const char *const vectors_subjects[MAKERS + 1] = {
-    "items",   "messages", "keys",  "hashes", "trees",
-    "bundles", "answers",  "notes", "armour", "record",
+    "items",   "messages", "keys",   "hashes", "trees",   "bundles",
+    "answers", "notes",    "armour", "record", "exports",
 };
 
 json_t *vectors_make(const char *subject)

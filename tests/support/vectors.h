@@ -32,6 +32,7 @@ json_t *vectors_answers(void);
 json_t *vectors_notes(void);
 json_t *vectors_armour(void);
 json_t *vectors_record(void);
+json_t *vectors_exports(void);
 
 /* --- For the makers ------------------------------------------------------ */
 
