@@ -99,6 +99,22 @@ start_small
 ends 1 choir get plan --at "$secret"
 like 'replayed, and still erased' ERASED "$err"
 
+# what is missing although no entry erased it is damage: a copy from before, with
+# a segment from after
+head -c 4000 /dev/zero | tr '\0' x >"$CHOIR_TMP/block"
+for i in $(seq 400); do echo "{\"op\":\"put\",\"key\":\"fill\",\"value\":\"fill-$i- $(cat "$CHOIR_TMP/block")\"}"; done | choir pipe >"$CHOIR_TMP/filled"
+at=$(sed -n 's/.*"revision":\([0-9]*\).*/\1/p' "$CHOIR_TMP/filled" | head -n 1)
+ends 0 choir backup "$CHOIR_TMP/copies/two"
+ends 0 choir verify "$CHOIR_TMP/copies/two"
+ends 0 choir erase "fill@$at"
+until_true gone 'fill-1- xxxx'
+n=$(for s in "$CHOIR_DATA"/segment-*; do cmp -s "$s" "$CHOIR_TMP/copies/two/${s##*/}" || { basename "$s"; break; }; done)
+cp "$CHOIR_DATA/$n" "$CHOIR_TMP/copies/two/$n"
+ends 4 choir verify "$CHOIR_TMP/copies/two"
+like 'it says which' 'a payload is missing' "$err"
+ends 1 choird --data "$CHOIR_TMP/copies/two" --verify
+ends 1 node tests/reader/verify.mjs "$CHOIR_TMP/copies/two"
+
 # killed at each step: the next start finds one file or the other
 for step in written linked renamed; do
     word="secret-until-$step"

@@ -392,6 +392,24 @@ static void draft_agent(struct draft *d, struct hash *room)
     msg_set_hash(&d->m, FIELD_AGENT, room);
 }
 
+/* Of any kind, and what does not go with it now and then. */
+static void draft_erase(struct draft *d, struct hash *agent)
+{
+    unsigned kind = any(4);
+
+    msg_set_text(&d->m, FIELD_SPACE, one_in(4) ? "*" : any_space());
+    if (kind != ERASE_VALUES)
+        msg_set_u(&d->m, FIELD_KIND, kind);
+    if (kind <= ERASE_HISTORY || one_in(10))
+        msg_set_text(&d->m, FIELD_KEY, any_key());
+    if (kind == ERASE_AGENT || one_in(10))
+        draft_agent(d, agent);
+    if (kind == ERASE_ENTRY || one_in(2))
+        msg_set_u(&d->m, FIELD_REVISION, any_number());
+    if (one_in(3))
+        msg_set_u(&d->m, FIELD_DERIVED, any(2));
+}
+
 static void draft_make(struct draft *d, struct hash *agent)
 {
     static const enum message verbs[] = {
@@ -401,6 +419,7 @@ static void draft_make(struct draft *d, struct hash *agent)
         MSG_INVITE,  MSG_GRANT,     MSG_MARK,    MSG_POLICY, MSG_APPEND,
         MSG_APPEND,  MSG_INCR,      MSG_COMPACT, MSG_SEND,   MSG_SEND,
         MSG_PARTIAL, MSG_ASK_INPUT, MSG_INPUT,   MSG_INPUT,  MSG_QUEUE_SET,
+        MSG_ERASE,
     };
     enum message verb = verbs[any(sizeof verbs / sizeof *verbs)];
 
@@ -430,6 +449,7 @@ static void draft_make(struct draft *d, struct hash *agent)
         if (one_in(2))
             msg_set_text(&d->m, FIELD_SPACE, any_space());
         return;
+    case MSG_ERASE: draft_erase(d, agent); return;
     case MSG_GRANT:
         draft_agent(d, agent);
         draft_grants(d);
@@ -576,6 +596,15 @@ static void broker_settles(void)
                     what == SETTLE_NEED ? GIVE_UP_NEED : GIVE_UP_PARENT);
 }
 
+/* What was ordered to be erased, and what that gives back. */
+static void broker_erases(void)
+{
+    core_begin(rig.core);
+    HOLDS(core_erase(rig.core) == 0);
+    HOLDS(core_commit(rig.core) == 0);
+    HOLDS(core_tend(rig.core) == 0);
+}
+
 static void broker_acts(void)
 {
     const struct task *t = any_task();
@@ -583,6 +612,8 @@ static void broker_acts(void)
     uint64_t index;
     struct msg m;
 
+    if (one_in(2))
+        broker_erases();
     if (one_in(2)) {
         broker_settles();
         return;

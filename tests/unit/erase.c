@@ -322,6 +322,33 @@ TEST(nothing_is_made_from_what_was_erased)
     hall_close(&hall);
 }
 
+/* So many derived versions are not listed by one entry. */
+TEST(what_is_too_much_for_an_entry_is_over_a_limit)
+{
+    uint64_t first;
+    struct buf items = {0};
+    struct msg m;
+
+    begin();
+    first = add_one("count");
+    for (unsigned i = 0; i < 900; i++)
+        add_one("count");
+    CHECK_EQ(erase(&ada, "count", first), CHOIR_OVER_LIMIT);
+    CHECK(bytes_equal(msg_b(&effect, FIELD_FIELD), bytes_text("erased_bytes")));
+    CHECK_EQ(outcome_at("count", first), 0);
+    CHECK_OK(erase_only("count", first));
+    for (unsigned i = 0; i < 900; i++)
+        put(&bob, "plan", "x");
+    for (unsigned i = 0; i < 6; i++)
+        named(&items, "plan", head() - 899);
+    on(&m, MSG_ERASE, NULL);
+    msg_set_list(&m, FIELD_ITEMS, 6, buf_bytes(&items));
+    CHECK_EQ(said(&ada, &m, NULL), CHOIR_OVER_LIMIT);
+    CHECK(bytes_equal(msg_b(&effect, FIELD_FIELD), bytes_text("merge_bytes")));
+    buf_free(&items);
+    hall_close(&hall);
+}
+
 /* --- By rule -------------------------------------------------------------- */
 
 static int erase_history(struct guest *g, const char *key, uint64_t upto)
