@@ -48,8 +48,8 @@ static struct bytes reads_of(const struct msg *op, struct bytes payload)
     struct bytes salt, value = {0};
 
     if (!msg_has(op, FIELD_READS) ||
-        slot_at(msg_b(op, FIELD_SLOTS), payload,
-                (size_t)msg_u(op, FIELD_READS), &salt, &value))
+        slot_at(msg_b(op, FIELD_SLOTS), payload, (size_t)msg_u(op, FIELD_READS),
+                &salt, &value))
         return (struct bytes){0};
     return value;
 }
@@ -185,8 +185,8 @@ void core_links_beside(struct core *c)
 
 void core_links_keep(struct core *c)
 {
-    int r = c->links.links ? links_tend(c->links.links, c->durable_size, true)
-                           : 0;
+    int r =
+        c->links.links ? links_tend(c->links.links, c->durable_size, true) : 0;
 
     if (r)
         in_trouble(c, r);

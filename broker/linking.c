@@ -126,9 +126,7 @@ void linking_walk(const struct linked *e, rests_told told, void *arg)
     case MSG_DELETE:
     case MSG_APPEND:
     case MSG_INCR: key_tell(&w, e); break;
-    case MSG_COMPLETE:
-        reads_tell(&w, e);
-        sends_tell(&w, e); /* fall through */
+    case MSG_COMPLETE: reads_tell(&w, e); sends_tell(&w, e); /* fall through */
     case MSG_TXN:
         rows_tell(&w, msg_list(e->op, FIELD_COMPARES),
                   msg_has(e->op, FIELD_SPACE) ? msg_b(e->op, FIELD_SPACE)

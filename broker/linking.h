@@ -8,9 +8,9 @@
 
 /* Kinds of links besides LINK_KINDS, for the index alone. */
 enum {
-    LINK_DONE = 100,    /* completion -> its task */
-    LINK_AUTHOR = 101,  /* entries -> the agent that said them */
-    LINK_LENGTH = 102,  /* first use of a prefix of `value` bytes */
+    LINK_DONE = 100,   /* completion -> its task */
+    LINK_AUTHOR = 101, /* entries -> the agent that said them */
+    LINK_LENGTH = 102, /* first use of a prefix of `value` bytes */
 };
 
 /* An entry whose outcome is OK, decoded. */

@@ -91,7 +91,7 @@ struct bundle_facts {
     unsigned kind;
     struct hash ledger, agent, prev_hash;
     uint64_t session, first_seq, answered, seen, epoch, time;
-    const uint8_t *public_key;  /* 32 bytes, in session 0; else NULL */
+    const uint8_t *public_key;    /* 32 bytes, in session 0; else NULL */
     const struct hash *seen_root; /* of the tree of seen + 1 entries, or NULL */
     struct bytes labels, trace;   /* encoded pairs; may be empty */
     unsigned label_count, trace_count;

@@ -17,9 +17,8 @@ static int agent_set(struct cli *cli, struct client *c, json_t *request)
     if (r)
         return r;
     json_object_set_new(request, "agent", id);
-    json_object_set_new(
-        request, "revision",
-        json_integer((json_int_t)cli_number(cli, "since", 0)));
+    json_object_set_new(request, "revision",
+                        json_integer((json_int_t)cli_number(cli, "since", 0)));
     return 0;
 }
 

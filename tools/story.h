@@ -6,11 +6,11 @@
 #include "client.h"
 
 extern const struct cli_option story_options[];
-#define STORY_OPTIONS                                              \
-    {"limit", "N", "tell at most N entries (default: 1000)"},      \
-        {"depth", "N", "go at most N steps"},                      \
-    {                                                              \
-        "dot", NULL, "for Graphviz: choir ... --dot | dot -Tsvg"   \
+#define STORY_OPTIONS                                            \
+    {"limit", "N", "tell at most N entries (default: 1000)"},    \
+        {"depth", "N", "go at most N steps"},                    \
+    {                                                            \
+        "dot", NULL, "for Graphviz: choir ... --dot | dot -Tsvg" \
     }
 
 /* KEY, KEY@N or N, as fields of the request. */

@@ -132,8 +132,8 @@ static int fences_make(struct run *run)
     int r = 0;
 
     run->step = run->count / RUN_FENCES + 1;
-    run->fences = calloc((size_t)(run->count / run->step) + 1,
-                         sizeof *run->fences);
+    run->fences =
+        calloc((size_t)(run->count / run->step) + 1, sizeof *run->fences);
     if (!run->fences)
         return -ENOMEM;
     for (uint64_t at = 0; !r && at < run->count; at += run->step) {

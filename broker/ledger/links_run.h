@@ -11,7 +11,7 @@ struct run {
     uint64_t count;      /* links */
     struct hash leaf;    /* of entry end - 1 */
     int fd;
-    uint64_t step;       /* links from fence to fence */
+    uint64_t step; /* links from fence to fence */
     struct fence {
         uint64_t to, from;
     } * fences; /* owned: the first of each step */
