@@ -41,6 +41,8 @@ int ledger_reader_seek(struct ledger_reader *r, uint64_t index)
     int e;
 
     r->inside = r->chained = false;
+    if (r->generation != l->generation)
+        window_free(&r->window); /* of a segment that was replaced, maybe */
     r->generation = l->generation;
     if (index >= l->written.size) {
         r->segment = l->written.segment;

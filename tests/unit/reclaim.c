@@ -199,6 +199,27 @@ TEST(readers_go_on_while_segments_are_replaced)
     hall_close(&hall);
 }
 
+/* It holds bytes of the old file, at places where the new one has others. */
+TEST(a_reader_finds_its_way_in_a_segment_that_was_replaced)
+{
+    struct ledger_reader *reader;
+    const struct entry *e;
+
+    begin();
+    fill();
+    CHECK_OK(ledger_reader_open(core_ledger(hall.rig.core), 0, &reader));
+    CHECK_OK(ledger_reader_next(reader, &e));
+    compact(head());
+    reclaim_all();
+    for (uint64_t i = 0; i < 200; i++) {
+        CHECK_OK(ledger_reader_seek(reader, i));
+        CHECK_OK(ledger_reader_next(reader, &e));
+        CHECK_EQ(e->index, i);
+    }
+    ledger_reader_close(&reader);
+    hall_close(&hall);
+}
+
 TEST(what_a_live_lease_may_have_read_stays)
 {
     const struct entry *e;
