@@ -889,6 +889,66 @@ CHOIR_API CHOIR_MUST_CHECK int choir_root_check(struct choir *c, uint64_t size,
 CHOIR_API CHOIR_MUST_CHECK int choir_receipt(struct choir *c, uint64_t revision,
                                              char **text);
 
+/* --- Exports -------------------------------------------------------------- */
+
+/* What an export shows; the numbers are those of docs/export-format.md. */
+enum choir_export_kind {
+    CHOIR_EXPORT_KEY = 1,     /* all versions of a key: space, key */
+    CHOIR_EXPORT_TASK = 2,    /* a task and all that names it: task */
+    CHOIR_EXPORT_RANGE = 3,   /* entries: from, to */
+    CHOIR_EXPORT_SPACE = 4,   /* what names a space, or a task in it: space */
+    CHOIR_EXPORT_AGENT = 5,   /* what an agent said: agent */
+    CHOIR_EXPORT_ENTRIES = 6, /* these: entries, count */
+};
+
+/* Start from CHOIR_EXPORT_INIT. All of it is borrowed during the call. */
+struct choir_export_options {
+    size_t struct_bytes; /* sizeof(struct choir_export_options) */
+    enum choir_export_kind kind;
+    const char *space; /* NULL: the handle's */
+    const char *key;
+    uint64_t task;
+    uint64_t from, to;       /* up to but not `to`; 0: all there are */
+    const char *agent;       /* its name, or its id (64 hex digits) */
+    const uint64_t *entries; /* indices, in any order */
+    size_t count;
+    bool without_payloads; /* leave all values out */
+};
+#define CHOIR_EXPORT_INIT                                                     \
+    {                                                                         \
+        sizeof(struct choir_export_options), CHOIR_EXPORT_KEY, NULL, NULL, 0, \
+            0, 0, NULL, NULL, 0, false                                        \
+    }
+
+struct choir_export_facts {
+    uint64_t size;       /* entries of the ledger, as of its tree head */
+    uint64_t bytes;      /* of the file */
+    uint64_t entries;    /* of the selection */
+    uint64_t identities; /* further ones, which say whose the keys are */
+    uint64_t payloads;   /* values that are in it; not there: */
+    uint64_t erased, compacted, left_out; /* left out: not for you to read,
+                                             above 15 MiB, or as asked */
+};
+
+/* Write one self-contained file (docs/export-format.md): the entries of a
+ * selection, those that say whose the keys of their authors are, and the proof
+ * that all of it is in the ledger. `choir verify FILE` checks it, without a
+ * broker. It is signed with this handle's key, and was checked as a reader
+ * would before this returns 0.
+ * Of a key, a task, a space or an agent it shows what one may see: one's own
+ * entries, and those that one may tap or read; values need read. A range and
+ * named entries are shown whole or not at all. Memory: 8 bytes an entry, and
+ * the ledger's agents. Goes on after reconnects and restarts of the broker.
+ * fd: written to from where it stands, not closed. After a failure what is
+ * there is no export. facts: may be NULL; set on success.
+ * Returns 0; CHOIR_NOT_FOUND (nothing to be seen belongs to it; no such agent;
+ * an entry of the range may not be shown: choir_error_revision); CHOIR_FUTURE
+ * (the range goes beyond the ledger); CHOIR_INVALID; CHOIR_BUSY as for
+ * choir_receipt; CHOIR_BROKEN; negative errno of writing. */
+CHOIR_API CHOIR_MUST_CHECK int choir_export(
+    struct choir *c, const struct choir_export_options *options, int fd,
+    struct choir_export_facts *facts);
+
 /* --- Marks: where this agent was last ------------------------------------- */
 
 /* Remember `revision` under a name of one's own: it belongs to the agent, not

@@ -105,8 +105,8 @@ static int slots_put(struct ask *q, const struct entry *e, bool shown,
     return payload->failed ? -ENOMEM : 0;
 }
 
-/* Its values may be read, all of them, are wanted, and fit into a part, in which
- * there is less than a megabyte besides. */
+/* Its values may be read, all of them, are wanted, and fit into a part, in
+ * which there is less than a megabyte besides. */
 static int payload_put(struct ask *q, const struct entry *e, struct msg *m,
                        uint8_t marks[2 * LIMIT_SLOTS])
 {

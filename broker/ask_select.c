@@ -9,13 +9,15 @@
 enum {
     STEPS_MAX = 16384, /* of one answer: some ten milliseconds */
     STEPS_MATCH = 8,   /* what an entry costs that is looked at closely */
-    KEYS = 1,          /* `kind`: what says whose a key is */
 };
+
+/* `kind`: of an export's head, and 6 for what says whose a key is. */
+enum select_kind { OF_KEY = 1, OF_TASK, OF_ALL, OF_SPACE, OF_AGENT, OF_KEYS };
 
 struct selection {
     struct ask *q;
     uint64_t from, to; /* of these entries */
-    bool by_space, by_task, by_agent, of_keys;
+    enum select_kind kind;
     struct bytes space;
     uint64_t task;
     struct hash agent;
@@ -26,11 +28,6 @@ struct selection {
     uint64_t placed; /* the task whose place is known; 0: none */
     bool placed_here;
 };
-
-static bool selects_all(const struct selection *s)
-{
-    return !s->by_space && !s->by_task && !s->by_agent && !s->of_keys;
-}
 
 /* --- Telling -------------------------------------------------------------- */
 
@@ -43,7 +40,7 @@ static void run_end(struct selection *s)
 
 static bool run_goes_on(const struct selection *s, const struct entry *e)
 {
-    return s->run.has && !s->of_keys &&
+    return s->run.has && s->kind != OF_KEYS &&
            msg_u(&s->run, FIELD_REVISION) + msg_u(&s->run, FIELD_COUNT) ==
                e->index &&
            msg_u(&s->run, FIELD_SESSION) == e->session &&
@@ -78,7 +75,7 @@ static bool tell(struct selection *s, const struct entry *e)
     msg_set_u(&s->run, FIELD_COUNT, 1);
     msg_set_u(&s->run, FIELD_SESSION, e->session);
     msg_set_hash(&s->run, FIELD_AGENT, &s->run_agent);
-    if (s->of_keys) {
+    if (s->kind == OF_KEYS) {
         subject_set(&s->run, e);
         run_end(s);
     }
@@ -110,15 +107,16 @@ static int task_is_here(struct selection *s, uint64_t task, bool *is)
 static int head_belongs(struct selection *s, const struct entry *e, bool *is)
 {
     const struct message_row *row = message_row(head_verb(e->head));
-    field_mask about = FIELD_BIT(TASK) | (s->by_space ? FIELD_BIT(SPACE) : 0);
+    field_mask about =
+        FIELD_BIT(TASK) | (s->kind == OF_SPACE ? FIELD_BIT(SPACE) : 0);
     struct msg op;
     unsigned field;
 
-    *is = s->by_task && e->index == s->task;
+    *is = s->kind == OF_TASK && e->index == s->task;
     if (*is || !row || !((row->need | row->may) & about) ||
         msg_decode(e->head, CLASS_OPERATION | CLASS_BROKER, &op, &field))
         return 0;
-    if (s->by_task) {
+    if (s->kind == OF_TASK) {
         *is = msg_has(&op, FIELD_TASK) && msg_u(&op, FIELD_TASK) == s->task;
         return 0;
     }
@@ -131,15 +129,18 @@ static int head_belongs(struct selection *s, const struct entry *e, bool *is)
 
 static int belongs(struct selection *s, const struct entry *e, bool *is)
 {
-    *is = true;
-    if (s->of_keys)
+    switch (s->kind) {
+    case OF_KEYS:
         *is = entry_is_identity(e) && head_verb(e->head) != MSG_SESSION_OPEN;
-    else if (s->by_agent)
+        return 0;
+    case OF_AGENT:
         *is =
             bytes_equal(msg_b(&e->bundle, FIELD_AGENT), hash_bytes(&s->agent));
-    else if (s->by_task || s->by_space)
-        return head_belongs(s, e, is);
-    return 0;
+        return 0;
+    case OF_TASK:
+    case OF_SPACE: return head_belongs(s, e, is);
+    default: *is = true; return 0;
+    }
 }
 
 /* A read set is a payload, and heads have none: such entries are read whole. */
@@ -168,7 +169,7 @@ static int look(struct selection *s, const struct entry *e, uint64_t *next,
     r = belongs(s, e, &is);
     if (!r && is) {
         r = may_export(s, e);
-        if (r == CHOIR_NOT_FOUND && selects_all(s)) {
+        if (r == CHOIR_NOT_FOUND && s->kind == OF_ALL) {
             *more = false;
             return s->items ? 0 : r;
         }
@@ -250,6 +251,19 @@ static int versions(struct selection *s)
 
 /* --- What is asked for ---------------------------------------------------- */
 
+static bool is_complete(const struct msg *op)
+{
+    switch (msg_u(op, FIELD_KIND)) {
+    case OF_KEY: return msg_has(op, FIELD_SPACE) && msg_has(op, FIELD_KEY);
+    case OF_TASK: return msg_has(op, FIELD_TASK);
+    case OF_SPACE: return msg_has(op, FIELD_SPACE);
+    case OF_AGENT: return msg_has(op, FIELD_AGENT);
+    case OF_ALL:
+    case OF_KEYS: return true;
+    default: return false;
+    }
+}
+
 static int selection_get(struct selection *s, struct ask *q)
 {
     uint64_t size = core_size(q->a->with.core);
@@ -257,20 +271,16 @@ static int selection_get(struct selection *s, struct ask *q)
     memset(s, 0, sizeof *s);
     msg_init(&s->run, MSG_ITEM);
     s->q = q;
+    s->kind = (enum select_kind)msg_u(q->op, FIELD_KIND);
     s->page = ask_page(q);
     s->from = msg_u(q->op, FIELD_REVISION);
     s->to = msg_has(q->op, FIELD_SIZE) ? msg_u(q->op, FIELD_SIZE) : size;
-    s->by_space = msg_has(q->op, FIELD_SPACE);
-    s->by_task = msg_has(q->op, FIELD_TASK);
-    s->by_agent = msg_has(q->op, FIELD_AGENT);
-    s->of_keys = msg_u(q->op, FIELD_KIND) == KEYS;
     s->space = msg_b(q->op, FIELD_SPACE);
     s->task = msg_u(q->op, FIELD_TASK);
     s->agent = msg_hash(q->op, FIELD_AGENT);
-    if (s->by_space + s->by_task + s->by_agent + s->of_keys > 1 ||
-        (msg_has(q->op, FIELD_KEY) && !s->by_space) || s->from > s->to)
+    if (!is_complete(q->op) || s->from > s->to)
         return CHOIR_INVALID;
-    if (s->by_task && s->from < s->task)
+    if (s->kind == OF_TASK && s->from < s->task)
         s->from = s->task < s->to ? s->task : s->to;
     return s->to > size ? CHOIR_FUTURE : 0;
 }
@@ -281,7 +291,7 @@ int ask_select(struct ask *q)
     int r = selection_get(&s, q);
 
     if (!r)
-        r = msg_has(q->op, FIELD_KEY) ? versions(&s) : scan(&s);
+        r = s.kind == OF_KEY ? versions(&s) : scan(&s);
     if (r)
         return r;
     run_end(&s);

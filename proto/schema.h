@@ -390,9 +390,9 @@ enum message_class {
           B(LIMIT))                                                            \
     X(ENTRIES, 92, "entries", ASK, 0,                                          \
       B(SIZE) | B(PREV) | B(VALUE) | B(REVISION) | B(COUNT) | B(KIND))         \
-    X(SELECT, 93, "select", ASK, 0,                                            \
+    X(SELECT, 93, "select", ASK, B(KIND),                                      \
       B(REVISION) | B(SIZE) | B(SPACE) | B(KEY) | B(TASK) | B(AGENT) |         \
-          B(KIND) | B(COUNT))                                                  \
+          B(COUNT))                                                            \
     X(KEYS, 97, "keys", ASK, B(AGENT), 0)                                      \
     X(ERASURE, 98, "erasure", ASK, B(REVISION), B(PREV))                       \
     X(CONSISTENCY, 95, "consistency", ASK, B(PREV), B(SIZE))                   \

@@ -36,6 +36,7 @@
     X(tap)          \
     X(pipe)         \
     X(receipt)      \
+    X(export)       \
     X(head)         \
     X(witness)      \
     X(verify)       \

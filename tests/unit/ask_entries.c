@@ -54,7 +54,7 @@ static uint64_t put(struct guest *g, const char *key, const char *value)
     return said(g, &m, value);
 }
 
-/* --- entries ---------------------------------------------------------------- */
+/* --- entries -------------------------------------------------------------- */
 
 /* The tree that a reader builds from what it is told. */
 struct rebuilt {
@@ -331,7 +331,7 @@ TEST(entries_that_do_not_fit_together_are_refused)
     hall_close(&hall);
 }
 
-/* --- Who may see it --------------------------------------------------------- */
+/* --- Who may see it ------------------------------------------------------- */
 
 /* Marks and payload of the entry, as it is told to that guest. */
 static struct evidence shown(struct guest *g, uint64_t index, struct msg *part)
@@ -435,6 +435,34 @@ TEST(what_is_erased_or_compacted_is_marked_so)
     hall_close(&hall);
 }
 
+TEST(entries_are_told_alike_after_their_segment_was_written_again)
+{
+    struct msg m = on(MSG_ERASE, "main", "k");
+    uint64_t first, second;
+    static char value[4001];
+    struct rebuilt t;
+
+    begin();
+    memset(value, 'v', sizeof value - 1);
+    first = put(&ada, "k", value);
+    second = put(&ada, "k", "two"); /* moves when that one goes */
+    check_marks(&ada, first, "", 0);
+    check_marks(&ada, second, "", 0);
+    msg_set_u(&m, FIELD_REVISION, first);
+    said(&ada, &m, NULL);
+    hall_pass(&hall, 1000);
+    do {
+        hall_turn(&hall);
+        sched_yield();
+    } while (core_reclaims(hall.rig.core));
+    check_marks(&ada, second, "", 0);
+    check_marks(&ada, first, "\x01", 1);
+    told_begin(&t, &ada);
+    read_all(&t, &ada, &second, 1);
+    check_root(&t);
+    hall_close(&hall);
+}
+
 TEST(wrong_files_of_the_tree_give_no_gap_and_are_made_anew)
 {
     char path[300];
@@ -460,7 +488,7 @@ TEST(wrong_files_of_the_tree_give_no_gap_and_are_made_anew)
     hall_close(&hall);
 }
 
-/* --- select ----------------------------------------------------------------- */
+/* --- select --------------------------------------------------------------- */
 
 struct found {
     uint64_t at[600];
@@ -519,11 +547,12 @@ static void check_found(struct guest *g, struct msg m, const uint64_t *at,
         CHECK_EQ(f.at[i], at[i]);
 }
 
-static struct msg select_by(void)
+static struct msg select_by(unsigned kind)
 {
     struct msg m;
 
     msg_init(&m, MSG_SELECT);
+    msg_set_u(&m, FIELD_KIND, kind);
     return m;
 }
 
@@ -553,7 +582,7 @@ TEST(a_keys_versions_are_found_newest_first_however_they_were_made)
     at[--n] = said(&ada, &m, NULL);
     at[--n] = put(&ada, "k", "last");
     CHECK_EQ(n, 0);
-    one = select_by();
+    one = select_by(1);
     msg_set_text(&one, FIELD_SPACE, "main");
     msg_set_text(&one, FIELD_KEY, "k");
     check_found(&ada, one, at, 40);
@@ -563,7 +592,7 @@ TEST(a_keys_versions_are_found_newest_first_however_they_were_made)
     msg_set_u(&one, FIELD_SIZE, at[3]); /* below that one */
     msg_set_u(&one, FIELD_REVISION, at[10]);
     check_found(&ada, one, at + 4, 7);
-    one = select_by();
+    one = select_by(1);
     msg_set_text(&one, FIELD_SPACE, "main");
     msg_set_text(&one, FIELD_KEY, "no such");
     check_found(&ada, one, NULL, 0);
@@ -617,7 +646,7 @@ static void work(uint64_t task, uint64_t at[4])
 
 TEST(a_task_is_found_with_all_that_names_it)
 {
-    struct msg m = select_by();
+    struct msg m = select_by(2);
     uint64_t at[4], versions[2];
 
     begin();
@@ -631,7 +660,7 @@ TEST(a_task_is_found_with_all_that_names_it)
     check_found(&bob, m, NULL, 0);
     versions[0] = at[3]; /* a page that begins with a completion */
     versions[1] = at[2];
-    m = select_by();
+    m = select_by(1);
     msg_set_text(&m, FIELD_SPACE, "main");
     msg_set_text(&m, FIELD_KEY, "k");
     put(&ada, "k", "v");
@@ -654,7 +683,7 @@ TEST(a_space_is_found_with_its_tasks)
     msg_init(&m, MSG_CANCEL);
     msg_set_u(&m, FIELD_TASK, at[1]);
     at[2] = said(&ada, &m, NULL);
-    m = select_by();
+    m = select_by(4);
     msg_set_text(&m, FIELD_SPACE, "red");
     check_found(&ada, m, at, 3);
     msg_set_text(&m, FIELD_SPACE, "blue");
@@ -664,7 +693,7 @@ TEST(a_space_is_found_with_its_tasks)
 
 TEST(an_agents_entries_are_found_as_runs)
 {
-    struct msg m = select_by();
+    struct msg m = select_by(5);
     struct found f;
 
     begin();
@@ -685,7 +714,7 @@ TEST(an_agents_entries_are_found_as_runs)
 
 TEST(of_a_stretch_all_is_found_or_what_may_not_be_seen_is_said)
 {
-    struct msg m = select_by();
+    struct msg m = select_by(3);
     const struct msg *r;
     uint64_t hers;
 
@@ -708,7 +737,7 @@ TEST(of_a_stretch_all_is_found_or_what_may_not_be_seen_is_said)
 
 TEST(a_selection_looks_at_a_bounded_number_of_entries_and_goes_on)
 {
-    struct msg m = select_by();
+    struct msg m = select_by(4);
     const struct msg *r;
 
     begin();
@@ -723,7 +752,7 @@ TEST(a_selection_looks_at_a_bounded_number_of_entries_and_goes_on)
     r = guest_reply(&ada, &m);
     CHECK(msg_u(r, FIELD_REVISION) > 1800);
     CHECK(msg_u(r, FIELD_REVISION) < 1900);
-    m = select_by(); /* as many as fit, and then again */
+    m = select_by(3); /* as many as fit, and then again */
     msg_set_u(&m, FIELD_REVISION, size() - 500);
     CHECK_EQ(selected(&ada, m).n, 500);
     hall_close(&hall);
@@ -731,7 +760,7 @@ TEST(a_selection_looks_at_a_bounded_number_of_entries_and_goes_on)
 
 TEST(what_says_whose_a_key_is_is_found_with_whose)
 {
-    struct msg m = select_by(), item;
+    struct msg m = select_by(6), item;
     const struct msg *r;
     struct list items;
     unsigned enrolled = 0, revoked = 0, opened = 0;
@@ -740,8 +769,7 @@ TEST(what_says_whose_a_key_is_is_found_with_whose)
     msg_init(&m, MSG_REVOKE);
     msg_set_hash(&m, FIELD_AGENT, &cid.actor.id);
     said(&ada, &m, NULL);
-    m = select_by();
-    msg_set_u(&m, FIELD_KIND, 1);
+    m = select_by(6);
     guest_forget(&bob);
     r = guest_reply(&bob, &m);
     CHECK_EQ(outcome(r), 0);
@@ -767,16 +795,19 @@ TEST(what_says_whose_a_key_is_is_found_with_whose)
 
 TEST(selections_that_do_not_fit_together_are_refused)
 {
-    struct msg m = select_by();
+    struct msg m;
 
     begin();
-    msg_set_text(&m, FIELD_SPACE, "main");
-    msg_set_u(&m, FIELD_TASK, 3);
+    for (unsigned kind = 0; kind < 9; kind++) {
+        m = select_by(kind);
+        guest_forget(&ada);
+        CHECK_EQ(outcome(guest_reply(&ada, &m)),
+                 kind == 3 || kind == 6 ? 0 : CHOIR_INVALID);
+    }
+    m = select_by(1);
+    msg_set_text(&m, FIELD_SPACE, "main"); /* and no key */
     CHECK_EQ(outcome(guest_reply(&ada, &m)), CHOIR_INVALID);
-    m = select_by();
-    msg_set_text(&m, FIELD_KEY, "k");
-    CHECK_EQ(outcome(guest_reply(&ada, &m)), CHOIR_INVALID);
-    m = select_by();
+    m = select_by(3);
     msg_set_u(&m, FIELD_REVISION, 3);
     msg_set_u(&m, FIELD_SIZE, 2);
     CHECK_EQ(outcome(guest_reply(&ada, &m)), CHOIR_INVALID);

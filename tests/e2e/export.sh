@@ -1,0 +1,132 @@
+#!/bin/bash
+# What `choir export` writes is what both readers accept: of a key, a task, a
+# range, a space, an agent, and entries, while keys came and went.
+# test-timeout: 120
+. tests/e2e/cli.bash
+start_broker
+file=$CHOIR_TMP/x.export
+key=$CHOIR_DATA/broker.identity
+hexkey() { python3 - "$1" <<'X'
+import json, subprocess, sys
+print(json.loads(subprocess.run(["choir", "verify", "--json", sys.argv[1]], capture_output=True).stdout)["broker_key"])
+X
+}
+# Both readers: proven, with so many entries of the selection.
+proven() {
+    ends 0 choir verify "$file" --key "$key"
+    like "$1: proven" 'proven' "$out"
+    ends 0 node tests/reader/export.mjs "$file" --key "$(hexkey "$file")"
+    is "$1: entries" "$2" "$(awk 'NR == 1 {print $1}' <<<"$out")"
+}
+
+# ada writes, rotates, loses her key and comes back; eve is revoked
+choir --as ada put plan the-first-word >/dev/null
+choir --as eve put plan two >/dev/null
+ends 0 choir --as ada key rotate
+choir --as ada put plan three >/dev/null
+choir --as ada put other aside >/dev/null
+ends 0 choir --as ada key recovery "$CHOIR_TMP/away.identity"
+old=$(ls "$CHOIR_CONFIG"/ada@*.identity)
+cp "$old" "$CHOIR_TMP/stolen.identity"
+ends 0 choir --identity "$CHOIR_TMP/stolen.identity" key rotate
+choir --identity "$CHOIR_TMP/stolen.identity" put plan stolen >/dev/null
+invitation=$(choir invite 2>/dev/null)
+ends 0 choir --as ada key recover "$CHOIR_TMP/away.identity" "$invitation"
+choir --as ada put plan four >/dev/null
+ends 0 choir --as eve put plan five
+ends 0 choir revoke eve
+ends 0 choir --as ada rm plan
+last=$(choir --as ada put plan six)
+
+# a key
+ends 0 choir export plan --output "$file"
+like 'it is said what is in it' '^exported: 8 entries of [0-9]+, [0-9]+ that say whose the keys are, 7 values: [0-9]+ bytes' "$err"
+is 'and nothing on standard output' '' "$out"
+proven 'a key' 8
+ends 0 choir verify "$file" --json --key "$key"
+ends 1 choir export no/such/key --output "$CHOIR_TMP/none"
+like 'nothing is no export' '^NOT_FOUND.*nothing belongs to it' "$err"
+is 'and leaves no file' '' "$(cd "$CHOIR_TMP" && compgen -G "none*")"
+
+# a task
+task=$(choir submit jobs 'do it')
+ends 0 choir work jobs --once --exec 'choir put result done >/dev/null; echo fine'
+ends 0 choir export --task "$task" --output "$file" --json
+is 'as JSON' 4 "$(field entries <<<"$out")"
+proven 'a task' 4
+
+# entries by number, and a range, which the readers count
+ends 0 choir export "$last" 1 5 --output "$file"
+proven 'entries' 3
+ends 0 choir export --range 3..17 --output "$file"
+proven 'a range' 15
+ends 0 choir export --range 0.. --output "$file"
+proven 'all of it' "$(choir verify "$file" --json | field size)"
+ends 1 choir export --range 3..99999 --output "$file"
+like 'what is not there yet' '^FUTURE' "$err"
+
+# a space, an agent
+choir --space red put k v >/dev/null
+ends 0 choir --space red export --output "$file"
+proven 'a space' 1
+ends 0 choir export --agent eve --output "$file"
+eve=$(choir log plan --json | python3 -c 'import json, sys
+print([json.loads(line) for line in sys.stdin][-2]["agent"])')
+proven 'an agent' 7
+choir export --agent "$eve" --no-payloads >"$file" 2>"$CHOIR_TMP/err"
+proven 'by its id' 7
+ends 1 choir export --agent nobody --output "$file"
+
+# to standard output; without values
+choir export plan >"$file" 2>"$CHOIR_TMP/err"
+proven 'standard output' 8
+ends 0 choir export plan --no-payloads --output "$file"
+like 'they are left out' '0 values, 7 left out' "$err"
+proven 'without values' 8
+
+# what is gone is marked, hidden at first, then off the disk
+first=$(choir log plan | tail -n1 | awk '{print $1}')
+ends 0 choir erase "plan@$first" --only
+ends 0 choir export plan --output "$file"
+like 'erased' '6 values, 1 erased' "$err"
+proven 'erased' 8
+gone() { ! grep -qa the-first-word "$CHOIR_DATA"/segment-*; }
+until_true gone
+ends 0 choir export plan --output "$file"
+like 'erased' '6 values, 1 erased' "$err"
+proven 'gone' 8
+
+# who may see what
+invitation=$(choir invite --role reader 2>/dev/null)
+export CHOIR_CONFIG=$CHOIR_TMP/elsewhere
+ends 0 choir --as reader join "$invitation"
+ends 0 choir --as reader export plan --output "$file"
+like 'a reader reads' '6 values' "$err"
+proven 'of a reader' 8
+invitation=$(CHOIR_CONFIG=$CHOIR_TMP/config choir --space red invite 2>/dev/null)
+ends 0 choir --as writer join "$invitation"
+ends 0 env CHOIR_CONFIG="$CHOIR_TMP/config" choir grant writer write
+own=$(choir --as writer put plan written)
+ends 0 choir --as writer export plan --output "$file"
+like 'a writer shows his own, and no value' '1 entries.* 0 values, 1 left out' "$err"
+proven 'of a writer' 1
+ends 1 choir --as writer export --range "$first..$own" --output "$file"
+like 'but no stretch with others in it' '^NOT_FOUND.*entry=.*needs tap or read' "$err"
+ends 1 choir --as writer export "$first" --output "$file"
+export CHOIR_CONFIG=$CHOIR_TMP/config
+
+# wrong usage
+ends 2 choir export plan --task 3 --output "$file"
+ends 2 choir export plan other --output "$file"
+ends 2 choir export --range 7..3 --output "$file"
+ends 2 choir export --range 7 --output "$file"
+ends 1 choir export plan --output "$CHOIR_TMP/no/such/dir"
+ends 2 script -qec 'choir export plan' /dev/null
+
+# an export that was there stays until the new one is whole
+before=$(cksum <"$file")
+stop_broker
+ends 3 choir --timeout 1 export plan --output "$file"
+is 'the old one is still there' "$before" "$(cksum <"$file")"
+is 'and no half one' '' "$(cd "$CHOIR_TMP" && compgen -G "*.new")"
+finish
