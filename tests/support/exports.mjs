@@ -106,6 +106,9 @@ export function takeApart(bytes) {
 export const putTogether = (records) =>
   Buffer.concat([Buffer.from('CHE1'), ...records.flatMap(({ kind, bytes }) => [u32(kind), u32(bytes.length), bytes])]);
 
+// How many entries there were when that file was made.
+export const sizeOf = (bytes) => Number(part('export_head', takeApart(bytes)[0].bytes).text.split('\n')[1]);
+
 // The records without their end, and the end that fits them.
 export function ended(records, ledger, key) {
   const before = putTogether(records);

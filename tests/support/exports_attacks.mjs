@@ -5,7 +5,7 @@
 import { part } from '../reader/schema.mjs';
 import { agentId, tagged } from '../reader/trust.mjs';
 import { u32 } from '../reader/bytes.mjs';
-import { END, ENTRY, GAP, HEAD, IDENTITY, encode, ended, exportOf, forge, keyOf, noteOf, putTogether, rootOf, takeApart } from './exports.mjs';
+import { END, ENTRY, GAP, HEAD, IDENTITY, encode, ended, exportOf, forge, keyOf, noteOf, putTogether, rootOf, sizeOf, takeApart } from './exports.mjs';
 
 const names = { [HEAD]: 'export_head', [ENTRY]: 'evidence', [IDENTITY]: 'evidence', [END]: 'export_end' };
 export const PUT = 7, VERBS = { session_open: 1, enrol: 3, put: 7, rotate: 29, recover: 31, admit: 33, claim: 34 };
@@ -14,6 +14,7 @@ export const PUT = 7, VERBS = { session_open: 1, enrol: 3, put: 7, rotate: 29, r
 // tree head. bytes: an export of `by` with payloads and gaps.
 export function exporterAttacks(ctx, bytes) {
   const { ledger, by } = ctx;
+  const size = sizeOf(bytes);
   const all = takeApart(bytes);
   const records = all.slice(0, -1);
   const out = [];
@@ -44,17 +45,17 @@ export function exporterAttacks(ctx, bytes) {
   resigned('a selection of no kind', /selection of kind 7/, edited(0, { kind: 7 }));
   resigned('facts of two selections', /not the facts/, edited(0, { task: 7 }));
   resigned('an empty range', /an empty range/, edited(0, { kind: 3, key: undefined, space: undefined, revision: 5, size: 5 }));
-  resigned('a range beyond the tree', /beyond the tree head/, edited(0, { kind: 3, key: undefined, space: undefined, revision: 0, size: ctx.size + 1 }));
-  resigned('called a range', /entries of the range are missing/, edited(0, { kind: 3, key: undefined, space: undefined, revision: 0, size: ctx.size }));
+  resigned('a range beyond the tree', /beyond the tree head/, edited(0, { kind: 3, key: undefined, space: undefined, revision: 0, size: size + 1 }));
+  resigned('called a range', /entries of the range are missing/, edited(0, { kind: 3, key: undefined, space: undefined, revision: 0, size }));
   resigned('another ledger', /meant for another ledger/, edited(0, { ledger: by.agent }));
   resigned("another ledger's tree head", /another ledger's tree head/,
-    edited(0, { text: noteOf(ctx.broker, { ledger: by.agent, size: ctx.size, root: by.agent, epoch: 1 }) }));
+    edited(0, { text: noteOf(ctx.broker, { ledger: by.agent, size, root: by.agent, epoch: 1 }) }));
   resigned("a stranger's tree head", /another key's note/,
-    edited(0, { text: noteOf(ctx.stranger, { ledger: ledger.id, size: ctx.size, root: rootOf(ledger.entries.slice(0, ctx.size)), epoch: ledger.epoch }) }));
+    edited(0, { text: noteOf(ctx.stranger, { ledger: ledger.id, size, root: rootOf(ledger.entries.slice(0, size)), epoch: ledger.epoch }) }));
   resigned('a tree head that is too small', /beyond the tree head|hashes where/,
     edited(0, { text: noteOf(ctx.broker, { ledger: ledger.id, size: 3, root: rootOf(ledger.entries.slice(0, 3)), epoch: ledger.epoch }) }));
   resigned('another root', /do not make the tree head's root/,
-    edited(0, { text: noteOf(ctx.broker, { ledger: ledger.id, size: ctx.size, root: by.agent, epoch: ledger.epoch }) }));
+    edited(0, { text: noteOf(ctx.broker, { ledger: ledger.id, size, root: by.agent, epoch: ledger.epoch }) }));
 
   resigned('a gap of nothing', /a gap of nothing/, withRecord(1, { kind: GAP, bytes: Buffer.alloc(0) }));
   resigned('a gap where nothing is missing', /1 hashes where 0 are due/, withRecord(1, { kind: GAP, bytes: Buffer.alloc(32) }));

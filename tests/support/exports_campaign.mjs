@@ -15,17 +15,16 @@ import { checkExport, trustedAgents } from '../reader/export.mjs';
 import { u32 } from '../reader/bytes.mjs';
 import { rememberSignatures } from '../reader/trust.mjs';
 import { anotherLedger, exporterAttacks, operatorAttacks } from './exports_attacks.mjs';
-import { everyByte, mutants } from './exports_mutants.mjs';
-import { basesOf, contextOf, makeScene, stopScene } from './exports_scene.mjs';
+import { everyByte, flipsOf, mutants } from './exports_mutants.mjs';
+import { contextOf, exportsOf, makeScene, stopScene } from './exports_scene.mjs';
 
 const ACCEPTED = 2 ** 32 - 1;
 const [tmp, seed, count] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])];
 
 const scene = await makeScene(tmp);
-const made = await basesOf(scene, tmp);
+const bases = exportsOf(scene, tmp);
 await stopScene(scene);
-const ctx = contextOf(scene, tmp);
-ctx.bases = made(ctx);
+const ctx = { ...contextOf(scene, tmp), bases };
 const pinned = ctx.broker.publicKey;
 const trusted = trustedAgents(readFileSync(`${tmp}/agents`, 'utf8'));
 
@@ -52,14 +51,13 @@ function hand(what, bytes) {
 rememberSignatures();
 tell(Buffer.concat([pinned, u32(trusted.size), ...[...trusted].map((id) => Buffer.from(id, 'hex')), u32(ctx.bases.length)]));
 for (const { name, bytes } of ctx.bases) hand(name, bytes);
-// Those that were thought of; each byte of a file, if there is room for it; and
-// whatever comes.
+// Those that were thought of; each byte of some files, as many as there is room
+// for; and whatever comes.
 const random = mutants(ctx, seed);
 const known = [...exporterAttacks(ctx, ctx.bases[0].bytes), ...operatorAttacks(ctx), { what: 'another ledger', bytes: anotherLedger(ctx) }];
-const smallest = ctx.bases.reduce((a, b) => (b.bytes.length < a.bytes.length ? b : a));
-const flips = count >= 4 * smallest.bytes.length ? smallest.bytes.length : 0;
+const flips = flipsOf(ctx.bases, count / 4);
 for (let i = 0; i < count; i++) {
   const n = i - known.length;
-  const { what, bytes } = n < 0 ? known[i] : n < flips ? everyByte(smallest, seed, n) : random(i);
+  const { what, bytes } = n < 0 ? known[i] : n < flips.length ? everyByte(...flips[n], seed) : random(i);
   hand(`${i}: ${what}`, bytes);
 }

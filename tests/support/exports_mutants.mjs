@@ -3,7 +3,7 @@
 // key at all, by a stranger, by other agents and by keys that have ended, by the
 // exporter himself, and by the operator with the broker's key. Those made with
 // the exporter's own key change only what is not his to state.
-import { ended, encode, evidenceOf, exportOf, forge, gapOf, noteOf, putTogether, rootOf, sign, takeApart } from './exports.mjs';
+import { ended, encode, evidenceOf, exportOf, forge, gapOf, noteOf, putTogether, rootOf, sign, sizeOf, takeApart } from './exports.mjs';
 import { END, ENTRY, GAP, HEAD, IDENTITY } from './exports.mjs';
 import { part } from '../reader/schema.mjs';
 import { tagged } from '../reader/trust.mjs';
@@ -40,6 +40,7 @@ function open(bytes) {
   const all = takeApart(bytes);
   return {
     all,
+    size: sizeOf(bytes),
     records: all.slice(0, -1).map((r) => ({ ...r, fields: names[r.kind] ? part(names[r.kind], r.bytes) : null })),
   };
 }
@@ -176,7 +177,7 @@ function relaid(ctx, base, entries) {
     reach(r.fields.revision);
     out.push(r);
   }
-  reach(ctx.size);
+  reach(base.size);
   return out;
 }
 
@@ -195,7 +196,7 @@ function leaveOut(ctx, c, base) {
 // Another entry of the ledger put in, with gaps that fit: not by the exporter.
 function putIn(ctx, c, base) {
   const entries = base.records.filter(isEntry);
-  const e = c.of(ctx.ledger.entries);
+  const e = c.of(ctx.ledger.entries.slice(0, base.size));
   if (entries.some((r) => r.fields.revision === e.index)) return null;
   const fields = evidenceOf(e);
   const all = [...entries, { kind: ENTRY, fields, bytes: encode(fields) }].sort((a, b) => a.fields.revision - b.fields.revision);
@@ -242,13 +243,13 @@ function facts(ctx, c, base) {
 
 // More than is there, said by the exporter himself.
 function range(ctx, c, base) {
-  const head = withFields(base.records[0], { ...noFacts, kind: 3, revision: c.below(3), size: ctx.size });
+  const head = withFields(base.records[0], { ...noFacts, kind: 3, revision: c.below(3), size: base.size });
   return byAnyone(ctx, c, base, [head, ...base.records.slice(1)]);
 }
 
 function treeHead(ctx, c, base) {
   const { ledger } = ctx;
-  const size = c.is(50) ? ctx.size : 1 + c.below(ctx.size);
+  const size = c.is(50) ? base.size : 1 + c.below(base.size);
   const right = rootOf(ledger.entries.slice(0, size));
   const head = { ledger: c.is(10) ? ctx.by.agent : ledger.id, size, root: c.is(30) ? c.bytes(32) : right, epoch: ledger.epoch };
   const text = noteOf(c.of([ctx.stranger, ctx.mallory, ctx.by]), head);
@@ -350,7 +351,17 @@ export function mutants(ctx, seed) {
   };
 }
 
+// All bytes of those files that have so many together, the smallest first.
+export function flipsOf(bases, most) {
+  const out = [];
+  for (const base of [...bases].sort((a, b) => a.bytes.length - b.bytes.length)) {
+    if (out.length + base.bytes.length > most) break;
+    for (let i = 0; i < base.bytes.length; i++) out.push([base, i]);
+  }
+  return out;
+}
+
 // One byte of a file, changed by itself.
-export function everyByte(base, seed, number) {
-  return { what: `byte ${number} of ${base.name}`, bytes: flipped(new Chance(seed + number), base.bytes, number) };
+export function everyByte(base, at, seed) {
+  return { what: `byte ${at} of ${base.name}`, bytes: flipped(new Chance(seed + at), base.bytes, at) };
 }

@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { copyFileSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { Agent, broker as start } from './pipe.mjs';
-import { exportOf, identityAt, noteOf, readLedger, rootOf } from './exports.mjs';
+import { identityAt, noteOf, readLedger, rootOf } from './exports.mjs';
 import { stranger } from './exports_attacks.mjs';
 
 // Until these words stand nowhere in the record, ten seconds at most.
@@ -48,7 +48,7 @@ export async function makeScene(tmp) {
   copyFileSync(file('carol'), `${tmp}/carol-first.identity`);
   as('carol', 'key', 'recover', `${tmp}/away.identity`, choir('invite').trim());
   as('carol', 'put', 'plan', 'build a boat, recovered');
-  choir('revoke', 'eve');
+  scene.revoked = Number(choir('revoke', 'eve'));
   choir('suspect', 'carol', as('carol', 'put', 'notes/sail', 'stolen').trim(), '--reason', 'a laptop was stolen');
 
   // what is no longer there
@@ -98,38 +98,35 @@ export function contextOf(scene, tmp) {
   const size = ledger.entries.length;
   const said = (verb, agent) => ledger.entries.filter((e) => e.says.message === verb && e.bundle.agent.equals(agent.agent)).map((e) => e.index);
   const sessions = said('session_open', by);
+  const put = said('put', by).at(-1);
   const [rotated] = said('rotate', by), [enrolled] = said('enrol', by);
   const closed = said('session_close', by).find((i) => i > rotated);
   return {
     ledger, size, broker, by, mallory, eve, first, stranger: stranger(), enrolled, rotated,
     text: noteOf(broker, { ledger: ledger.id, size, root: rootOf(ledger.entries), epoch: ledger.epoch }),
-    put: said('put', by).at(-1),
+    put,
     between: said('put', by)[0],
-    session: sessions.at(-1),
+    session: ledger.entries[put].session,
     firstSession: sessions.filter((s) => s < rotated).at(-1),
     closed: [ledger.entries[closed].session, closed],
   };
 }
 
-const where = ({ entries }, holds) => entries.filter((e) => holds(e, e.says.fields)).map((e) => e.index);
-
-// The exports that are attacked, all by ada. Asked of the broker while it runs;
-// the result makes them of a context.
-export async function basesOf(scene, tmp) {
-  return (ctx) => {
-    const { ledger, size, by, text } = ctx;
-    const plan = where(ledger, (e, f) => f.key === 'plan');
-    const task = where(ledger, (e, f) => f.task === scene.task || e.index === scene.task);
-    const revoked = where(ledger, (e, f) => e.says.message === 'revoke' && !f.public_key).at(-1);
-    const range = { kind: 3, revision: revoked - 3, size: revoked + 3 };
-    const of = (name, indices, facts, leave = 0) => ({ name, bytes: exportOf(ledger, { indices, facts, by, text, size, leave }) });
-    return [
-      of('a key', plan, { kind: 1, space: 'main', key: 'plan' }),
-      of('a key without payloads', plan, { kind: 1, space: 'main', key: 'plan' }, 3),
-      of('a task', task, { kind: 2, task: scene.task }),
-      of('a range', ledger.entries.slice(range.revision, range.size).map((e) => e.index), range),
-      of('a draft', where(ledger, (e, f) => f.key === 'draft'), { kind: 1, space: 'drafts', key: 'draft' }),
-      of('a sum', where(ledger, (e, f) => f.key === 'shared/planks'), { kind: 1, space: 'main', key: 'shared/planks' }),
-    ];
-  };
+// The exports that are attacked, all by ada, who may tap; while the broker runs.
+export function exportsOf(scene, tmp) {
+  const { choir, as, task, revoked } = scene;
+  choir('grant', 'ada', 'read,write,submit,work,tap');
+  return [
+    ['a key', 'plan'],
+    ['a key without payloads', 'plan', '--no-payloads'],
+    ['a key with gaps in its past', 'draft', '--space', 'drafts'],
+    ['a sum', 'shared/planks'],
+    ['a task', '--task', `${task}`],
+    ['a range', '--range', `${revoked - 3}..${revoked + 2}`],
+    ['an agent', '--agent', 'carol'],
+    ['an entry', `${task}`],
+  ].map(([name, ...args]) => {
+    as('ada', 'export', ...args, '--output', `${tmp}/x.export`);
+    return { name, bytes: readFileSync(`${tmp}/x.export`) };
+  });
 }
