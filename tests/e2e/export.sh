@@ -3,6 +3,19 @@
 # range, a space, an agent, and entries, while keys came and went.
 # test-timeout: 120
 . tests/e2e/cli.bash
+# segments so small that it is worth while to take a few values out of one
+cat >"$CHOIR_TMP/small.conf" <<'X'
+segment_bytes = 1MiB
+bundle_bytes_max = 512KiB
+value_bytes_max = 256KiB
+X
+start_broker() {
+    : >"$CHOIR_TMP/choird.log"
+    choird --config "$CHOIR_TMP/small.conf" --data "$CHOIR_DATA" --listen "$listen" >>"$CHOIR_TMP/choird.log" 2>&1 &
+    broker=$!
+    until_true grep -q event=ready "$CHOIR_TMP/choird.log" || { cat "$CHOIR_TMP/choird.log"; exit 1; }
+    listen=$(sed -nE 's/.*event=listening url=([^ ]*).*/\1/p' "$CHOIR_TMP/choird.log" | head -n1)
+}
 start_broker
 file=$CHOIR_TMP/x.export
 key=$CHOIR_DATA/broker.identity
@@ -95,6 +108,37 @@ until_true gone
 ends 0 choir export plan --output "$file"
 like 'erased' '6 values, 1 erased' "$err"
 proven 'gone' 8
+
+# the broker goes away and comes back while an export waits for its reader
+for i in 1 2 3 4 5 6; do head -c 200000 /dev/zero | tr '\0' "$i" | choir put large - >/dev/null; done
+mkfifo "$CHOIR_TMP/fifo"
+choir export large >"$CHOIR_TMP/fifo" 2>"$CHOIR_TMP/large.err" &
+export=$!
+exec 7<"$CHOIR_TMP/fifo"
+head -c 1000 <&7 >"$file"
+stop_broker
+start_broker
+cat <&7 >>"$file"
+exec 7<&-
+wait $export
+is 'it goes on' 0 $?
+proven 'across a restart' 6
+choir export large >"$CHOIR_TMP/fifo" 2>"$CHOIR_TMP/large.err" &
+export=$!
+exec 7<"$CHOIR_TMP/fifo"
+head -c 1000 <&7 >"$file"
+kill -INT $export
+cat <&7 >>"$file"
+exec 7<&-
+wait $export
+is 'interrupted' 130 $?
+ends 4 choir verify "$file" --key "$key"
+
+# what is compacted is marked, too
+ends 0 choir compact --at "$(choir log large | awk 'NR == 1 {print $1}')"
+compacted() { choir export large --output "$file" 2>&1 | grep -q '[1-9] compacted'; }
+until_true compacted && ok
+proven 'compacted' 6
 
 # who may see what
 invitation=$(choir invite --role reader 2>/dev/null)
