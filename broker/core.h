@@ -22,6 +22,7 @@ struct core;
 struct core_options {
     const struct config *config; /* borrowed for the core's life */
     struct env *env;             /* borrowed likewise */
+    uint64_t reserve_bytes;      /* of the ledger, see there; 0: the usual */
 };
 
 /* Open the data directory: create it and write the genesis if it is empty,

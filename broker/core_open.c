@@ -351,13 +351,14 @@ static int say_what_happened(struct core *c, const struct ledger_head *head)
 
 /* --- Opening ------------------------------------------------------------- */
 
-static int record_open(struct core *c, struct ledger_head *head,
-                       char trouble[512])
+static int record_open(struct core *c, uint64_t reserve_bytes,
+                       struct ledger_head *head, char trouble[512])
 {
     struct ledger_options o = {
         .dir = c->config->data,
         .env = c->env,
         .segment_bytes = c->config->segment_bytes,
+        .reserve_bytes = reserve_bytes,
         .preallocate = c->config->preallocate,
     };
     int r = dir_make(c->config->data, 0700);
@@ -413,10 +414,10 @@ static int keys_open(struct core *c, const struct ledger_head *head,
     return 0;
 }
 
-static int open_all(struct core *c, char trouble[512])
+static int open_all(struct core *c, uint64_t reserve_bytes, char trouble[512])
 {
     struct ledger_head head = {0};
-    int r = record_open(c, &head, trouble);
+    int r = record_open(c, reserve_bytes, &head, trouble);
 
     if (!r)
         r = keys_open(c, &head, trouble);
@@ -456,7 +457,7 @@ int core_open(struct core **out, const struct core_options *o,
     c->env = o->env;
     core_values_open(c);
     c->state = state_new();
-    r = c->state ? open_all(c, trouble) : -ENOMEM;
+    r = c->state ? open_all(c, o->reserve_bytes, trouble) : -ENOMEM;
     if (r) {
         if (!trouble[0])
             snprintf(trouble, 512, "%s", strerror(-r));

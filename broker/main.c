@@ -286,7 +286,7 @@ static int run(struct daemon *d)
 static int start(struct daemon *d)
 {
     char trouble[512];
-    struct core_options core = {d->config, d->env};
+    struct core_options core = {.config = d->config, .env = d->env};
     struct edge_options edge;
     int r = core_open(&d->core, &core, trouble);
 

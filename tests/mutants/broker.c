@@ -11,10 +11,11 @@
 #include "broker/evolve_private.h"
 #include "broker/lease.h"
 #include "broker/ledger/ledger.h"
+#include "broker/reclaim.h"
 #include "broker/timers.h"
 #include "proto/refusal.h"
 
-enum { NOW_AND_THEN = 25, EARLY_US = 200000 };
+enum { NOW_AND_THEN = 25, OFTEN = 4, EARLY_US = 200000 };
 
 enum mutant mutant;
 
@@ -32,8 +33,9 @@ __attribute__((constructor)) static void choose(void)
 static bool makes(enum mutant m)
 {
     static unsigned passes;
+    bool often = m == MUTANT_UNSEEN_READ || m == MUTANT_FORGOTTEN_LINE;
 
-    return mutant == m && ++passes % NOW_AND_THEN == 0;
+    return mutant == m && ++passes % (often ? OFTEN : NOW_AND_THEN) == 0;
 }
 
 #define REAL(type, name, ...)        \
@@ -62,6 +64,8 @@ REAL(int, leases_changed, struct leases *l, const struct entry *e,
 REAL(uint64_t, leases_observed, void *leases, uint64_t task, uint64_t token,
      struct buf *rows);
 REAL(int, sessions_save, const struct sessions *s, session_sink put, void *to);
+REAL(uint64_t, compaction_line, const struct compaction *c, struct bytes space);
+REAL(const struct ledger_thinner *, reclaim_thinner, const struct reclaim *r);
 
 int __wrap_decide_put(struct decision *d)
 {
@@ -174,6 +178,33 @@ uint64_t __wrap_leases_observed(void *leases, uint64_t task, uint64_t token,
     return makes(MUTANT_UNSEEN_READ)
                ? 0
                : __real_leases_observed(leases, task, token, rows);
+}
+
+uint64_t __wrap_compaction_line(const struct compaction *c, struct bytes space)
+{
+    return makes(MUTANT_FORGOTTEN_LINE) ? 0 : __real_compaction_line(c, space);
+}
+
+static const struct ledger_thinner *thinner;
+
+static void mark_more(void *arg, const struct entry *e, uint8_t *marks,
+                      uint8_t *effect_marks)
+{
+    thinner->mark(arg, e, marks, effect_marks);
+    if (e->rows.n && marks[0] == SLOT_KEPT && makes(MUTANT_TOO_MUCH_GONE))
+        marks[0] = SLOT_COMPACTED;
+}
+
+const struct ledger_thinner *__wrap_reclaim_thinner(const struct reclaim *r)
+{
+    static struct ledger_thinner more;
+
+    thinner = __real_reclaim_thinner(r);
+    if (mutant != MUTANT_TOO_MUCH_GONE)
+        return thinner;
+    more = *thinner;
+    more.mark = mark_more;
+    return &more;
 }
 
 static int leave_out(void *to, struct bytes record)

@@ -23,7 +23,9 @@
     X(STALE_DONE, "accepts_what_was_made_from_old_reads") \
     X(UNTOLD_MOVE, "forgets_to_tell_a_holder_what_moved") \
     X(UNSEEN_READ, "forgets_what_was_read")               \
-    X(HALF_SNAPSHOT, "leaves_sessions_out_of_snapshots")
+    X(HALF_SNAPSHOT, "leaves_sessions_out_of_snapshots")  \
+    X(FORGOTTEN_LINE, "answers_from_what_is_compacted")   \
+    X(TOO_MUCH_GONE, "gives_back_what_must_stay")
 
 enum mutant {
     MUTANT_NONE,

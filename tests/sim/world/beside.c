@@ -61,8 +61,8 @@ int beside_end(struct beside *b, bool wait)
     if (!wait && b->looks && b->looks--)
         return -EAGAIN;
     b->job = NULL;
-    disk_sync_upto(b->changes);
+    disk_sync_without(b->changes, disk_changes());
     r = job(b->arg);
-    disk_sync_upto(0);
+    disk_sync_without(0, 0);
     return r;
 }

@@ -4,8 +4,6 @@
 
 #include "tests/sim/world/world.h"
 
-enum { WATCH = 1, CREDIT_MAX = 20 };
-
 static const unsigned all_rights =
     RIGHT_READ | RIGHT_WRITE | RIGHT_SUBMIT | RIGHT_WORK;
 
@@ -68,6 +66,13 @@ void client_die(struct world *w, struct client *a)
     new_life(a);
     a->held_count = a->look_count = 0;
     a->watch_next = 1 + world_any(w->model.size);
+    a->gaps = world_any(6) == 0;
+}
+
+void client_knows(struct client *a, uint64_t revision)
+{
+    if (revision > a->known)
+        a->known = revision;
 }
 
 void client_end(struct world *w, struct client *a)
@@ -220,8 +225,8 @@ static void send_again(struct world *w, struct client *a)
 
 /* --- Asking -------------------------------------------------------------- */
 
-static struct question *question_new(struct world *w, struct client *a,
-                                     enum message verb)
+struct question *question_new(struct world *w, struct client *a,
+                              enum message verb)
 {
     for (size_t i = 0; i < ASKS_MAX; i++) {
         struct question *q = &a->questions[i];
@@ -237,8 +242,8 @@ static struct question *question_new(struct world *w, struct client *a,
     return NULL;
 }
 
-static void ask(struct world *w, struct client *a, struct question *q,
-                struct msg *m)
+void question_ask(struct world *w, struct client *a, struct question *q,
+                  struct msg *m)
 {
     struct buf head = {0}, frame = {0};
 
@@ -275,10 +280,11 @@ static void ask_to_read(struct world *w, struct client *a)
         msg_set_u(&m, FIELD_TASK, h->task);
         msg_set_u(&m, FIELD_TOKEN, h->token);
     } else if (world_any(4) == 0) {
-        q->at = 1 + world_any(w->model.size + 1);
+        q->at = world_any(2) ? 1 + world_any(w->model.size + 1)
+                             : w->model.size - world_any(w->model.size) / 20;
         msg_set_u(&m, FIELD_REVISION, q->at);
     }
-    ask(w, a, q, &m);
+    question_ask(w, a, q, &m);
 }
 
 static uint64_t held_items(const struct client *a, struct buf *items,
@@ -312,7 +318,7 @@ static void ask_for_work(struct world *w, struct client *a)
     msg_set_text(&m, FIELD_QUEUE, any_queue(&k));
     msg_set_u(&m, FIELD_CREDIT, world_any(4));
     msg_set_list(&m, FIELD_ITEMS, n, buf_bytes(&items));
-    ask(w, a, q, &m);
+    question_ask(w, a, q, &m);
     buf_free(&items);
 }
 
@@ -329,31 +335,8 @@ static void heartbeat(struct world *w, struct client *a)
     n = held_items(a, &items, q);
     msg_init(&m, MSG_HEARTBEAT);
     msg_set_list(&m, FIELD_ITEMS, n, buf_bytes(&items));
-    ask(w, a, q, &m);
+    question_ask(w, a, q, &m);
     buf_free(&items);
-}
-
-/* Opens its watch where it stood, or gives it more credit. */
-static void watch(struct world *w, struct client *a)
-{
-    bool open = a->credit == 0;
-    struct question *q = question_new(w, a, open ? MSG_WATCH : MSG_CREDIT);
-    uint64_t more = 1 + world_any(CREDIT_MAX);
-    struct msg m;
-
-    if (!q || a->credit > CREDIT_MAX)
-        return;
-    msg_init(&m, q->verb);
-    msg_set_u(&m, FIELD_WATCH, WATCH);
-    msg_set_u(&m, FIELD_CREDIT, more);
-    if (open) {
-        msg_set_text(&m, FIELD_SPACE, SIM_SPACE);
-        msg_set_text(&m, FIELD_PREFIX, "");
-        msg_set_u(&m, FIELD_REVISION, a->watch_next);
-        q->at = a->watch_next;
-    }
-    a->credit = open ? more : a->credit + more;
-    ask(w, a, q, &m);
 }
 
 /* --- Acting -------------------------------------------------------------- */
@@ -401,7 +384,7 @@ static void work_on(struct world *w, struct client *a)
     case 6:
     case 7:
         if (a->watches)
-            watch(w, a);
+            watch_act(w, a);
         return;
     default: say_something(w, a);
     }
@@ -420,5 +403,5 @@ void client_act(struct world *w, struct client *a)
     else if (!w->calm)
         work_on(w, a);
     else if (a->watches && model_writes(&w->model, a->watch_next))
-        watch(w, a);
+        watch_act(w, a);
 }

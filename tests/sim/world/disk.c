@@ -33,7 +33,8 @@ static struct disk {
     size_t step_count, step_cap;
     struct open_file fds[DISK_FDS_MAX];
     struct disk_file *files; /* all of them, until disk_reset */
-    uint64_t inodes, changes, cut_in, fail_in, room, used, upto;
+    uint64_t inodes, changes, cut_in, fail_in, room, used;
+    uint64_t late, early; /* the next sync covers nothing between them */
     uint64_t chance;
     bool cut, lies;
 } d;
@@ -113,18 +114,18 @@ static void change_note(struct disk_file *f, uint64_t at, const void *bytes,
         c->bytes = must(malloc(n ? n : 1));
         memcpy(c->bytes, bytes, n);
     }
-    d.used -= f->live.n;
+    d.used -= f->names ? f->live.n : 0;
     image_apply(&f->live, c);
-    d.used += f->live.n;
+    d.used += f->names ? f->live.n : 0;
 }
 
-/* What a sync covers is safe; later changes stay what they are. */
-static void changes_settle(struct disk_file *f, uint64_t upto)
+/* What a sync covers is safe; other changes stay what they are. */
+static void changes_settle(struct disk_file *f, uint64_t late, uint64_t early)
 {
     size_t left = 0;
 
     for (size_t i = 0; i < f->count; i++) {
-        if (f->changes[i].number > upto) {
+        if (f->changes[i].number > late && f->changes[i].number <= early) {
             f->changes[left++] = f->changes[i];
             continue;
         }
@@ -183,6 +184,20 @@ static void name_drop(struct names *in, const char *path)
         *n = in->at[--in->n];
 }
 
+/* A file may have several names, and takes its room once. */
+static void names_count(void)
+{
+    for (struct disk_file *f = d.files; f; f = f->next)
+        f->names = 0;
+    d.used = 0;
+    for (size_t i = 0; i < d.live.n; i++) {
+        struct disk_file *f = d.live.at[i].file;
+
+        if (f && f->names++ == 0)
+            d.used += f->live.n;
+    }
+}
+
 static void step_apply(struct names *in, const struct step *s)
 {
     if (s->from[0])
@@ -205,6 +220,7 @@ static void step_take(const char *from, const char *to, struct disk_file *f)
     snprintf(s->to, sizeof s->to, "%s", to);
     d.changes++;
     step_apply(&d.live, s);
+    names_count();
 }
 
 /* A journal keeps the order of names: some of the first are there. */
@@ -305,6 +321,11 @@ int disk_open(const char *path, int flags)
         step_take("", path, file_new());
         n = name_find(&d.live, path);
     }
+    if ((flags & O_TRUNC) && n->file->live.n) {
+        if (cut_now())
+            return fail(EIO);
+        change_note(n->file, 0, NULL, 0);
+    }
     return fd_new(n->file);
 }
 
@@ -371,16 +392,16 @@ ssize_t disk_write(int fd, const void *bytes, size_t n, off_t at, bool moves)
 int disk_sync(int fd)
 {
     struct open_file *o = file_of(fd);
-    uint64_t upto = d.upto ? d.upto : d.changes;
+    uint64_t late = d.late, early = d.early;
 
-    d.upto = 0;
+    d.late = d.early = 0;
     if (!o)
         return fail(EBADF);
     if (d.cut)
         return fail(EIO);
     if (cut_now()) {
         if (o->file && any(2)) /* done, and nobody was told */
-            changes_settle(o->file, upto);
+            changes_settle(o->file, late, early);
         return fail(EIO);
     }
     if (d.fail_in && --d.fail_in == 0)
@@ -388,7 +409,7 @@ int disk_sync(int fd)
     if (d.lies)
         return 0;
     if (o->file)
-        changes_settle(o->file, upto);
+        changes_settle(o->file, late, early);
     else
         steps_settle(d.step_count);
     return 0;
@@ -429,6 +450,20 @@ int disk_rename(const char *from, const char *to)
     return 0;
 }
 
+int disk_link(const char *from, const char *to)
+{
+    struct disk_name *n = name_find(&d.live, from);
+
+    if (!n)
+        return fail(ENOENT);
+    if (name_find(&d.live, to))
+        return fail(EEXIST);
+    if (d.cut || cut_now())
+        return fail(EIO);
+    step_take("", to, n->file);
+    return 0;
+}
+
 int disk_unlink(const char *path)
 {
     struct disk_name *n = name_find(&d.live, path);
@@ -437,7 +472,6 @@ int disk_unlink(const char *path)
         return fail(ENOENT);
     if (d.cut || cut_now())
         return fail(EIO);
-    d.used -= n->file ? n->file->live.n : 0;
     step_take(path, "", NULL);
     return 0;
 }
@@ -472,6 +506,18 @@ int disk_fstat(int fd, uint64_t *n, uint64_t *inode)
     *n = o->file ? o->file->live.n : 0;
     *inode = o->file ? o->file->inode : 1;
     return o->file ? 0 : 1;
+}
+
+unsigned disk_links(int fd)
+{
+    const struct open_file *o = file_of(fd);
+
+    return o && o->file ? o->file->names : 1;
+}
+
+uint64_t disk_free_bytes(void)
+{
+    return d.room > d.used ? d.room - d.used : 0;
 }
 
 int disk_lock(int fd)
@@ -511,7 +557,7 @@ void disk_restart(void)
     for (struct disk_file *f = d.files; f; f = f->next)
         f->locked = false;
     d.cut = false;
-    d.cut_in = d.fail_in = d.upto = 0;
+    d.cut_in = d.fail_in = d.late = d.early = 0;
 }
 
 unsigned disk_lose_power(void)
@@ -526,9 +572,7 @@ unsigned disk_lose_power(void)
         image_copy(&f->live, &f->safe);
     }
     d.live = d.safe;
-    d.used = 0;
-    for (size_t i = 0; i < d.live.n; i++)
-        d.used += d.live.at[i].file ? d.live.at[i].file->live.n : 0;
+    names_count();
     return harmed;
 }
 
@@ -539,9 +583,10 @@ uint64_t disk_changes(void)
     return d.changes;
 }
 
-void disk_sync_upto(uint64_t changes)
+void disk_sync_without(uint64_t from, uint64_t upto)
 {
-    d.upto = changes;
+    d.late = from;
+    d.early = upto;
 }
 
 uint64_t disk_bytes(void)
@@ -638,6 +683,7 @@ void disk_remove(const char *path)
         if (!is_in(d.steps[i].to, path) && !is_in(d.steps[i].from, path))
             d.steps[left++] = d.steps[i];
     d.step_count = left;
+    names_count();
 }
 
 void disk_free(void)

@@ -47,10 +47,11 @@ unsigned disk_lose_power(void);
 
 /* --- For those who know -------------------------------------------------- */
 
-/* Until now so many changes have been made; a sync that began then covers no
- * later ones, if disk_sync_upto says so before it is done. */
+/* Until now so many changes have been made; a sync that began at `from` covers
+ * none of those after it, up to `upto`, if that is said before it is done. Of
+ * the next sync alone; 0, 0: it covers all. */
 uint64_t disk_changes(void);
-void disk_sync_upto(uint64_t changes);
+void disk_sync_without(uint64_t from, uint64_t upto);
 /* What a running system reads: a hash over the names of all files, without
  * their directories, and their bytes. */
 uint64_t disk_hash(void);

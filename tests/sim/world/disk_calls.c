@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -141,6 +143,11 @@ int rename(const char *from, const char *to)
                       : (int)syscall(SYS_rename, from, to);
 }
 
+int link(const char *from, const char *to)
+{
+    return ours(from) ? disk_link(from, to) : (int)syscall(SYS_link, from, to);
+}
+
 int unlink(const char *path)
 {
     return ours(path) ? disk_unlink(path) : (int)syscall(SYS_unlink, path);
@@ -194,7 +201,29 @@ int fstat(int fd, struct stat *st)
     if (!ours_fd(fd))
         return (int)syscall(SYS_fstat, fd, st);
     kind = disk_fstat(fd, &n, &inode);
-    return stat_fill(st, kind, n, inode);
+    if (stat_fill(st, kind, n, inode))
+        return -1;
+    st->st_nlink = disk_links(fd);
+    return 0;
+}
+
+int fstatvfs(int fd, struct statvfs *fs)
+{
+    if (!ours_fd(fd))
+        abort();
+    *fs = (struct statvfs){
+        .f_bsize = 512,
+        .f_frsize = 512,
+        .f_bavail = disk_free_bytes() / 512,
+    };
+    return 0;
+}
+
+/* What a thread would do to itself, which here is none. */
+int setpriority(__priority_which_t which, id_t who, int nice)
+{
+    (void)which, (void)who, (void)nice;
+    return 0;
 }
 
 /* A place in a directory of ours; libc's DIR is opaque to its users. */

@@ -26,6 +26,7 @@ struct disk_file {
     size_t count, cap;
     struct disk_file *next;
     uint64_t inode;
+    unsigned names; /* of those a running system sees */
     bool locked;
 };
 
@@ -44,11 +45,14 @@ int disk_truncate(int fd, uint64_t n);
 /* As fallocate: longer, never shorter. */
 int disk_allocate(int fd, uint64_t n);
 int disk_rename(const char *from, const char *to);
+int disk_link(const char *from, const char *to);
 int disk_unlink(const char *path);
 int disk_mkdir(const char *path);
 /* 0: a file, 1: a directory; *n, *inode: of a file. */
 int disk_stat(const char *path, uint64_t *n, uint64_t *inode);
 int disk_fstat(int fd, uint64_t *n, uint64_t *inode);
+unsigned disk_links(int fd);
+uint64_t disk_free_bytes(void);
 int disk_lock(int fd);
 /* The name of the i-th file in a directory; NULL: no more. */
 const char *disk_entry(const char *dir, size_t i);

@@ -14,12 +14,6 @@ static bool held_drop(struct client *a, uint64_t task, uint64_t token)
     return false;
 }
 
-static void know(struct client *a, uint64_t revision)
-{
-    if (revision > a->known)
-        a->known = revision;
-}
-
 /* --- Outcomes ------------------------------------------------------------ */
 
 static void session_opened(struct world *w, struct client *a, uint64_t id)
@@ -73,7 +67,7 @@ static void outcome(struct world *w, struct client *a, uint64_t session,
                    "%lu.%lu of agent %d",
                    a->number, refusal_name(code), revision, session, seq,
                    refusal_name(e->outcome), e->session, e->seq, e->agent);
-    know(a, revision);
+    client_knows(a, revision);
     w->out->acknowledged++;
     if (session == 0)
         session_opened(w, a, revision);
@@ -111,74 +105,7 @@ static void turned_away(struct world *w, struct client *a, const struct msg *m)
     }
 }
 
-/* --- Reads --------------------------------------------------------------- */
-
-/* One version of a key as it is told, 0: absent. */
-static void check_version(struct world *w, struct client *a, struct bytes name,
-                          uint64_t at, uint64_t revision,
-                          const struct bytes *value)
-{
-    const struct m_version *v = key_at(model_key(&w->model, name), at);
-    uint64_t wanted = v && !v->deleted ? v->revision : 0;
-
-    if (revision != wanted)
-        world_fail(w, "agent %d reads %.*s at %lu: revision %lu, not %lu",
-                   a->number, (int)name.n, (const char *)name.p, at, revision,
-                   wanted);
-    if (wanted && value && model_hash(*value) != v->value)
-        world_fail(w, "agent %d reads another value of %.*s at %lu", a->number,
-                   (int)name.n, (const char *)name.p, at);
-}
-
-static void check_list(struct world *w, struct client *a, const struct msg *m,
-                       uint64_t at)
-{
-    struct list items = msg_list(m, FIELD_ITEMS);
-    size_t there = 0, told = 0;
-    struct msg item;
-
-    for (size_t i = 0; i < w->model.key_count; i++) {
-        const struct m_version *v = key_at(&w->model.keys[i], at);
-
-        there += v && !v->deleted;
-    }
-    while (list_next(&items, &item)) {
-        check_version(w, a, msg_b(&item, FIELD_KEY), at,
-                      msg_u(&item, FIELD_REVISION), NULL);
-        told++;
-    }
-    if (told != there)
-        world_fail(w, "agent %d lists %zu keys at %lu, there are %zu",
-                   a->number, told, at, there);
-}
-
-static void check_read(struct world *w, struct client *a,
-                       const struct question *q, const struct msg *m)
-{
-    uint64_t seen = msg_u(m, FIELD_SEEN);
-    uint64_t at = q->at < seen ? q->at : seen;
-    int code = (int)msg_u(m, FIELD_OUTCOME);
-    struct bytes value = msg_b(m, FIELD_VALUE);
-
-    if (seen >= w->model.size || seen < q->floor)
-        world_fail(w, "agent %d reads at %lu: it knew of %lu, durable are %lu",
-                   a->number, seen, q->floor, w->model.size);
-    know(a, seen);
-    w->out->reads++;
-    if (code == CHOIR_FUTURE && q->at != UINT64_MAX && q->at > seen)
-        return;
-    if (code == CHOIR_FENCED && q->token)
-        return;
-    if (code && code != CHOIR_NOT_FOUND)
-        world_fail(w, "agent %d reads: %s", a->number, refusal_name(code));
-    if (q->verb == MSG_LIST)
-        check_list(w, a, m, at);
-    else
-        check_version(w, a, bytes_text(q->key), at,
-                      code ? 0 : msg_u(m, FIELD_REVISION), &value);
-    if (q->token)
-        look_note(a, q, seen);
-}
+/* --- Replies ------------------------------------------------------------- */
 
 /* A lease that was not named as lost was prolonged, at the earliest when its
  * holder asked for it. */
@@ -203,20 +130,6 @@ static void check_heartbeat(struct world *w, struct client *a,
     }
 }
 
-/* Everything up to there has been said. */
-static void told_up_to(struct world *w, struct client *a, uint64_t upto)
-{
-    if (upto >= w->model.size)
-        world_fail(w, "agent %d's watch has come to %lu, durable are %lu",
-                   a->number, upto, w->model.size);
-    for (uint64_t i = a->watch_next; i <= upto; i++)
-        if (model_written_at(&w->model, i))
-            world_fail(w, "agent %d's watch has come to %lu and left out %lu",
-                       a->number, upto, i);
-    if (upto >= a->watch_next)
-        a->watch_next = upto + 1;
-}
-
 static void reply(struct world *w, struct client *a, const struct msg *m)
 {
     struct question *q = NULL;
@@ -231,51 +144,16 @@ static void reply(struct world *w, struct client *a, const struct msg *m)
                   refusal_name((int)msg_u(m, FIELD_OUTCOME)));
     switch (q->verb) {
     case MSG_GET:
-    case MSG_LIST: check_read(w, a, q, m); break;
+    case MSG_LIST: read_check(w, a, q, m); break;
     case MSG_HEARTBEAT: check_heartbeat(w, a, q, m); break;
     case MSG_WATCH:
-        if (msg_u(m, FIELD_OUTCOME))
-            a->credit = 0;
-        break;
-    case MSG_CREDIT:
-        if (msg_u(m, FIELD_OUTCOME))
-            a->credit = 0;
-        else
-            told_up_to(w, a, msg_u(m, FIELD_REVISION));
-        break;
+    case MSG_CREDIT: watch_replied(w, a, q, m); break;
     default: break;
     }
     q->number = 0;
 }
 
-/* --- Watches and tasks --------------------------------------------------- */
-
-static void change(struct world *w, struct client *a, const struct msg *m)
-{
-    uint64_t revision = msg_u(m, FIELD_REVISION);
-    struct list items = msg_list(m, FIELD_ITEMS);
-    struct msg item;
-
-    if (revision < a->watch_next || revision >= w->model.size)
-        world_fail(w, "agent %d's watch is told of %lu, where %lu may come",
-                   a->number, revision, a->watch_next);
-    for (uint64_t i = a->watch_next; i < revision; i++)
-        if (model_written_at(&w->model, i))
-            world_fail(w, "agent %d's watch is not told of %lu", a->number, i);
-    if (items.left != model_written_at(&w->model, revision))
-        world_fail(w, "agent %d's watch is told %lu changes of %lu", a->number,
-                   items.left, revision);
-    while (list_next(&items, &item)) {
-        struct bytes value = msg_b(&item, FIELD_VALUE);
-
-        check_version(w, a, msg_b(&item, FIELD_KEY), revision,
-                      msg_u(&item, FIELD_KIND) ? 0 : revision, &value);
-    }
-    a->watch_next = revision + 1;
-    a->credit -= a->credit > 0;
-    know(a, revision);
-    w->out->changes++;
-}
+/* --- Tasks --------------------------------------------------------------- */
 
 static void task(struct world *w, struct client *a, const struct msg *m)
 {
@@ -319,8 +197,8 @@ static void hear(struct world *w, struct client *a, const struct answer *from,
         return;
     case MSG_TURNED_AWAY: turned_away(w, a, m); return;
     case MSG_REPLY: reply(w, a, m); return;
-    case MSG_CHANGE: change(w, a, m); return;
-    case MSG_CAUGHT_UP: told_up_to(w, a, msg_u(m, FIELD_REVISION)); return;
+    case MSG_CHANGE: watch_changed(w, a, m); return;
+    case MSG_CAUGHT_UP: watch_told(w, a, msg_u(m, FIELD_REVISION)); return;
     case MSG_TASK: task(w, a, m); return;
     case MSG_MOVED: client_moved(w, a, m); return;
     case MSG_LEASE_LOST:
@@ -330,7 +208,7 @@ static void hear(struct world *w, struct client *a, const struct answer *from,
         if (msg_u(m, FIELD_SESSION) == a->actor.session)
             client_die(w, a);
         return;
-    case MSG_WATCH_OVER: a->credit = 0; return;
+    case MSG_WATCH_OVER: watch_over(w, a, m); return;
     default: return;
     }
 }

@@ -288,6 +288,7 @@ void model_free(struct model *m)
         free(m->keys[i].versions);
     free(m->tasks);
     free(m->ids);
+    free(m->lines);
     free(m->sessions);
     free(m->entries);
     *m = (struct model){0};

@@ -23,6 +23,7 @@ enum {
 
 struct m_version {
     uint64_t revision, value; /* value: a hash of its bytes */
+    uint64_t slot;            /* that the value is in */
     uint64_t token;           /* of the lease it was written under, or 0 */
     bool deleted;
 };
@@ -59,6 +60,11 @@ struct m_entry {
     struct hash leaf;
 };
 
+/* From that entry on, the past before the line need not be kept. */
+struct m_line {
+    uint64_t index, line;
+};
+
 struct m_session {
     uint64_t id, next_seq;
     int agent;
@@ -79,6 +85,8 @@ struct model {
     size_t task_count, task_cap;
     struct m_id *ids;
     size_t id_count, id_cap;
+    struct m_line *lines;
+    size_t line_count, line_cap;
     struct m_session *sessions;
     size_t session_count, session_cap;
     struct m_entry *entries; /* size of them */
@@ -125,6 +133,13 @@ uint64_t seen_slot(const struct seen *s, uint64_t slot);
 struct m_task *task_new(struct model *m);
 /* Keys that this entry wrote. */
 size_t model_written_at(const struct model *m, uint64_t revision);
+/* Those of them that every watch has to be told of, now that the past before
+ * the line need not be kept. */
+size_t model_kept_at(const struct model *m, uint64_t revision, uint64_t line);
+/* As of that entry. */
+uint64_t model_line(const struct model *m, uint64_t index);
+/* Of an entry that was taken: is all of it there that must be? */
+bool model_keeps(struct model *m, const struct entry *e);
 /* Was anything written from that entry on? */
 bool model_writes(const struct model *m, uint64_t from);
 

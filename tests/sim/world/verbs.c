@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct verb *const tables[] = {verbs_context, verbs_task,
-                                            verbs_reads, verbs_agent};
+static const struct verb *const tables[] = {
+    verbs_context, verbs_task, verbs_reads, verbs_agent, verbs_past};
 
 enum { TABLES = sizeof tables / sizeof *tables };
 
@@ -62,7 +62,9 @@ size_t draft_value(struct draft *d, const struct knowledge *k)
     char *text = d->texts[d->slots];
     int n = snprintf(text, DRAFT_VALUE, "%d.%lu.%zu.", k->agent, k->number,
                      d->slots);
-    size_t more = k->any(30) ? k->any(40) : k->any(DRAFT_VALUE - 64);
+    size_t more = k->any(k->any(30) == 0 ? DRAFT_VALUE - 64
+                         : k->any(2)     ? 40
+                                         : 350);
 
     memset(text + n, 'x', more);
     d->values[d->slots] = bytes_of(text, (size_t)n + more);
@@ -108,7 +110,9 @@ void draft_writes(struct draft *d, const struct knowledge *k)
         msg_init(&w, MSG_WRITE);
         msg_set_text(&w, FIELD_KEY, key);
         if (k->any(5))
-            msg_set_u(&w, FIELD_SLOT, draft_value(d, k));
+            msg_set_u(&w, FIELD_SLOT,
+                      i && d->slots && !k->any(6) ? d->slots - 1
+                                                  : draft_value(d, k));
         msg_encode(&w, &d->lists[1]);
     }
     msg_set_list(&d->m, FIELD_WRITES, n, buf_bytes(&d->lists[1]));
@@ -258,6 +262,7 @@ static void write_one(struct model *m, const struct seen *s, struct bytes key,
     key_write(k, (struct m_version){
                      .revision = s->index,
                      .value = put ? seen_slot(s, slot) : 0,
+                     .slot = slot,
                      .token = msg_u(s->op, FIELD_TOKEN),
                      .deleted = !put,
                  });

@@ -17,7 +17,7 @@
 #define MS UINT64_C(1000)
 #define SECOND UINT64_C(1000000)
 
-enum { CALM_ROUNDS = 4000, REPLAY_ONE_IN = 6 };
+enum { CALM_ROUNDS = 4000, REPLAY_ONE_IN = 6, SETTLE_TURNS = 4000 };
 
 /* --- Chance, time, trace ------------------------------------------------- */
 
@@ -207,6 +207,8 @@ static void stop(struct world *w)
             client_lost(w, &w->agents[i]);
     ledger_reader_close(&w->reader);
     cycle_destroy(&w->cycle);
+    if (w->rig.core)
+        w->out->reclaimed += core_reclaimed(w->rig.core);
     core_destroy(&w->rig.core);
 }
 
@@ -235,62 +237,24 @@ void world_crash(struct world *w, const char *why)
     w->start_at = world_now(w) + world_any(w->calm ? 2 : 400) * MS;
 }
 
-static void check_tree(struct world *w)
+struct core_options world_core(const struct world *w)
 {
-    struct hash is = frontier_root(&rig_state(&w->rig)->tree);
-    struct hash wanted = frontier_root(&w->model.tree);
-
-    if (rig_state(&w->rig)->size == w->model.size && !hash_equal(&is, &wanted))
-        world_fail(w, "the record is no longer what it was");
-}
-
-struct projection {
-    struct hash digest, root;
-    uint64_t size;
-};
-
-static struct projection projection_of(const struct core *c)
-{
-    return (struct projection){
-        .digest = state_digest(core_state(c)),
-        .root = frontier_root(&core_state(c)->tree),
-        .size = core_size(c),
+    return (struct core_options){
+        .env = w->rig.env,
+        .config = w->rig.config,
+        .reserve_bytes = w->reserve_bytes,
     };
-}
-
-/* As the next start would find it without its snapshot. */
-static struct projection from_scratch(struct world *w)
-{
-    struct core_options o = {.env = w->rig.env, .config = w->rig.config};
-    struct projection p = {.size = 0};
-    char *data = w->rig.config->data, trouble[512];
-    char copy[] = DISK_ROOT "/copy";
-    struct core *c = NULL;
-
-    disk_set_room(UINT64_MAX);
-    w->full = false;
-    disk_copy(data, copy);
-    unlink(DISK_ROOT "/copy/state.snapshot");
-    w->rig.config->data = copy;
-    if (core_open(&c, &o, trouble) == 0)
-        p = projection_of(c);
-    core_destroy(&c);
-    w->rig.config->data = data;
-    disk_remove(copy);
-    if (!p.size)
-        world_fail(w, "it cannot be replayed from scratch: %s", trouble);
-    return p;
 }
 
 static void start(struct world *w)
 {
-    struct core_options o = {.env = w->rig.env, .config = w->rig.config};
+    struct core_options o = world_core(w);
     bool compare = w->calm || one_in(REPLAY_ONE_IN);
     struct projection scratch, p;
     int r;
 
     if (compare)
-        scratch = from_scratch(w);
+        scratch = projection_from_scratch(w);
     if (!w->calm && one_in(6))
         disk_cut_after(1 + world_any(12));
     r = core_open(&w->rig.core, &o, w->rig.trouble);
@@ -313,7 +277,9 @@ static void start(struct world *w)
     world_say(w, "the broker starts with %lu entries", p.size);
     cycle_make(w);
     catch_up(w);
-    check_tree(w);
+    record_check_tree(w);
+    if (compare)
+        record_check(w);
     for (size_t i = 0; i < w->model.task_count; i++)
         w->model.tasks[i].renewed = env_wall_us(w->rig.env);
 }
@@ -389,7 +355,7 @@ static void turn(struct world *w)
 
     if (!w->cycle)
         return;
-    inputs_sync_looks((unsigned)world_any(4));
+    inputs_sync_looks((unsigned)world_any(one_in(30) ? 60 : 4));
     cycle_begin(w->cycle);
     r = deliver(w);
     if (!r)
@@ -468,6 +434,7 @@ static void configure(struct world *w)
     c->segment_bytes = 64 << 10;
     c->preallocate = one_in(2);
     c->checkpoint_entries = 100 + world_any(300);
+    c->compact_entries = one_in(4) ? 200 + world_any(800) : 0;
     c->session_idle_s = 20;
     c->leases_per_agent_max = 3;
     c->queue_tasks_max = 20;
@@ -493,9 +460,10 @@ static void begin(struct world *w)
     disk_reset(w->o.seed);
     w->rig.env = env_sim_new(w->o.seed);
     w->beside = one_in(2);
+    w->reserve_bytes = one_in(3) ? 0 : 64 << 10;
     configure(w);
     frontier_init(&w->model.tree);
-    o = (struct core_options){.env = w->rig.env, .config = w->rig.config};
+    o = world_core(w);
     if (mkdir(DISK_ROOT, 0700) || core_open(&w->rig.core, &o, w->rig.trouble))
         world_fail(w, "the broker does not start: %s", w->rig.trouble);
     for (unsigned i = 0; i < WORLD_AGENTS; i++)
@@ -546,6 +514,18 @@ static void leave(struct world *w)
         if (w->model.tasks[i].state == TASK_WORKING)
             world_fail(w, "the lease of task %lu never ends",
                        w->model.tasks[i].id);
+}
+
+/* What need not be kept is given back, as far as that is worth it. */
+static void settle(struct world *w)
+{
+    for (int i = 0; i < SETTLE_TURNS && w->cycle; i++) {
+        if (!core_reclaims(w->rig.core))
+            return;
+        env_sim_advance_us(w->rig.env, SECOND / 8);
+        turn(w);
+    }
+    world_fail(w, "it does not end giving space back");
 }
 
 static void check_whole(struct world *w)
@@ -615,6 +595,7 @@ void world_run(const struct world_options *o, struct world_result *out)
             step(w);
         calm_down(w);
         leave(w);
+        settle(w);
         check_whole(w);
         out->good = true;
     } else if (o->trace) {

@@ -36,7 +36,7 @@ struct world_result {
     bool good;
     uint64_t trace, ledger; /* hashes */
     uint64_t entries, restarts, losses, acknowledged, reads, changes, claims,
-        moves;
+        moves, compacted, reclaimed;
     char why[MODEL_WHY + 64];
 };
 
@@ -57,9 +57,10 @@ struct question {
     uint64_t token;  /* of the lease it reads under, or 0 */
     enum message verb;
     char key[MODEL_KEY_BYTES];
-    uint64_t floor; /* the answer rests on at least this revision */
-    uint64_t at;    /* revision asked about; UINT64_MAX: now */
-    uint64_t asked; /* wall clock */
+    uint64_t floor;   /* the answer rests on at least this revision */
+    uint64_t at;      /* revision asked about; UINT64_MAX: now */
+    uint64_t asked;   /* wall clock */
+    uint64_t opening; /* of the watch it is about */
     struct held items[DRAFT_LEASES];
     size_t count;
 };
@@ -90,7 +91,8 @@ struct client {
     uint64_t known;      /* highest revision it was told of */
     uint64_t watch_next; /* revision from which its watch goes on */
     uint64_t credit;
-    bool watches;
+    uint64_t openings;    /* of its watch */
+    bool watches, gaps;   /* gaps: it is content with what is kept */
     uint64_t last_due[2]; /* of its frames, each way: none overtakes */
 };
 
@@ -120,7 +122,7 @@ struct world {
     size_t said_count[WORLD_AGENTS], said_cap[WORLD_AGENTS];
     struct packet *packets; /* by due and order */
     struct packet *heard;   /* that an agent is hearing */
-    uint64_t orders, step, start_at, values;
+    uint64_t orders, step, start_at, values, reserve_bytes;
     bool beside;
     bool calm;  /* no more faults, no new work */
     bool fault; /* a sync is going to fail, or has */
@@ -128,6 +130,11 @@ struct world {
     char lines[WORLD_LINES][WORLD_LINE];
     uint64_t line;
     jmp_buf failed;
+};
+
+struct projection {
+    struct hash digest, root;
+    uint64_t size;
 };
 
 uint64_t world_any(uint64_t n);
@@ -145,6 +152,14 @@ void world_stop_clean(struct world *w);
 /* One thing goes wrong. */
 void world_misfortune(struct world *w);
 
+/* As the broker is to be opened. */
+struct core_options world_core(const struct world *w);
+struct projection projection_of(const struct core *c);
+/* As the next start would find it without its snapshot. */
+struct projection projection_from_scratch(struct world *w);
+void record_check_tree(struct world *w);
+void record_check(struct world *w);
+
 /* To the other end, after a while. */
 void world_send(struct world *w, struct client *a, bool to_broker,
                 struct bytes frame);
@@ -158,6 +173,24 @@ void client_hear(struct world *w, struct client *a, struct bytes frame);
 void client_judge(struct world *w, const struct entry *e);
 /* What has moved, as it is told. */
 void client_moved(struct world *w, struct client *a, const struct msg *m);
+void client_knows(struct client *a, uint64_t revision);
+/* NULL: it waits for too many answers already. */
+struct question *question_new(struct world *w, struct client *a,
+                              enum message verb);
+void question_ask(struct world *w, struct client *a, struct question *q,
+                  struct msg *m);
+/* An answer about the context. */
+void read_check(struct world *w, struct client *a, const struct question *q,
+                const struct msg *m);
+/* One version of a key as it is told, 0: absent. */
+void version_check(struct world *w, struct client *a, struct bytes name,
+                   uint64_t at, uint64_t revision, const struct bytes *value);
+void watch_act(struct world *w, struct client *a);
+void watch_told(struct world *w, struct client *a, uint64_t upto);
+void watch_changed(struct world *w, struct client *a, const struct msg *m);
+void watch_replied(struct world *w, struct client *a, const struct question *q,
+                   const struct msg *m);
+void watch_over(struct world *w, struct client *a, const struct msg *m);
 /* It has read that, and is told all that moved; or no longer cares. */
 void look_note(struct client *a, const struct question *q, uint64_t revision);
 void looks_check(struct world *w, struct client *a, uint64_t durable);
