@@ -344,9 +344,11 @@ TEST(a_snapshot_beyond_the_record_stops_the_start)
              rig.dir, rig.dir, rig.dir, rig.dir, rig.dir);
     core_destroy(&rig.core);
     CHECK_OK(system(command));
-    CHECK_EQ(core_open(&rig.core, &(struct core_options){rig.config, rig.env},
-                       rig.trouble),
-             -EUCLEAN);
+    CHECK_EQ(
+        core_open(&rig.core,
+                  &(struct core_options){.config = rig.config, .env = rig.env},
+                  rig.trouble),
+        -EUCLEAN);
     CHECK(strstr(rig.trouble, "lost") != NULL);
     end();
 }
@@ -367,8 +369,9 @@ TEST(a_snapshot_of_another_history_stops_the_start)
              "cp %s/state.snapshot /%s.snap && rm -rf %s && mv %s.old %s",
              rig.dir, rig.dir, rig.dir, rig.dir, rig.dir);
     CHECK_OK(system(command));
-    CHECK_OK(core_open(&rig.core, &(struct core_options){rig.config, rig.env},
-                       rig.trouble));
+    CHECK_OK(core_open(
+        &rig.core, &(struct core_options){.config = rig.config, .env = rig.env},
+        rig.trouble));
     env_sim_advance_us(rig.env, 5);
     actor_session(&rig, &ada);
     do_some_work(); /* the same operations, at other times: another fork */
@@ -377,9 +380,11 @@ TEST(a_snapshot_of_another_history_stops_the_start)
     snprintf(command, sizeof command, "mv /%s.snap %s/state.snapshot", rig.dir,
              rig.dir);
     CHECK_OK(system(command));
-    CHECK_EQ(core_open(&rig.core, &(struct core_options){rig.config, rig.env},
-                       rig.trouble),
-             -EUCLEAN);
+    CHECK_EQ(
+        core_open(&rig.core,
+                  &(struct core_options){.config = rig.config, .env = rig.env},
+                  rig.trouble),
+        -EUCLEAN);
     CHECK(strstr(rig.trouble, "history") != NULL);
     end();
 }
@@ -579,9 +584,11 @@ TEST(a_missing_record_beside_keys_is_not_taken_for_a_first_start)
     snprintf(command, sizeof command, "find %s -name 'segment-*' -delete",
              rig.dir);
     CHECK_OK(system(command));
-    CHECK_EQ(core_open(&rig.core, &(struct core_options){rig.config, rig.env},
-                       rig.trouble),
-             -EUCLEAN);
+    CHECK_EQ(
+        core_open(&rig.core,
+                  &(struct core_options){.config = rig.config, .env = rig.env},
+                  rig.trouble),
+        -EUCLEAN);
     CHECK(strstr(rig.trouble, "gone") != NULL);
     end();
 }
