@@ -72,6 +72,11 @@ int file_pwrite_all(int fd, const void *bytes, size_t len, uint64_t at)
     return 0;
 }
 
+bool file_no_room(int r)
+{
+    return r == -ENOSPC || r == -EDQUOT || r == -EFBIG;
+}
+
 int file_pread_all(int fd, void *bytes, size_t len, uint64_t at)
 {
     char *to = bytes;

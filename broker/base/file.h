@@ -9,6 +9,7 @@
 #ifndef CHOIR_BROKER_BASE_FILE_H
 #define CHOIR_BROKER_BASE_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -19,6 +20,10 @@
 int file_write_all(int fd, const void *bytes, size_t len) FILE_MUST_CHECK;
 int file_pwrite_all(int fd, const void *bytes, size_t len, uint64_t at)
     FILE_MUST_CHECK;
+
+/* Does that error say that there is no room: on the disk, of a quota, or below
+ * a limit on sizes? */
+bool file_no_room(int r);
 
 /* Read exactly len bytes at an offset. -ENODATA: the file ends before. */
 int file_pread_all(int fd, void *bytes, size_t len, uint64_t at)

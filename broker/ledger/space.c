@@ -17,11 +17,6 @@
 
 enum { ZERO_STEP = 1 << 20 };
 
-static bool no_room(int r)
-{
-    return r == -ENOSPC || r == -EDQUOT || r == -EFBIG;
-}
-
 static int zeros_write(int fd, uint64_t from, uint64_t to)
 {
     static const uint8_t zeros[65536];
@@ -66,7 +61,7 @@ static int extend(struct ledger *l, struct space *s, uint64_t used, uint64_t to)
     if (r)
         return r;
     r = allocate(s->fd, used, to);
-    if (no_room(r))
+    if (file_no_room(r))
         return CHOIR_READ_ONLY;
     if (!r)
         s->allocated = to;
@@ -127,7 +122,7 @@ static int spare_make(struct ledger *l, uint64_t want)
 
     if (!r)
         r = extend(l, &l->spare, 0, want);
-    if (r && no_room(r))
+    if (r && file_no_room(r))
         r = CHOIR_READ_ONLY;
     if (!r && fresh)
         r = dir_sync(l->dir);

@@ -1,6 +1,9 @@
 /* Space is given back while the broker goes on, and nothing else changes. */
 #include <errno.h>
+#include <glob.h>
 #include <sched.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 #include "broker/verify.h"
 #include "proto/refusal.h"
@@ -342,6 +345,49 @@ static void lose_segment_one(enum slot_mark why)
     CHECK_OK(ledger_thin_end(core_ledger(hall.rig.core), true, &out));
     CHECK(out.bytes > 1000000);
     CHECK_EQ(out.erased, why == SLOT_ERASED);
+}
+
+static void files_at_most(rlim_t bytes)
+{
+    struct rlimit limit;
+
+    signal(SIGXFSZ, SIG_IGN);
+    CHECK_OK(getrlimit(RLIMIT_FSIZE, &limit));
+    limit.rlim_cur = bytes ? bytes : limit.rlim_max;
+    CHECK_OK(setrlimit(RLIMIT_FSIZE, &limit));
+}
+
+static unsigned files_beside(void)
+{
+    char pattern[300];
+    glob_t found;
+    unsigned n;
+
+    snprintf(pattern, sizeof pattern, "%s/segment-*.*", hall.rig.dir);
+    n = glob(pattern, 0, NULL, &found) ? 0 : (unsigned)found.gl_pathc;
+    globfree(&found);
+    return n;
+}
+
+/* As full as a disk: whoever waits for room gets it some time. */
+TEST(a_limit_on_sizes_is_no_room_for_the_copy)
+{
+    struct ledger_thinned out;
+    int mark = SLOT_ERASED;
+    struct ledger_thinner t = {&mark, look_away, mark_all, 1};
+
+    begin();
+    fill();
+    files_at_most(4096);
+    CHECK_OK(ledger_thin_begin(core_ledger(hall.rig.core), 1, &t));
+    CHECK_EQ(ledger_thin_end(core_ledger(hall.rig.core), true, &out), -ENOSPC);
+    CHECK_EQ(files_beside(), 0);
+    files_at_most(
+        256 << 10); /* enough for the copy, not to overwrite the old */
+    lose_segment_one(SLOT_ERASED);
+    CHECK_EQ(files_beside(), 0);
+    files_at_most(0);
+    hall_close(&hall);
 }
 
 static void check_verify(int wanted)
