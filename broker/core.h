@@ -195,8 +195,9 @@ void core_links_beside(struct core *c);
 /* Reload of what outcomes depend on; becomes an entry when it differs. */
 int core_rules(struct core *c, const struct config *config);
 
-/* Go on with what is to be erased, a bounded part, by entries of this cycle;
- * is there something to go on with? 0 or negative errno. */
+/* Go on with what is to be erased, a bounded part, by entries of this cycle, of
+ * which they are the first; is there something to go on with? 0 or negative
+ * errno. */
 int core_erase(struct core *c);
 bool core_erases(const struct core *c);
 

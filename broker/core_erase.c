@@ -1,6 +1,10 @@
 /* Erasures by rule, carried out: the record is gone through a little at a time,
  * and what is found is said by entries. Only what was said is remembered: after
- * a restart it begins anew, and what is erased already is passed over. */
+ * a restart it begins anew, and what is erased already is passed over.
+ *
+ * Until all of it is hidden, more can be made from it: so what was derived is
+ * looked for up to the present. Each turn comes before the cycle's operations,
+ * when the record is all there is. */
 #include <errno.h>
 #include <stdlib.h>
 #include <uthash.h>
@@ -16,12 +20,20 @@ enum {
     READ_ONLY_AGAIN_S = 1,
 };
 
-/* A version that was made from what goes. */
+/* A version that was made from what goes; or a deletion, of which nothing is.
+ */
 struct derived {
     UT_hash_handle hh;
+    bool is_deletion;
     struct {
         uint64_t revision, name;
     } id;
+};
+
+/* A merged version of the key that its history does not include. */
+struct later {
+    uint64_t revision;
+    struct decide_version is;
 };
 
 struct erase_walk {
@@ -32,7 +44,9 @@ struct erase_walk {
     struct buf names; /* what space and key point to */
     struct bytes space, key;
     struct ledger_reader *reader;
-    uint8_t *authored; /* a bit an entry: the agent's own */
+    uint8_t *taken; /* a bit an entry that was named; NULL: the key's are */
+    uint64_t newest, above; /* of the history: down from there to behind it */
+    struct buf later;       /* newest first */
     struct derived *derived;
     struct buf items;
     uint64_t count;
@@ -50,9 +64,10 @@ static void walk_free(struct core *c)
         free(d);
     }
     ledger_reader_close(&w->reader);
-    free(w->authored);
+    free(w->taken);
     buf_free(&w->names);
     buf_free(&w->items);
+    buf_free(&w->later);
     free(w);
     c->erasing = NULL;
 }
@@ -106,25 +121,119 @@ static int slot_put(struct core *c, uint64_t revision, size_t slot,
     return w->items.n < SLICE_BYTES ? 0 : slice_say(c, false);
 }
 
+/* --- What came of what goes ------------------------------------------------ */
+
+static uint64_t name_hash(struct bytes key)
+{
+    struct hash h = hash_of(HASH_SUM, key);
+
+    return get_u64(h.b);
+}
+
+static struct derived *derived_find(const struct erase_walk *w,
+                                    uint64_t revision, struct bytes key)
+{
+    struct derived *d, wanted = {.id = {revision, name_hash(key)}};
+
+    HASH_FIND(hh, w->derived, &wanted.id, sizeof wanted.id, d);
+    return d;
+}
+
+static int derived_add(struct erase_walk *w, uint64_t revision,
+                       struct bytes key, bool is_deletion)
+{
+    struct derived *d = calloc(1, sizeof *d);
+
+    if (!d)
+        return -ENOMEM;
+    d->id.revision = revision;
+    d->id.name = name_hash(key);
+    d->is_deletion = is_deletion;
+    HASH_ADD(hh, w->derived, id, sizeof d->id, d);
+    return 0;
+}
+
+static bool is_gone(const struct erase_walk *w, uint64_t revision,
+                    struct bytes key)
+{
+    const struct derived *d = revision ? derived_find(w, revision, key) : NULL;
+
+    if (d || revision == 0 || revision >= w->end)
+        return d && !d->is_deletion;
+    return !w->taken || w->taken[revision / 8] >> revision % 8 & 1;
+}
+
+/* Its value and what was merged into it: each shows the other. */
+static int derived_put(struct core *c, uint64_t revision, struct bytes key,
+                       size_t slot, size_t operand)
+{
+    int r = derived_add(c->erasing, revision, key, false);
+
+    if (!r)
+        r = slot_put(c, revision, slot, key);
+    return r ? r : slot_put(c, revision, operand, key);
+}
+
 /* --- A key's history ------------------------------------------------------ */
 
-static int version_erase(struct core *c)
+static int history_put(struct core *c, const struct decide_version *v)
 {
     struct erase_walk *w = c->erasing;
     struct bytes none = {0};
-    struct decide_version v;
-    int r =
-        c->values.version(c->values.arg, w->space, w->key, w->next, &v, NULL);
+    int r;
+
+    if (v->deleted)
+        return derived_add(w, w->next, w->key, true);
+    r = slot_put(c, w->next, v->slot, none);
+    return !r && v->merged ? slot_put(c, w->next, v->operand, none) : r;
+}
+
+/* Down from the newest, what may have been derived is kept for the way back. */
+static int version_look(struct core *c)
+{
+    struct erase_walk *w = c->erasing;
+    struct later x = {.revision = w->next};
+    int r = c->values.version(c->values.arg, w->space, w->key, w->next, &x.is,
+                              NULL);
 
     if (r)
         return r < 0 ? r : -EUCLEAN; /* the one after it named it */
-    if (w->next < w->end && !v.deleted)
-        r = slot_put(c, w->next, v.slot, none);
-    if (!r && w->next < w->end && v.merged)
-        r = slot_put(c, w->next, v.operand, none);
-    w->next = v.prev;
-    w->is_over = v.prev == 0;
-    return r;
+    if (w->next < w->end)
+        r = history_put(c, &x.is);
+    else if (w->takes_derived && x.is.merged)
+        buf_put(&w->later, &x, sizeof x);
+    w->next = x.is.prev;
+    return r ? r : w->later.failed ? -ENOMEM : 0;
+}
+
+/* From the oldest on: what came of one that goes, goes. */
+static int later_erase(struct core *c)
+{
+    struct erase_walk *w = c->erasing;
+    struct later x;
+
+    w->later.n -= sizeof x;
+    memcpy(&x, w->later.p + w->later.n, sizeof x);
+    return is_gone(w, x.is.prev, w->key) || is_gone(w, x.is.base, w->key)
+               ? derived_put(c, x.revision, w->key, x.is.slot, x.is.operand)
+               : 0;
+}
+
+/* One version, or the look whether there are newer ones. */
+static int version_erase(struct core *c)
+{
+    struct erase_walk *w = c->erasing;
+    const struct key *k;
+
+    if (w->next > w->above)
+        return version_look(c);
+    if (w->later.n)
+        return later_erase(c);
+    k = context_find(c->state->context, w->space, w->key);
+    w->above = w->newest;
+    w->newest = w->next = k->revision;
+    w->is_over = !w->takes_derived || w->newest == w->above;
+    return 0;
 }
 
 /* --- All that an entry carries -------------------------------------------- */
@@ -193,60 +302,7 @@ static int carried_erase(struct core *c, const struct carried *x)
     return r;
 }
 
-static int entry_erase(struct core *c)
-{
-    struct erase_walk *w = c->erasing;
-    const struct entry *e;
-    struct carried x;
-    int r = ledger_entry(c->ledger, w->next, &e);
-
-    if (!r)
-        r = carried_read(w, e, &x);
-    if (!r && x.own + x.of_effect)
-        r = in_space(c, &x);
-    w->is_over = true;
-    if (r)
-        return r < 0 ? r : 0;
-    return carried_erase(c, &x);
-}
-
-/* --- An agent's payloads, and what came of them ---------------------------- */
-
-static uint64_t name_hash(struct bytes key)
-{
-    struct hash h = hash_of(HASH_SUM, key);
-
-    return get_u64(h.b);
-}
-
-static struct derived *derived_find(const struct erase_walk *w,
-                                    uint64_t revision, struct bytes key)
-{
-    struct derived *d, wanted = {.id = {revision, name_hash(key)}};
-
-    HASH_FIND(hh, w->derived, &wanted.id, sizeof wanted.id, d);
-    return d;
-}
-
-static int derived_add(struct erase_walk *w, uint64_t revision,
-                       struct bytes key)
-{
-    struct derived *d = calloc(1, sizeof *d);
-
-    if (!d)
-        return -ENOMEM;
-    d->id.revision = revision;
-    d->id.name = name_hash(key);
-    HASH_ADD(hh, w->derived, id, sizeof d->id, d);
-    return 0;
-}
-
-static bool is_gone(const struct erase_walk *w, uint64_t revision,
-                    struct bytes key)
-{
-    return revision && (w->authored[revision / 8] >> revision % 8 & 1 ||
-                        derived_find(w, revision, key));
-}
+/* --- An agent's payloads or an entry's, and what came of them -------------- */
 
 static int derived_erase(struct core *c, const struct entry *e)
 {
@@ -261,30 +317,55 @@ static int derived_erase(struct core *c, const struct entry *e)
         if (!change.merged || (!is_gone(w, change.prev, change.key) &&
                                !is_gone(w, change.base, change.key)))
             continue;
-        r = derived_add(w, e->index, change.key);
-        if (!r)
-            r = slot_put(c, e->index, change.slot, change.key);
-        if (!r)
-            r = slot_put(c, e->index, change.operand, change.key);
+        r = derived_put(c, e->index, change.key, change.slot, change.operand);
     }
     return r;
+}
+
+/* Nothing comes of what it deletes, nor of an entry that writes no keys. */
+static int deletions_keep(struct erase_walk *w, const struct entry *e)
+{
+    struct change change;
+    struct changes walk;
+    int r = changes_begin(&walk, e);
+
+    if (r && w->kind == ERASE_ENTRY)
+        w->takes_derived = false;
+    if (r)
+        return r < 0 ? r : 0;
+    while (!r && changes_next(&walk, &change)) {
+        if (change.deleted)
+            r = derived_add(w, e->index, change.key, true);
+    }
+    return r;
+}
+
+static bool is_named(const struct erase_walk *w, const struct entry *e)
+{
+    struct hash author;
+
+    if (w->kind == ERASE_ENTRY)
+        return e->index == w->end - 1;
+    author = msg_hash(&e->bundle, FIELD_AGENT);
+    return e->index < w->end && hash_equal(&author, &w->agent);
 }
 
 static int entry_look(struct core *c, const struct entry *e)
 {
     struct erase_walk *w = c->erasing;
-    struct hash author = msg_hash(&e->bundle, FIELD_AGENT);
     struct carried x;
     int r;
 
-    if (!hash_equal(&author, &w->agent))
+    if (!is_named(w, e))
         return w->takes_derived ? derived_erase(c, e) : 0;
-    r = carried_read(w, e, &x);
+    r = deletions_keep(w, e);
+    if (!r)
+        r = carried_read(w, e, &x);
     if (!r && x.own + x.of_effect)
         r = in_space(c, &x);
     if (r || x.own + x.of_effect == 0)
         return r < 0 ? r : 0;
-    w->authored[e->index / 8] |= (uint8_t)(1u << e->index % 8);
+    w->taken[e->index / 8] |= (uint8_t)(1u << e->index % 8);
     return carried_erase(c, &x);
 }
 
@@ -295,16 +376,19 @@ static int group_look(struct core *c)
     struct group_walk walk;
     const struct entry *e;
     struct bytes heads;
-    int r = ledger_reader_group(w->reader, &g, &heads);
+    int r;
 
+    w->is_over = w->next >= ledger_size(c->ledger);
+    if (w->is_over)
+        return 0;
+    r = ledger_reader_group(w->reader, &g, &heads);
     if (r)
         return r;
     group_walk_begin(&walk, &g, heads);
     while (!(r = group_walk_next(&walk, &e))) {
-        if (e->index >= w->end) {
-            w->is_over = true;
+        w->is_over = e->index >= w->end && !w->takes_derived;
+        if (w->is_over)
             return 0;
-        }
         r = entry_look(c, e);
         if (r)
             return r;
@@ -340,16 +424,18 @@ static int walk_fill(struct core *c, struct erase_walk *w)
         !msg_has(&head, FIELD_DERIVED) || msg_u(&head, FIELD_DERIVED);
     w->end = msg_has(&head, FIELD_REVISION) ? msg_u(&head, FIELD_REVISION) + 1
                                             : w->order;
-    if (w->kind == ERASE_ENTRY)
-        w->next = w->end - 1;
     if (w->kind == ERASE_HISTORY) {
         k = context_find(c->state->context, w->space, w->key);
-        w->next = k ? k->revision : 0;
-    }
-    if (w->kind != ERASE_AGENT)
+        if (!k)
+            return -EUCLEAN; /* tombstones stay */
+        w->newest = w->next = k->revision;
         return 0;
-    w->authored = calloc(1, (size_t)(w->end / 8 + 1));
-    return w->authored ? ledger_reader_open(c->ledger, 0, &w->reader) : -ENOMEM;
+    }
+    if (w->kind == ERASE_ENTRY)
+        w->next = w->end - 1;
+    w->taken = calloc(1, (size_t)(w->end / 8 + 1));
+    return w->taken ? ledger_reader_open(c->ledger, w->next, &w->reader)
+                    : -ENOMEM;
 }
 
 static int walk_begin(struct core *c, uint64_t order)
@@ -371,11 +457,9 @@ static int walk_turn(struct core *c)
     int r = 0;
 
     while (!r && !w->is_over) {
-        if (w->kind == ERASE_AGENT ? w->next >= end : left-- == 0)
+        if (w->kind == ERASE_HISTORY ? left-- == 0 : w->next >= end)
             return 0;
-        r = w->kind == ERASE_AGENT     ? group_look(c)
-            : w->kind == ERASE_HISTORY ? version_erase(c)
-                                       : entry_erase(c);
+        r = w->kind == ERASE_HISTORY ? version_erase(c) : group_look(c);
     }
     if (!r)
         r = slice_say(c, true);

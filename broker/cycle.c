@@ -121,12 +121,13 @@ bool cycle_blocked(const struct cycle *c)
             outbox_bytes(c->outbox) >= UNSYNCED_MAX);
 }
 
-void cycle_begin(struct cycle *c)
+int cycle_begin(struct cycle *c)
 {
     c->frames = c->bytes = 0;
     c->turn++;
     c->began_us = env_steady_us(c->env);
     core_begin(c->core);
+    return c->draining ? 0 : core_erase(c->core);
 }
 
 static uint64_t idle_us(const struct cycle *c)
@@ -232,8 +233,6 @@ int cycle_end(struct cycle *c)
     router_look(c->router, env_steady_us(c->env), on_room, c);
     if (!r)
         r = cycle_lapse(c);
-    if (!r && !c->draining)
-        r = core_erase(c->core);
     if (!r)
         r = leases_match(c->leases, c->draining);
     if (!r)

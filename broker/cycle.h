@@ -37,7 +37,8 @@ struct connection *cycle_connect(struct cycle *c, uint32_t agent,
                                  uint64_t invite, const struct hash *challenge);
 void cycle_disconnect(struct cycle *c, struct connection *connection);
 
-void cycle_begin(struct cycle *c);
+/* 0, or negative errno: the daemon must exit. */
+int cycle_begin(struct cycle *c);
 /* Frames, in the order of their arrival. What can be proven about each without
  * the others is proven on all cores first. 0, or negative errno: the daemon
  * must exit. */

@@ -251,7 +251,8 @@ static int erase_by_rule(struct decision *d)
     return n < ERASINGS_MAX ? 0 : over_limit(d, "erasures", ERASINGS_MAX, n);
 }
 
-/* A slice: the broker's own word, one after the other. */
+/* A slice: the broker's own word, one after the other. What was made from what
+ * goes may have come later than the order. */
 int decide_erased(struct decision *d)
 {
     const struct erasing *x =
@@ -262,7 +263,8 @@ int decide_erased(struct decision *d)
     if (!x || x->ended || x->last != msg_u(d->op, FIELD_PREV))
         return CHOIR_INVALID;
     while (list_next(&items, &item)) {
-        if (msg_u(&item, FIELD_REVISION) >= x->index)
+        if (msg_u(&item, FIELD_REVISION) >=
+            (msg_has(&item, FIELD_KEY) ? d->f->index : x->index))
             return CHOIR_INVALID;
     }
     return 0;

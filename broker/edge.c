@@ -121,8 +121,9 @@ int edge_turn(struct edge *e, int also, int most_ms, bool *also_ready)
         return r;
     zap_serve(e);
     floods_look(e);
-    cycle_begin(e->cycle);
-    r = edge_receive(e);
+    r = cycle_begin(e->cycle);
+    if (!r)
+        r = edge_receive(e);
     if (!r)
         r = cycle_end(e->cycle);
     monitor_serve(e); /* after what those who left have sent before */

@@ -3,7 +3,7 @@
 
 #include "evolve_private.h"
 
-/* Items name slots of entries before `end`. */
+/* Items name slots of entries before this one, which is `end`. */
 static int slots_hide(struct state *s, const struct msg *m, uint64_t end)
 {
     struct list items = msg_list(m, FIELD_ITEMS);
@@ -30,7 +30,7 @@ int evolve_erase(struct state *s, const struct evolve_op *o)
 int evolve_erased(struct state *s, const struct evolve_op *o)
 {
     uint64_t order = msg_u(o->op, FIELD_REVISION);
-    int r = slots_hide(s, o->op, order);
+    int r = slots_hide(s, o->op, o->index);
 
     if (r)
         return r;

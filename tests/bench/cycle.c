@@ -94,7 +94,7 @@ __attribute__((noinline)) void turn_measured(struct guest *g,
     if (frame.n)
         must(!cycle_take(hall.cycle, g->connection, frame), "cycle_take");
     must(!cycle_end(hall.cycle), "cycle_end");
-    cycle_begin(hall.cycle);
+    must(!cycle_begin(hall.cycle), "cycle_begin");
 }
 
 /* Sent and answered, and whatever follows from it. */

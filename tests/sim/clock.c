@@ -57,7 +57,7 @@ static void end(void)
 
 static void turn(void)
 {
-    cycle_begin(cycle);
+    CHECK_OK(cycle_begin(cycle));
     CHECK_OK(cycle_end(cycle));
 }
 

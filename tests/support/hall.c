@@ -96,7 +96,7 @@ static void cycle_make(struct hall *h)
              "ledger_beside");
     h->cycle = cycle_new(&o);
     must(h->cycle ? 0 : -1, "cycle_new");
-    cycle_begin(h->cycle);
+    must(cycle_begin(h->cycle), "cycle_begin");
 }
 
 void hall_open(struct hall *h)
@@ -140,7 +140,7 @@ void hall_turn(struct hall *h)
     added = rig_state(&h->rig)->size - before;
     if (added > h->turn_entries_max)
         h->turn_entries_max = added;
-    cycle_begin(h->cycle);
+    must(cycle_begin(h->cycle), "cycle_begin");
 }
 
 void hall_settle(struct hall *h)
@@ -154,7 +154,7 @@ void hall_pass(struct hall *h, uint64_t ms)
 {
     must(cycle_end(h->cycle), "cycle_end");
     env_sim_advance_us(h->rig.env, ms * 1000);
-    cycle_begin(h->cycle); /* a cycle's time is that of its beginning */
+    must(cycle_begin(h->cycle), "cycle_begin"); /* a cycle's time is that of its beginning */
     hall_settle(h);
 }
 
@@ -166,7 +166,7 @@ void guest_join(struct hall *h, struct guest *g, const char *name,
     *g = (struct guest){.hall = h, .in_hall = h->guests};
     must(cycle_end(h->cycle), "cycle_end");
     actor_join(&h->rig, &g->actor, name, "*", rights);
-    cycle_begin(h->cycle);
+    must(cycle_begin(h->cycle), "cycle_begin");
     h->guests = g;
     guest_connect(g);
 }

@@ -413,7 +413,7 @@ TEST(workers_at_the_limit_get_work_when_another_session_gives_some_back)
     first = bob.actor;
     CHECK_OK(cycle_end(hall.cycle));
     actor_session(&hall.rig, &bob.actor); /* of the same agent */
-    cycle_begin(hall.cycle);
+    CHECK_OK(cycle_begin(hall.cycle));
     submit(5000, 3);
     CHECK_EQ(work(&bob, 1), 0);
     CHECK_EQ(guest_items(&bob, MSG_TASK), 1);
@@ -435,7 +435,7 @@ TEST(workers_at_the_limit_get_work_when_it_is_raised)
     CHECK_EQ(guest_items(&bob, MSG_TASK), 1);
     CHECK_OK(cycle_end(hall.cycle));
     at_most(2);
-    cycle_begin(hall.cycle);
+    CHECK_OK(cycle_begin(hall.cycle));
     hall_settle(&hall);
     CHECK_EQ(guest_items(&bob, MSG_TASK), 2);
     hall_close(&hall);

@@ -356,8 +356,9 @@ static void turn(struct world *w)
     if (!w->cycle)
         return;
     inputs_sync_looks((unsigned)world_any(one_in(30) ? 60 : 4));
-    cycle_begin(w->cycle);
-    r = deliver(w);
+    r = cycle_begin(w->cycle);
+    if (!r)
+        r = deliver(w);
     if (!r)
         r = cycle_end(w->cycle);
     if (!r)
