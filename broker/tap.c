@@ -150,6 +150,39 @@ static int may_task(struct tap *t, const struct entry *e, const struct agent *a,
                : may_reads(e, a, right, bytes_text(place.space), head);
 }
 
+/* What is erased is named like what is written: by its keys, or else it is of
+ * the whole space. */
+static bool may_erasure(const struct agent *a, enum right right,
+                        const struct msg *head)
+{
+    struct bytes space = msg_b(head, FIELD_SPACE), none = {0};
+    struct list items = msg_list(head, FIELD_ITEMS);
+    struct msg item;
+    bool may = (items.left && !msg_has(head, FIELD_KEY)) ||
+               agent_may(a, right, space, msg_b(head, FIELD_KEY), none);
+
+    while (may && list_next(&items, &item))
+        may = agent_may(a, right, space, msg_b(&item, FIELD_KEY), none);
+    return may;
+}
+
+/* The slices of an erasure name keys, too: they are for who may see its order.
+ */
+static int may_slice(struct tap *t, const struct agent *a, enum right right,
+                     const struct msg *head)
+{
+    const struct entry *order;
+    struct msg erase;
+    unsigned field;
+    int r = ledger_entry(t->ledger, msg_u(head, FIELD_REVISION), &order);
+
+    if (r)
+        return r < 0 ? r : -EUCLEAN;
+    if (msg_decode(order->head, CLASS_OPERATION, &erase, &field))
+        return -EUCLEAN;
+    return verdict(may_erasure(a, right, &erase));
+}
+
 int tap_may(struct tap *t, const struct entry *e, const struct agent *a,
             enum right right)
 {
@@ -169,6 +202,8 @@ int tap_may(struct tap *t, const struct entry *e, const struct agent *a,
         return verdict(
             agent_may(a, right, space, msg_b(&head, FIELD_KEY), none));
     case MSG_TXN: return may_keys(a, right, space, &head);
+    case MSG_ERASE: return verdict(may_erasure(a, right, &head));
+    case MSG_ERASED: return may_slice(t, a, right, &head);
     case MSG_POLICY: return verdict(agent_may(a, right, space, none, none));
     case MSG_SEND:
     case MSG_MARK: return verdict(may_message(a, right, space, &head));

@@ -489,6 +489,166 @@ TEST(an_erasure_goes_on_after_a_restart)
     hall_close(&hall);
 }
 
+TEST(what_was_merged_from_a_history_goes_along)
+{
+    uint64_t at[5], order;
+    const struct msg *reply;
+    struct msg m;
+
+    begin();
+    for (unsigned i = 0; i < 4; i++)
+        at[i] = add_one("count");
+    put(&ada, "count", "\x09");
+    at[4] = head();
+    CHECK_OK(erase_history(&ada, "count", at[1]));
+    for (order = at[4] + 1;
+         !erasing_find(rig_state(&hall.rig)->erasings, order);)
+        order++;
+    for (unsigned i = 0; i < 4; i++)
+        CHECK_EQ(outcome_at("count", at[i]), CHOIR_ERASED);
+    CHECK_EQ(outcome_at("count", at[4]), 0);
+    reply = erasure(&ada, order);
+    CHECK_EQ(msg_u(reply, FIELD_ITEMS), 2);
+    for (unsigned i = 0; i < 3; i++)
+        at[i] = add_one("other");
+    on(&m, MSG_ERASE, "other");
+    msg_set_u(&m, FIELD_KIND, ERASE_HISTORY);
+    msg_set_u(&m, FIELD_REVISION, at[0]);
+    msg_set_u(&m, FIELD_DERIVED, 0);
+    CHECK_OK(said(&ada, &m, NULL));
+    CHECK_EQ(outcome_at("other", at[0]), CHOIR_ERASED);
+    CHECK_EQ(outcome_at("other", at[1]), 0);
+    hall_close(&hall);
+}
+
+TEST(what_was_merged_from_an_entry_goes_along)
+{
+    uint64_t at[4];
+    struct msg m;
+
+    begin();
+    for (unsigned i = 0; i < 4; i++)
+        at[i] = add_one("count");
+    CHECK_OK(erase_entry(&ada, at[2]));
+    CHECK_EQ(outcome_at("count", at[1]), 0);
+    CHECK_EQ(outcome_at("count", at[2]), CHOIR_ERASED);
+    CHECK_EQ(outcome_at("count", at[3]), CHOIR_ERASED);
+    on(&m, MSG_ERASE, NULL);
+    msg_set_u(&m, FIELD_KIND, ERASE_ENTRY);
+    msg_set_u(&m, FIELD_REVISION, at[0]);
+    msg_set_u(&m, FIELD_DERIVED, 0);
+    CHECK_OK(said(&ada, &m, NULL));
+    CHECK_EQ(outcome_at("count", at[0]), CHOIR_ERASED);
+    CHECK_EQ(outcome_at("count", at[1]), 0);
+    hall_close(&hall);
+}
+
+/* It stands in one entry with a value that goes. */
+TEST(nothing_comes_of_what_an_agent_deleted)
+{
+    struct bytes value = bytes_text("x");
+    struct buf writes = {0};
+    struct msg m, row;
+    uint64_t fresh;
+
+    begin();
+    add_one("count");
+    msg_init(&row, MSG_WRITE);
+    msg_set_text(&row, FIELD_KEY, "a");
+    msg_set_u(&row, FIELD_SLOT, 0);
+    msg_encode(&row, &writes);
+    msg_init(&row, MSG_WRITE);
+    msg_set_text(&row, FIELD_KEY, "count");
+    msg_encode(&row, &writes);
+    on(&m, MSG_TXN, NULL);
+    msg_set_list(&m, FIELD_WRITES, 2, buf_bytes(&writes));
+    CHECK_OK(guest_do_n(&bob, &m, &value, 1));
+    hall_settle(&hall);
+    fresh = add_one("count");
+    CHECK_OK(erase_agent(&ada, &bob, "main", false));
+    CHECK_EQ(outcome_at("a", 0), CHOIR_ERASED);
+    CHECK_EQ(outcome_at("count", fresh), 0);
+    buf_free(&writes);
+    hall_close(&hall);
+}
+
+TEST(nothing_comes_of_a_deletion)
+{
+    uint64_t deleted, fresh;
+    struct msg m;
+
+    begin();
+    add_one("count");
+    on(&m, MSG_DELETE, "count");
+    CHECK_OK(said(&ada, &m, NULL));
+    deleted = head();
+    fresh = add_one("count");
+    CHECK_OK(erase_history(&ada, "count", deleted));
+    CHECK_EQ(outcome_at("count", fresh), 0);
+    hall_close(&hall);
+}
+
+/* Until all is hidden someone may still merge from it. */
+static void check_what_comes_meanwhile(void)
+{
+    unsigned made = 0;
+    struct msg m;
+
+    hall_turn(&hall);
+    while (core_erases(hall.rig.core)) {
+        guest_forget(&ada);
+        on(&m, MSG_INCR, "count");
+        CHECK_OK(guest_do(&ada, &m, "\x01"));
+        hall_turn(&hall);
+        made++;
+    }
+    CHECK(made > 0);
+    hall_settle(&hall);
+    guest_forget(&ada);
+    CHECK_EQ(outcome_at("count", 0), CHOIR_ERASED);
+    CHECK_EQ(said(&ada, &m, "\x01"), CHOIR_CONFLICT);
+}
+
+TEST(what_is_merged_while_a_history_goes_goes_along)
+{
+    struct msg m;
+
+    begin();
+    for (unsigned i = 0; i < 400; i++)
+        add_one("count");
+    on(&m, MSG_ERASE, "count");
+    msg_set_u(&m, FIELD_KIND, ERASE_HISTORY);
+    guest_forget(&ada);
+    CHECK_OK(guest_do(&ada, &m, NULL));
+    check_what_comes_meanwhile();
+    hall_close(&hall);
+}
+
+TEST(what_is_merged_while_an_agents_payloads_go_goes_along)
+{
+    struct guest eve;
+    struct msg m;
+
+    begin();
+    guest_join(&hall, &eve, "eve", 127);
+    for (unsigned i = 0; i < 4000; i++) {
+        guest_forget(&bob);
+        CHECK_OK(guest_put(&bob, "more", "x"));
+        if (i % 50 == 0)
+            hall_turn(&hall);
+    }
+    hall_settle(&hall);
+    on(&m, MSG_INCR, "count");
+    CHECK_OK(said(&eve, &m, "\x01"));
+    on(&m, MSG_ERASE, NULL);
+    msg_set_u(&m, FIELD_KIND, ERASE_AGENT);
+    msg_set_hash(&m, FIELD_AGENT, &eve.actor.id);
+    guest_forget(&ada);
+    CHECK_OK(guest_do(&ada, &m, NULL));
+    check_what_comes_meanwhile();
+    hall_close(&hall);
+}
+
 TEST(all_that_an_agent_wrote_goes_and_what_was_made_from_it)
 {
     uint64_t mine, theirs, made, sent, task, order;
@@ -736,6 +896,87 @@ TEST(a_tap_has_marks_for_what_was_erased)
     CHECK(memcmp(msg_b(item, FIELD_PAYLOAD).p + SLOT_SALT_BYTES, "two", 3) ==
           0);
     buf_free(&writes);
+    hall_close(&hall);
+}
+
+/* --- Who hears of it ------------------------------------------------------ */
+
+static void grant_tap(struct guest *g, const char *prefix)
+{
+    struct buf grants = {0};
+    struct msg row, m;
+
+    msg_init(&row, MSG_GRANT_ROW);
+    msg_set_text(&row, FIELD_SPACE, "*");
+    msg_set_u(&row, FIELD_RIGHTS, 0);
+    msg_encode(&row, &grants);
+    msg_set_text(&row, FIELD_SPACE, "main");
+    msg_set_text(&row, FIELD_PREFIX, prefix);
+    msg_set_u(&row, FIELD_RIGHTS, RIGHT_TAP);
+    msg_encode(&row, &grants);
+    msg_init(&m, MSG_GRANT);
+    msg_set_hash(&m, FIELD_AGENT, &g->actor.id);
+    msg_set_list(&m, FIELD_GRANTS, 2, buf_bytes(&grants));
+    CHECK_OK(said(&ada, &m, NULL));
+    buf_free(&grants);
+}
+
+static unsigned tapped(struct guest *g, uint64_t from, enum message verb)
+{
+    const struct msg *m;
+    unsigned n = 0;
+    struct msg ask, op;
+    unsigned field;
+
+    msg_init(&ask, MSG_TAP);
+    msg_set_u(&ask, FIELD_WATCH, 1);
+    msg_set_u(&ask, FIELD_REVISION, from);
+    msg_set_u(&ask, FIELD_CREDIT, 1000);
+    guest_forget(g);
+    guest_ask(g, &ask);
+    hall_settle(&hall);
+    while ((m = guest_item(g, MSG_ENTRY)))
+        n += !msg_decode(msg_b(m, FIELD_HEAD), CLASS_OPERATION | CLASS_BROKER,
+                         &op, &field) &&
+             op.verb == verb;
+    msg_init(&ask, MSG_UNWATCH);
+    msg_set_u(&ask, FIELD_WATCH, 1);
+    guest_ask(g, &ask);
+    hall_settle(&hall);
+    return n;
+}
+
+/* It names keys, and so do the slices that carry it out. */
+TEST(an_erasure_is_told_to_those_who_may_tap_what_it_names)
+{
+    struct buf items = {0};
+    uint64_t a, b, from;
+    struct msg m;
+
+    begin();
+    grant_tap(&bob, "open/");
+    a = put(&ada, "open/a", "x");
+    b = put(&ada, "hidden/b", "x");
+    from = head() + 1;
+    CHECK_OK(erase(&ada, "open/a", a));
+    CHECK_EQ(tapped(&bob, from, MSG_ERASE), 1);
+    CHECK_OK(erase(&ada, "hidden/b", b));
+    named(&items, "open/a", a);
+    named(&items, "hidden/b", b);
+    on(&m, MSG_ERASE, NULL);
+    msg_set_list(&m, FIELD_ITEMS, 2, buf_bytes(&items));
+    CHECK_OK(said(&ada, &m, NULL));
+    CHECK_OK(erase_history(&ada, "hidden/b", 0));
+    CHECK_OK(erase_agent(&ada, &bob, "main", false));
+    CHECK_OK(erase_entry(&ada, a));
+    CHECK_EQ(tapped(&bob, from, MSG_ERASE), 1);
+    CHECK_EQ(tapped(&bob, from, MSG_ERASED), 0);
+    CHECK_OK(erase_history(&ada, "open/a", 0));
+    CHECK_EQ(tapped(&bob, from, MSG_ERASE), 2);
+    CHECK_EQ(tapped(&bob, from, MSG_ERASED), 1);
+    CHECK_EQ(tapped(&ada, from, MSG_ERASE), 7);
+    CHECK_EQ(tapped(&ada, from, MSG_ERASED), 4);
+    buf_free(&items);
     hall_close(&hall);
 }
 
