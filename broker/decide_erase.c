@@ -289,6 +289,8 @@ int decide_erase(struct decision *d)
         return CHOIR_INVALID;
     if (one && !may_erase(d, x.space, x.key))
         return CHOIR_DENIED;
+    if (msg_has(d->op, FIELD_REVISION) && !msg_u(d->op, FIELD_REVISION))
+        return not_there(&x, 0); /* and not whichever is the newest */
     r = named_fit(d, x.space);
     if (!r)
         r = one ? erase_one(&x, msg_u(d->op, FIELD_REVISION)) : erase_named(&x);

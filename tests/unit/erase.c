@@ -154,6 +154,19 @@ TEST(without_a_revision_the_newest_is_erased_until_there_is_a_newer_one)
     hall_close(&hall);
 }
 
+TEST(revision_zero_is_no_version_and_not_the_newest)
+{
+    struct msg m;
+
+    begin();
+    put(&bob, "plan", "fine");
+    on(&m, MSG_ERASE, "plan");
+    msg_set_u(&m, FIELD_REVISION, 0);
+    CHECK_EQ(said(&ada, &m, NULL), CHOIR_NOT_FOUND);
+    CHECK_EQ(outcome_at("plan", 0), 0);
+    hall_close(&hall);
+}
+
 TEST(erasing_again_is_done_already)
 {
     uint64_t at, count;
@@ -621,6 +634,28 @@ TEST(what_is_merged_while_a_history_goes_goes_along)
     guest_forget(&ada);
     CHECK_OK(guest_do(&ada, &m, NULL));
     check_what_comes_meanwhile();
+    hall_close(&hall);
+}
+
+/* Both are said in one cycle. */
+TEST(a_key_whose_time_is_up_loses_its_history)
+{
+    struct msg m;
+    uint64_t at;
+
+    begin();
+    on(&m, MSG_PUT, "brief");
+    msg_set_u(&m, FIELD_TTL_MS, 1000);
+    CHECK_OK(said(&ada, &m, "x"));
+    at = head();
+    on(&m, MSG_ERASE, "brief");
+    msg_set_u(&m, FIELD_KIND, ERASE_HISTORY);
+    guest_forget(&ada);
+    CHECK_OK(guest_do(&ada, &m, NULL));
+    hall_pass(&hall, 2000);
+    CHECK(!core_erases(hall.rig.core));
+    CHECK_EQ(outcome_at("brief", 0), CHOIR_NOT_FOUND);
+    CHECK_EQ(outcome_at("brief", at), CHOIR_ERASED);
     hall_close(&hall);
 }
 
