@@ -305,6 +305,15 @@ static int select_all(struct exporting *x, unsigned kind, uint64_t from,
     return code;
 }
 
+static int nothing_here(const struct choir_export_options *o)
+{
+    bool key = o->kind == CHOIR_EXPORT_KEY;
+
+    return error_set(CHOIR_NOT_FOUND, 0,
+                     "%s%s%snothing belongs to it that you may see",
+                     key ? "key=" : "", key ? o->key : "", key ? ": " : "");
+}
+
 static int selection_take(struct exporting *x)
 {
     const struct choir_export_options *o = x->o;
@@ -331,8 +340,7 @@ static int selection_take(struct exporting *x)
     }
     indices_sort(&x->selected);
     if (!code && !x->selected.n)
-        code = error_set(CHOIR_NOT_FOUND, 0,
-                         "nothing belongs to it that you may see");
+        code = nothing_here(o);
     return code;
 }
 
@@ -501,7 +509,8 @@ static int agent_find(struct exporting *x, const char *agent)
     if (!hex || hash_parse_hex(id, bytes_text(hex)))
         code = code && code != CHOIR_NOT_FOUND
                    ? code
-                   : error_set(CHOIR_NOT_FOUND, 0, "agent=%s", agent);
+                   : error_set(CHOIR_NOT_FOUND, 0,
+                               "agent=%s: no agent has that name", agent);
     choir_event_free(&e);
     return code;
 }

@@ -1,9 +1,11 @@
 /* choir export: one file that shows a part of the ledger, with all that it
- * takes to check it. The file appears when it is whole, or not at all. */
+ * takes to check it. The file appears when it is whole, or not at all; a
+ * device or a pipe is written to, and stays what it is. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "client.h"
@@ -68,7 +70,7 @@ static void options_set(struct cli *cli, struct choir_export_options *o)
     bool task = cli_option(cli, "task");
 
     if (!!range + !!agent + task + (cli->count > 0) > 1)
-        cli_wrong(cli, "one of KEY, N, --task, --range and --agent");
+        cli_wrong(cli, "only one of KEY, N, --task, --range and --agent");
     o->kind = CHOIR_EXPORT_SPACE;
     if (range)
         range_set(cli, range, o);
@@ -88,7 +90,7 @@ static void options_set(struct cli *cli, struct choir_export_options *o)
 /* --- Where to ------------------------------------------------------------- */
 
 struct output {
-    const char *path; /* NULL: standard output */
+    char *path; /* owned; a link is followed. NULL: nothing takes a name */
     char new[PATH_BYTES];
     int fd;
 };
@@ -99,33 +101,53 @@ static int failed_at(const char *path, int error)
 
     snprintf(line, sizeof line, "%s path=%s: %s", choir_code_name(-error), path,
              strerror(error));
-    return cli_failed(-error, line);
+    return cli_failed(error == EINTR ? CHOIR_INTERRUPTED : -error, line);
+}
+
+/* What is no file is never replaced: its name may be /dev/null. */
+static int output_into(struct output *out, const char *path)
+{
+    out->fd = open(path, O_WRONLY | O_CLOEXEC);
+    return out->fd < 0 ? failed_at(path, errno) : 0;
+}
+
+static int output_beside(struct output *out, const char *path, bool is_there)
+{
+    out->path = is_there ? realpath(path, NULL) : strdup(path);
+    if (!out->path)
+        return failed_at(path, errno);
+    if (snprintf(out->new, sizeof out->new, "%s.new", out->path) >= PATH_BYTES)
+        return failed_at(path, ENAMETOOLONG);
+    out->fd = open(out->new,
+                   O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
+    return out->fd < 0 ? failed_at(out->new, errno) : 0;
 }
 
 static int output_open(struct cli *cli, struct output *out)
 {
     const char *path = cli_option(cli, "output");
+    struct stat st;
+    bool is_there;
 
-    out->path = path && strcmp(path, "-") != 0 ? path : NULL;
-    out->fd = STDOUT_FILENO;
-    if (!out->path && isatty(STDOUT_FILENO))
+    *out = (struct output){.fd = STDOUT_FILENO};
+    if (path && !strcmp(path, "-"))
+        path = NULL;
+    if (!path && isatty(STDOUT_FILENO))
         cli_wrong(cli, "an export is no text for a terminal; say where to with "
                        "--output FILE, or > FILE");
-    if (!out->path)
+    if (!path)
         return 0;
-    if (snprintf(out->new, sizeof out->new, "%s.new", path) >= PATH_BYTES)
-        return failed_at(path, ENAMETOOLONG);
-    out->fd = open(out->new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    return out->fd < 0 ? failed_at(out->new, errno) : 0;
+    is_there = stat(path, &st) == 0;
+    return is_there && !S_ISREG(st.st_mode)
+               ? output_into(out, path)
+               : output_beside(out, path, is_there);
 }
 
 /* Whole: it takes its name. Else it goes. */
-static int output_close(struct output *out, bool whole)
+static int output_name(struct output *out, bool whole)
 {
     int error = 0;
 
-    if (!out->path)
-        return 0;
     if (whole && fsync(out->fd))
         error = errno;
     if (close(out->fd) && !error)
@@ -135,6 +157,16 @@ static int output_close(struct output *out, bool whole)
     if (!whole || error)
         unlink(out->new);
     return whole && error ? failed_at(out->path, error) : 0;
+}
+
+static int output_close(struct output *out, bool whole)
+{
+    int r = out->path ? output_name(out, whole) : 0;
+
+    if (!out->path && out->fd != STDOUT_FILENO)
+        close(out->fd);
+    free(out->path);
+    return r;
 }
 
 /* --- What came of it ------------------------------------------------------ */
@@ -177,6 +209,7 @@ static int export_run(struct cli *cli)
     struct choir_export_facts facts;
     struct output out;
     struct choir *c;
+    bool is_file;
     int code, r;
 
     options_set(cli, &o);
@@ -185,9 +218,11 @@ static int export_run(struct cli *cli)
         return r;
     r = output_open(cli, &out);
     if (r) {
+        free(out.path);
         choir_close(&c);
         return r;
     }
+    is_file = out.path;
     code = choir_export(c, &o, out.fd, &facts);
     if (code)
         r = cli_failed(code, NULL);
@@ -195,7 +230,7 @@ static int export_run(struct cli *cli)
     if (output_close(&out, !code))
         return EXIT_REFUSED;
     if (!code && cli->json)
-        facts_json(out.path ? stdout : stderr, &facts);
+        facts_json(is_file ? stdout : stderr, &facts);
     else if (!code)
         facts_print(stderr, &facts);
     return r;
@@ -218,7 +253,8 @@ const struct command command_export = {
         "says; with none of them all of the space. In the file: the entries\n"
         "one may tap or read, or said oneself, values that one may read, and\n"
         "what says whose the keys of their authors are. Checked, offline, by\n"
-        "`choir verify FILE --key K`. FILE appears when it is whole.",
+        "`choir verify FILE --key K`. FILE appears when it is whole; a device\n"
+        "or a pipe is written to as it is.",
     .options = options,
     .most = ENTRIES_MAX,
     .direct = true,

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "commands.h"
@@ -99,7 +100,8 @@ static int verify_run(struct cli *cli)
 
     if (r)
         return cli_failed(r, "EIO: libsodium does not start");
-    if (!export && stat(path, &st))
+    if (!export &&
+        (stat(path, &st) || (!S_ISDIR(st.st_mode) && access(path, R_OK))))
         cli_wrong(cli, "%s: %s", path, strerror(errno));
     if (!export && !S_ISDIR(st.st_mode) && !verify_is_paper(path))
         cli_wrong(cli,
@@ -137,7 +139,8 @@ const struct command command_verify = {
         "Every signature, hash, tree and checkpoint; says what was checked\n"
         "or names the first thing that is wrong, and then ends with 4.\n"
         "Without --key a directory or an export can only be called \"signed by\n"
-        "unknown key\". - is an export on standard input.",
+        "unknown key\". - is an export on standard input. Ids of agents, for\n"
+        "--agents, and the broker's key are in `choir agents --all --json`.",
     .options = options,
     .least = 1,
     .most = 1,

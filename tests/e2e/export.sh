@@ -58,7 +58,7 @@ is 'and nothing on standard output' '' "$out"
 proven 'a key' 8
 ends 0 choir verify "$file" --json --key "$key"
 ends 1 choir export no/such/key --output "$CHOIR_TMP/none"
-like 'nothing is no export' '^NOT_FOUND.*nothing belongs to it' "$err"
+like 'nothing is no export' '^NOT_FOUND key=no/such/key: nothing belongs to it' "$err"
 is 'and leaves no file' '' "$(cd "$CHOIR_TMP" && compgen -G "none*")"
 
 # a task
@@ -89,6 +89,7 @@ proven 'an agent' 7
 choir export --agent "$eve" --no-payloads >"$file" 2>"$CHOIR_TMP/err"
 proven 'by its id' 7
 ends 1 choir export --agent nobody --output "$file"
+like 'nobody' '^NOT_FOUND agent=nobody: no agent has that name' "$err"
 
 # to standard output; without values
 choir export plan >"$file" 2>"$CHOIR_TMP/err"
@@ -159,6 +160,24 @@ like 'but no stretch with others in it' '^NOT_FOUND.*entry=.*needs tap or read' 
 ends 1 choir --as writer export "$first" --output "$file"
 export CHOIR_CONFIG=$CHOIR_TMP/config
 
+# only a file is replaced: a pipe, a device and a link stay what they are
+mkfifo "$CHOIR_TMP/pipe"
+choir export plan --output "$CHOIR_TMP/pipe" 2>"$CHOIR_TMP/err" &
+export=$!
+timeout 20 cat "$CHOIR_TMP/pipe" >"$file"
+wait $export
+is 'into a pipe' 0 $?
+is 'which stays one' fifo "$(stat -c %F "$CHOIR_TMP/pipe")"
+proven 'of a pipe' 9
+ln -s "$file" "$CHOIR_TMP/link"
+ends 0 choir export "$last" --output "$CHOIR_TMP/link"
+is 'a link stays one' 'symbolic link' "$(stat -c %F "$CHOIR_TMP/link")"
+proven 'behind a link' 1
+ln -s "$CHOIR_TMP/kept" "$CHOIR_TMP/x.new"
+ends 1 choir export plan --output "$CHOIR_TMP/x"
+is 'nor is a link beside it followed' '' "$(cd "$CHOIR_TMP" && compgen -G kept)"
+rm "$CHOIR_TMP/x.new"
+
 # wrong usage
 ends 2 choir export plan --task 3 --output "$file"
 ends 2 choir export plan other --output "$file"
@@ -173,4 +192,12 @@ stop_broker
 ends 3 choir --timeout 1 export plan --output "$file"
 is 'the old one is still there' "$before" "$(cksum <"$file")"
 is 'and no half one' '' "$(cd "$CHOIR_TMP" && compgen -G "*.new")"
+
+# a file that one may not read is not called something else
+chmod 000 "$file"
+chmod 711 "$CHOIR_TMP"
+other=()
+[ "$(id -u)" != 0 ] || other=(setpriv --reuid 65534 --regid 65534 --clear-groups)
+ends 2 "${other[@]}" choir verify "$file"
+like 'no right to read it' 'Permission denied' "$err"
 finish
