@@ -88,7 +88,8 @@ const struct command command_grant = {
         "Sets its rights there, in place of what it had there: read,\n"
         "write, submit, work, send, tap, admin, all or none; on keys that\n"
         "begin with PREFIX, on a queue, or in the whole space. --space '*'\n"
-        "is every space. AGENT is a name or an id of 64 hex digits.\n"
+        "is every space: rights there count in each, and who enrolled by\n"
+        "himself has his there. AGENT is a name or an id of 64 hex digits.\n"
         "Speaks as the broker's admin where its identity may be read.",
     .least = 2,
     .most = 3,

@@ -87,6 +87,12 @@ ends 0 choir --as guest submit jobs x
 ends 1 choir --as guest submit others x
 ends 1 choir grant nobody read
 like 'an unknown name' '^NOT_FOUND agent=nobody' "$err"
+# who enrolled by himself has his rights in every space
+choir --as local put mine x >/dev/null
+ends 0 choir grant local none
+ends 0 choir --as local get mine
+ends 0 choir --space '*' grant local none
+ends 1 choir --as local get mine
 ends 0 choir revoke guest --reason 'left the team'
 ends 1 choir --timeout 3 --as guest get plan
 like 'revoked is over' '^(UNKNOWN_AGENT|NO_IDENTITY)' "$err"
