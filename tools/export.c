@@ -111,15 +111,19 @@ static int output_into(struct output *out, const char *path)
     return out->fd < 0 ? failed_at(path, errno) : 0;
 }
 
-static int output_beside(struct output *out, const char *path, bool is_there)
+/* `old`: what it replaces, and is shown to no more people than; or NULL. */
+static int output_beside(struct output *out, const char *path,
+                         const struct stat *old)
 {
-    out->path = is_there ? realpath(path, NULL) : strdup(path);
+    mode_t mode = old ? old->st_mode & 0777 : 0666;
+
+    out->path = old ? realpath(path, NULL) : strdup(path);
     if (!out->path)
         return failed_at(path, errno);
     if (snprintf(out->new, sizeof out->new, "%s.new", out->path) >= PATH_BYTES)
         return failed_at(path, ENAMETOOLONG);
     out->fd = open(out->new,
-                   O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
+                   O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
     return out->fd < 0 ? failed_at(out->new, errno) : 0;
 }
 
@@ -140,7 +144,7 @@ static int output_open(struct cli *cli, struct output *out)
     is_there = stat(path, &st) == 0;
     return is_there && !S_ISREG(st.st_mode)
                ? output_into(out, path)
-               : output_beside(out, path, is_there);
+               : output_beside(out, path, is_there ? &st : NULL);
 }
 
 /* Whole: it takes its name. Else it goes. */

@@ -170,7 +170,9 @@ is 'into a pipe' 0 $?
 is 'which stays one' fifo "$(stat -c %F "$CHOIR_TMP/pipe")"
 proven 'of a pipe' 9
 ln -s "$file" "$CHOIR_TMP/link"
+chmod 600 "$file"
 ends 0 choir export "$last" --output "$CHOIR_TMP/link"
+is 'the mode stays' 600 "$(stat -c %a "$file")"
 is 'a link stays one' 'symbolic link' "$(stat -c %F "$CHOIR_TMP/link")"
 proven 'behind a link' 1
 ln -s "$CHOIR_TMP/kept" "$CHOIR_TMP/x.new"
