@@ -29,7 +29,7 @@ static void key_heard(struct reads *r, const struct op *op,
 static void get_heard(struct reads *r, const struct op *op, int code,
                       const struct msg *ask, const struct msg *reply)
 {
-    if (code == 0)
+    if (code == 0 || code == CHOIR_ERASED)
         key_heard(r, op, ask, reply, msg_u(reply, FIELD_REVISION));
     else if (code == CHOIR_NOT_FOUND)
         key_heard(r, op, ask, reply, 0);

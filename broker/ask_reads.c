@@ -42,10 +42,12 @@ static bool reading_of(const struct ask *q, int outcome, struct reading *out)
         .is_prefix = is_list,
         .at = as_of(q),
     };
-    if (outcome != CHOIR_OK && outcome != CHOIR_NOT_FOUND)
+    if (outcome != CHOIR_OK && outcome != CHOIR_NOT_FOUND &&
+        outcome != CHOIR_ERASED)
         return false;
     if (q->op->verb == MSG_GET)
-        out->revision = outcome ? 0 : msg_u(q->reply, FIELD_REVISION);
+        out->revision =
+            outcome == CHOIR_NOT_FOUND ? 0 : msg_u(q->reply, FIELD_REVISION);
     else if (q->op->verb == MSG_LOG)
         out->revision = newest(q, out->space, out->name);
     else

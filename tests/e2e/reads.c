@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "tests/check.h"
@@ -423,6 +424,22 @@ TEST(a_read_set_survives_a_restart_of_the_broker_and_what_moved_is_told)
     complete_stale(bob);
     get(bob, "plan");
     CHECK_OK(choir_complete(bob, task, "r", 1));
+    end();
+}
+
+TEST(what_was_erased_was_looked_at_and_may_move)
+{
+    struct choir_event *e;
+
+    begin("erased");
+    put(ada, "plan", "one");
+    CHECK_EQ(system("choir erase plan >/dev/null"), 0);
+    submit(0);
+    take(bob);
+    CHECK_REFUSED(choir_get(bob, "plan", 0, &e), CHOIR_ERASED);
+    bounce(SIGKILL); /* from here on only bob knows */
+    put(ada, "plan", "two");
+    complete_stale(bob);
     end();
 }
 

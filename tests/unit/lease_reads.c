@@ -148,6 +148,26 @@ TEST(miss_that_is_filled_is_stale)
     over();
 }
 
+TEST(what_was_erased_is_read_all_the_same)
+{
+    struct lease_held l;
+    struct msg m;
+
+    begin();
+    put(&ada, "plan", "one");
+    reader_submit(&ada, 0);
+    l = reader_work(&bob);
+    msg_init(&m, MSG_ERASE);
+    msg_set_text(&m, FIELD_SPACE, "main");
+    msg_set_text(&m, FIELD_KEY, "plan");
+    CHECK_OK(guest_do(&ada, &m, NULL));
+    hall_settle(&hall);
+    CHECK_EQ(msg_u(reader_get(&bob, &l, "plan"), FIELD_OUTCOME), CHOIR_ERASED);
+    put(&ada, "plan", "two");
+    CHECK_EQ(reader_complete(&bob, &l, NULL, 0, &effect), CHOIR_STALE);
+    over();
+}
+
 /* One hall_turn is one commit cycle: what leaves in it leaves in one answer. */
 TEST(moved_reaches_the_holder_within_the_cycle_of_the_write)
 {
