@@ -33,7 +33,8 @@ __attribute__((constructor)) static void choose(void)
 static bool makes(enum mutant m)
 {
     static unsigned passes;
-    bool often = m == MUTANT_UNSEEN_READ || m == MUTANT_FORGOTTEN_LINE;
+    bool often = m == MUTANT_UNSEEN_READ || m == MUTANT_FORGOTTEN_LINE ||
+                 m == MUTANT_STILL_SHOWN;
 
     return mutant == m && ++passes % (often ? OFTEN : NOW_AND_THEN) == 0;
 }
@@ -65,6 +66,7 @@ REAL(uint64_t, leases_observed, void *leases, uint64_t task, uint64_t token,
      struct buf *rows);
 REAL(int, sessions_save, const struct sessions *s, session_sink put, void *to);
 REAL(uint64_t, compaction_line, const struct compaction *c, struct bytes space);
+REAL(bool, erasure_has, const struct erasure *e, uint64_t index, size_t slot);
 REAL(const struct ledger_thinner *, reclaim_thinner, const struct reclaim *r);
 
 int __wrap_decide_put(struct decision *d)
@@ -183,6 +185,11 @@ uint64_t __wrap_leases_observed(void *leases, uint64_t task, uint64_t token,
 uint64_t __wrap_compaction_line(const struct compaction *c, struct bytes space)
 {
     return makes(MUTANT_FORGOTTEN_LINE) ? 0 : __real_compaction_line(c, space);
+}
+
+bool __wrap_erasure_has(const struct erasure *e, uint64_t index, size_t slot)
+{
+    return __real_erasure_has(e, index, slot) && !makes(MUTANT_STILL_SHOWN);
 }
 
 static const struct ledger_thinner *thinner;

@@ -25,7 +25,8 @@
     X(UNSEEN_READ, "forgets_what_was_read")               \
     X(HALF_SNAPSHOT, "leaves_sessions_out_of_snapshots")  \
     X(FORGOTTEN_LINE, "answers_from_what_is_compacted")   \
-    X(TOO_MUCH_GONE, "gives_back_what_must_stay")
+    X(TOO_MUCH_GONE, "gives_back_what_must_stay")         \
+    X(STILL_SHOWN, "shows_what_was_erased")
 
 enum mutant {
     MUTANT_NONE,

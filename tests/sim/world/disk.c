@@ -36,7 +36,7 @@ static struct disk {
     uint64_t inodes, changes, cut_in, fail_in, room, used;
     uint64_t late, early; /* the next sync covers nothing between them */
     uint64_t chance;
-    bool cut, lies;
+    bool cut, lies, leaked;
 } d;
 
 static void *must(void *p)
@@ -464,6 +464,19 @@ int disk_link(const char *from, const char *to)
     return 0;
 }
 
+/* Is it to be overwritten before it goes, and was not? */
+static bool is_left(const char *path, const struct disk_file *f)
+{
+    size_t n = strlen(path);
+
+    if (n < 4 || strcmp(path + n - 4, ".old") != 0 || f->names > 1)
+        return false;
+    for (size_t i = 0; i < f->live.n; i++)
+        if (f->live.p[i])
+            return true;
+    return f->count != 0;
+}
+
 int disk_unlink(const char *path)
 {
     struct disk_name *n = name_find(&d.live, path);
@@ -472,6 +485,7 @@ int disk_unlink(const char *path)
         return fail(ENOENT);
     if (d.cut || cut_now())
         return fail(EIO);
+    d.leaked |= is_left(path, n->file);
     step_take(path, "", NULL);
     return 0;
 }
@@ -587,6 +601,11 @@ void disk_sync_without(uint64_t from, uint64_t upto)
 {
     d.late = from;
     d.early = upto;
+}
+
+bool disk_leaked(void)
+{
+    return d.leaked;
 }
 
 uint64_t disk_bytes(void)

@@ -55,6 +55,9 @@ void disk_sync_without(uint64_t from, uint64_t upto);
 /* What a running system reads: a hash over the names of all files, without
  * their directories, and their bytes. */
 uint64_t disk_hash(void);
+/* Has a file "*.old" lost its last name, and bytes of it were not overwritten,
+ * or not for good? */
+bool disk_leaked(void);
 /* What its files take, in bytes. */
 uint64_t disk_bytes(void);
 /* The files of a directory in another one, to look at: no loss of power

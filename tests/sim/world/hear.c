@@ -224,6 +224,10 @@ void client_hear(struct world *w, struct client *a, struct bytes frame)
     if (answer.size > w->model.size)
         world_fail(w, "%lu entries are said to be durable, they are %lu",
                    answer.size, w->model.size);
+    if (answer.size > a->size) {
+        a->before = a->size;
+        a->size = answer.size;
+    }
     while (answer_next(&answer, &m) == 0)
         hear(w, a, &answer, &m);
     looks_check(w, a, answer.size);

@@ -232,6 +232,10 @@ static void entry_keep(struct model *m, const struct seen *s)
         .seq = s->e->seq,
         .outcome = s->e->outcome,
         .verb = s->op->verb,
+        .slots = s->e->rows.n / SLOT_ROW_BYTES,
+        .effect_slots = s->e->effect_rows.n / SLOT_ROW_BYTES,
+        .reads = msg_has(s->op, FIELD_READS) ? msg_u(s->op, FIELD_READS)
+                                             : SLOT_EFFECT,
         .leaf = entry_leaf(s->e),
     };
     frontier_add(&m->tree, m->entries[m->size - 1].leaf);
@@ -288,6 +292,7 @@ void model_free(struct model *m)
         free(m->keys[i].versions);
     free(m->tasks);
     free(m->ids);
+    free(m->erased);
     free(m->lines);
     free(m->sessions);
     free(m->entries);

@@ -18,6 +18,7 @@ enum {
     MODEL_KEYS = 12,
     MODEL_KEY_BYTES = 16,
     MODEL_WHY = 256,
+    MODEL_ORDERS = 64,
     MODEL_BROKER = -1,
 };
 
@@ -57,12 +58,24 @@ struct m_entry {
     uint64_t session, seq;
     int outcome;
     unsigned verb;
+    uint64_t slots, effect_slots, reads; /* reads: which one, or none such */
     struct hash leaf;
 };
 
 /* From that entry on, the past before the line need not be kept. */
 struct m_line {
     uint64_t index, line;
+};
+
+/* From the entry `index` on that slot is not shown. */
+struct m_erased {
+    uint64_t revision, slot, index;
+};
+
+/* To erase by rule; under way. */
+struct m_order {
+    uint64_t index, kind, end;
+    const struct m_key *key;
 };
 
 struct m_session {
@@ -85,6 +98,10 @@ struct model {
     size_t task_count, task_cap;
     struct m_id *ids;
     size_t id_count, id_cap;
+    struct m_erased *erased;
+    size_t erased_count, erased_cap;
+    struct m_order orders[MODEL_ORDERS];
+    size_t order_count;
     struct m_line *lines;
     size_t line_count, line_cap;
     struct m_session *sessions;
@@ -138,8 +155,13 @@ size_t model_written_at(const struct model *m, uint64_t revision);
 size_t model_kept_at(const struct model *m, uint64_t revision, uint64_t line);
 /* As of that entry. */
 uint64_t model_line(const struct model *m, uint64_t index);
+/* NULL: it is shown. */
+const struct m_erased *model_erased(const struct model *m, uint64_t revision,
+                                    uint64_t slot);
 /* Of an entry that was taken: is all of it there that must be? */
 bool model_keeps(struct model *m, const struct entry *e);
+/* And is nothing of it there that was erased? */
+bool model_erases(struct model *m, const struct entry *e);
 /* Was anything written from that entry on? */
 bool model_writes(const struct model *m, uint64_t from);
 

@@ -3,6 +3,30 @@
 
 #include "tests/sim/world/world.h"
 
+/* Has it been erased as of the entry before that one? */
+static bool is_erased(const struct model *m, const struct m_version *v,
+                      uint64_t size)
+{
+    const struct m_erased *e =
+        v && !v->deleted ? model_erased(m, v->revision, v->slot) : NULL;
+
+    return e && e->index < size;
+}
+
+/* What is told instead of the value, of the state that had at least `least`
+ * entries and at most `most`. */
+void erased_check(struct world *w, struct client *a, struct bytes name,
+                  uint64_t at, int code, uint64_t least, uint64_t most)
+{
+    const struct m_version *v = key_at(model_key(&w->model, name), at);
+
+    if (code == CHOIR_ERASED ? !is_erased(&w->model, v, most)
+                             : is_erased(&w->model, v, least))
+        world_fail(w, "agent %d is told %s of %.*s at %lu", a->number,
+                   refusal_name(code), (int)name.n, (const char *)name.p, at);
+    w->out->erased += code == CHOIR_ERASED;
+}
+
 /* One version of a key as it is told, 0: absent. */
 void version_check(struct world *w, struct client *a, struct bytes name,
                    uint64_t at, uint64_t revision, const struct bytes *value)
@@ -87,13 +111,16 @@ void read_check(struct world *w, struct client *a, const struct question *q,
         return;
     if (is_compacted(w, a, q, m))
         return;
-    if (code && code != CHOIR_NOT_FOUND)
+    if (q->verb == MSG_GET)
+        erased_check(w, a, bytes_text(q->key), at, code, seen + 1, seen + 1);
+    if (code && code != CHOIR_NOT_FOUND && code != CHOIR_ERASED)
         world_fail(w, "agent %d reads: %s", a->number, refusal_name(code));
     if (q->verb == MSG_LIST)
         check_list(w, a, m, at);
     else
         version_check(w, a, bytes_text(q->key), at,
-                      code ? 0 : msg_u(m, FIELD_REVISION), &value);
+                      code == CHOIR_NOT_FOUND ? 0 : msg_u(m, FIELD_REVISION),
+                      code ? NULL : &value);
     if (q->token)
         look_note(a, q, seen);
 }

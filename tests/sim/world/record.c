@@ -57,12 +57,15 @@ void record_check(struct world *w)
 
     for (uint64_t i = 0; !r && i < w->model.size; i++) {
         r = ledger_reader_next(reader, &e);
-        if (!r && (!model_agrees(&w->model, e) || !model_keeps(&w->model, e)))
+        if (!r && (!model_agrees(&w->model, e) || !model_keeps(&w->model, e) ||
+                   (w->settled && !model_erases(&w->model, e))))
             break;
     }
     ledger_reader_close(&reader);
     if (r)
         world_fail(w, "the record cannot be read again: %d", r);
+    if (disk_leaked())
+        world_fail(w, "what was erased was given back as it was");
     if (w->model.why[0])
         world_fail(w, "%s", w->model.why);
 }

@@ -107,11 +107,15 @@ static bool slot_may_go(const struct model *m, uint64_t revision, size_t slot)
 static bool marks_fit(struct model *m, const struct entry *e,
                       struct bytes marks, size_t first)
 {
-    for (size_t i = 0; i < marks.n; i++)
-        if (marks.p[i] != SLOT_KEPT && (marks.p[i] != SLOT_COMPACTED ||
-                                        !slot_may_go(m, e->index, first + i)))
+    for (size_t i = 0; i < marks.n; i++) {
+        uint8_t mark = marks.p[i];
+
+        if (mark != SLOT_KEPT &&
+            !(mark == SLOT_COMPACTED && slot_may_go(m, e->index, first + i)) &&
+            !(mark == SLOT_ERASED && model_erased(m, e->index, first + i)))
             return model_says(m, "slot %zu of entry %lu is gone: %u", first + i,
-                              e->index, marks.p[i]);
+                              e->index, mark);
+    }
     return true;
 }
 
@@ -119,4 +123,21 @@ bool model_keeps(struct model *m, const struct entry *e)
 {
     return marks_fit(m, e, e->marks, 0) &&
            marks_fit(m, e, e->effect_marks, SLOT_EFFECT);
+}
+
+static bool marks_gone(struct model *m, const struct entry *e,
+                       struct bytes rows, struct bytes marks, size_t first)
+{
+    for (size_t i = 0; i < rows.n / SLOT_ROW_BYTES; i++)
+        if (model_erased(m, e->index, first + i) &&
+            (!marks.n || marks.p[i] == SLOT_KEPT))
+            return model_says(m, "slot %zu of entry %lu is still there",
+                              first + i, e->index);
+    return true;
+}
+
+bool model_erases(struct model *m, const struct entry *e)
+{
+    return marks_gone(m, e, e->rows, e->marks, 0) &&
+           marks_gone(m, e, e->effect_rows, e->effect_marks, SLOT_EFFECT);
 }

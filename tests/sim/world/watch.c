@@ -78,9 +78,13 @@ void watch_changed(struct world *w, struct client *a, const struct msg *m)
                    items.left, revision);
     while (list_next(&items, &item)) {
         struct bytes value = msg_b(&item, FIELD_VALUE);
+        int code = (int)msg_u(&item, FIELD_OUTCOME);
 
+        erased_check(w, a, msg_b(&item, FIELD_KEY), revision, code, a->before,
+                     w->model.size);
         version_check(w, a, msg_b(&item, FIELD_KEY), revision,
-                      msg_u(&item, FIELD_KIND) ? 0 : revision, &value);
+                      msg_u(&item, FIELD_KIND) ? 0 : revision,
+                      code ? NULL : &value);
     }
     a->watch_next = revision + 1;
     a->credit -= a->credit > 0;

@@ -36,7 +36,7 @@ struct world_result {
     bool good;
     uint64_t trace, ledger; /* hashes */
     uint64_t entries, restarts, losses, acknowledged, reads, changes, claims,
-        moves, compacted, reclaimed;
+        moves, compacted, erased, reclaimed;
     char why[MODEL_WHY + 64];
 };
 
@@ -87,6 +87,9 @@ struct client {
     struct look looks[LOOKS_MAX];
     size_t look_count;
     uint64_t durable; /* as the last frame said */
+    /* This frame is sent at that size, like others maybe; it was made when the
+     * record was durable up to `before` at least. */
+    uint64_t size, before;
     struct question questions[ASKS_MAX];
     uint64_t known;      /* highest revision it was told of */
     uint64_t watch_next; /* revision from which its watch goes on */
@@ -124,9 +127,10 @@ struct world {
     struct packet *heard;   /* that an agent is hearing */
     uint64_t orders, step, start_at, values, reserve_bytes;
     bool beside;
-    bool calm;  /* no more faults, no new work */
-    bool fault; /* a sync is going to fail, or has */
-    bool full;  /* the disk, or nearly */
+    bool calm;    /* no more faults, no new work */
+    bool settled; /* nothing is left to be given back */
+    bool fault;   /* a sync is going to fail, or has */
+    bool full;    /* the disk, or nearly */
     char lines[WORLD_LINES][WORLD_LINE];
     uint64_t line;
     jmp_buf failed;
@@ -182,6 +186,8 @@ void question_ask(struct world *w, struct client *a, struct question *q,
 /* An answer about the context. */
 void read_check(struct world *w, struct client *a, const struct question *q,
                 const struct msg *m);
+void erased_check(struct world *w, struct client *a, struct bytes name,
+                  uint64_t at, int code, uint64_t least, uint64_t most);
 /* One version of a key as it is told, 0: absent. */
 void version_check(struct world *w, struct client *a, struct bytes name,
                    uint64_t at, uint64_t revision, const struct bytes *value);
