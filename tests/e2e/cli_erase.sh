@@ -88,6 +88,8 @@ until_true gone work-for-eve
 until_true gone note-of-eve
 until_true gone work-to-forget
 ends 2 choir erase
+ends 1 choir erase notes@0
+like 'revision 0 is not the newest' NOT_FOUND "$err"
 ends 2 choir erase notes --agent eve
 
 mkdir "$CHOIR_TMP/copies"
@@ -127,6 +129,7 @@ for step in written linked renamed; do
     choir --timeout 3 erase "doomed@$at" >/dev/null 2>&1
     wait $broker
     is "killed when $step" 137 $?
+    verified # with all that lies about
     start_small
     ends 1 choir get doomed --at "$at"
     like "killed when $step: erased" ERASED "$err"

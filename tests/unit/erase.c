@@ -364,6 +364,29 @@ TEST(what_is_too_much_for_an_entry_is_over_a_limit)
 
 /* --- By rule -------------------------------------------------------------- */
 
+/* All that it may from now on; prefix: or NULL. */
+static void grant_only(struct guest *g, const char *space, const char *prefix,
+                       unsigned rights)
+{
+    struct buf grants = {0};
+    struct msg row, m;
+
+    msg_init(&row, MSG_GRANT_ROW);
+    msg_set_text(&row, FIELD_SPACE, "*");
+    msg_set_u(&row, FIELD_RIGHTS, 0);
+    msg_encode(&row, &grants);
+    msg_set_text(&row, FIELD_SPACE, space);
+    if (prefix)
+        msg_set_text(&row, FIELD_PREFIX, prefix);
+    msg_set_u(&row, FIELD_RIGHTS, rights);
+    msg_encode(&row, &grants);
+    msg_init(&m, MSG_GRANT);
+    msg_set_hash(&m, FIELD_AGENT, &g->actor.id);
+    msg_set_list(&m, FIELD_GRANTS, 2, buf_bytes(&grants));
+    CHECK_OK(said(&ada, &m, NULL));
+    buf_free(&grants);
+}
+
 static int erase_history(struct guest *g, const char *key, uint64_t upto)
 {
     struct msg m;
@@ -749,6 +772,77 @@ TEST(an_agents_payloads_alone)
     hall_close(&hall);
 }
 
+static uint64_t put_in(struct guest *g, const char *space, const char *value)
+{
+    struct msg m;
+
+    on(&m, MSG_PUT, "plan");
+    msg_set_text(&m, FIELD_SPACE, space);
+    CHECK_OK(said(g, &m, value));
+    return head();
+}
+
+static bool is_erased(uint64_t revision)
+{
+    const struct entry *e;
+    struct bytes value;
+
+    CHECK_OK(ledger_entry(core_ledger(hall.rig.core), revision, &e));
+    return entry_slot(e, 0, &value) == CHOIR_ERASED;
+}
+
+static int erase_entry_in(struct guest *g, const char *space, uint64_t revision)
+{
+    struct msg m;
+
+    on(&m, MSG_ERASE, NULL);
+    msg_set_text(&m, FIELD_SPACE, space);
+    msg_set_u(&m, FIELD_KIND, ERASE_ENTRY);
+    msg_set_u(&m, FIELD_REVISION, revision);
+    return said(g, &m, NULL);
+}
+
+/* What names a task only is of the task's space, refused or not. */
+TEST(an_administrator_of_one_space_does_not_reach_into_another)
+{
+    uint64_t here, there, task, token, progress, refused;
+    struct guest eve;
+    struct msg m;
+
+    begin();
+    guest_join(&hall, &eve, "eve", 127);
+    grant_only(&bob, "side", NULL, RIGHT_ADMIN);
+    there = put_in(&eve, "main", "x");
+    here = put_in(&eve, "side", "x");
+    on(&m, MSG_SUBMIT, NULL);
+    msg_set_text(&m, FIELD_QUEUE, "jobs");
+    CHECK_OK(said(&eve, &m, "payload"));
+    task = head();
+    CHECK_OK(rig_claim(&hall.rig, &eve.actor, task, &token));
+    msg_init(&m, MSG_PROGRESS);
+    msg_set_u(&m, FIELD_TASK, task);
+    msg_set_u(&m, FIELD_TOKEN, token);
+    CHECK_OK(said(&eve, &m, "halfway"));
+    progress = head();
+    msg_set_u(&m, FIELD_TOKEN, token + 1);
+    CHECK(said(&eve, &m, "halfway") > 0);
+    refused = head();
+    CHECK_EQ(erase_agent(&bob, &eve, "main", false), CHOIR_DENIED);
+    CHECK_EQ(erase_agent(&bob, &eve, "*", false), CHOIR_DENIED);
+    CHECK_EQ(erase_entry_in(&bob, "*", there), CHOIR_DENIED);
+    CHECK_OK(erase_entry_in(&bob, "side", there));
+    CHECK_OK(erase_entry_in(&bob, "side", task));
+    CHECK_OK(erase_entry_in(&bob, "side", progress));
+    CHECK_OK(erase_agent(&bob, &eve, "side", false));
+    CHECK(is_erased(here));
+    CHECK(!is_erased(there) && !is_erased(task) && !is_erased(progress) &&
+          !is_erased(refused));
+    CHECK_OK(erase_agent(&ada, &eve, "main", false));
+    CHECK(is_erased(there) && is_erased(task) && is_erased(progress) &&
+          is_erased(refused));
+    hall_close(&hall);
+}
+
 TEST(rules_that_cannot_be_are_refused)
 {
     struct msg m;
@@ -936,26 +1030,6 @@ TEST(a_tap_has_marks_for_what_was_erased)
 
 /* --- Who hears of it ------------------------------------------------------ */
 
-static void grant_tap(struct guest *g, const char *prefix)
-{
-    struct buf grants = {0};
-    struct msg row, m;
-
-    msg_init(&row, MSG_GRANT_ROW);
-    msg_set_text(&row, FIELD_SPACE, "*");
-    msg_set_u(&row, FIELD_RIGHTS, 0);
-    msg_encode(&row, &grants);
-    msg_set_text(&row, FIELD_SPACE, "main");
-    msg_set_text(&row, FIELD_PREFIX, prefix);
-    msg_set_u(&row, FIELD_RIGHTS, RIGHT_TAP);
-    msg_encode(&row, &grants);
-    msg_init(&m, MSG_GRANT);
-    msg_set_hash(&m, FIELD_AGENT, &g->actor.id);
-    msg_set_list(&m, FIELD_GRANTS, 2, buf_bytes(&grants));
-    CHECK_OK(said(&ada, &m, NULL));
-    buf_free(&grants);
-}
-
 static unsigned tapped(struct guest *g, uint64_t from, enum message verb)
 {
     const struct msg *m;
@@ -989,7 +1063,7 @@ TEST(an_erasure_is_told_to_those_who_may_tap_what_it_names)
     struct msg m;
 
     begin();
-    grant_tap(&bob, "open/");
+    grant_only(&bob, "main", "open/", RIGHT_TAP);
     a = put(&ada, "open/a", "x");
     b = put(&ada, "hidden/b", "x");
     from = head() + 1;
