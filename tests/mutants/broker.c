@@ -67,6 +67,9 @@ REAL(uint64_t, leases_observed, void *leases, uint64_t task, uint64_t token,
 REAL(int, sessions_save, const struct sessions *s, session_sink put, void *to);
 REAL(uint64_t, compaction_line, const struct compaction *c, struct bytes space);
 REAL(bool, erasure_has, const struct erasure *e, uint64_t index, size_t slot);
+REAL(int, context_lapse_at, struct context *c, struct bytes space,
+     struct bytes name, uint64_t due);
+REAL(const struct ttl *, ttls_first, const struct ttls *t);
 REAL(const struct ledger_thinner *, reclaim_thinner, const struct reclaim *r);
 
 int __wrap_decide_put(struct decision *d)
@@ -190,6 +193,18 @@ uint64_t __wrap_compaction_line(const struct compaction *c, struct bytes space)
 bool __wrap_erasure_has(const struct erasure *e, uint64_t index, size_t slot)
 {
     return __real_erasure_has(e, index, slot) && !makes(MUTANT_STILL_SHOWN);
+}
+
+int __wrap_context_lapse_at(struct context *c, struct bytes space,
+                            struct bytes name, uint64_t due)
+{
+    return __real_context_lapse_at(
+        c, space, name, mutant == MUTANT_EARLY_LAPSE ? due - EARLY_US : due);
+}
+
+const struct ttl *__wrap_ttls_first(const struct ttls *t)
+{
+    return mutant == MUTANT_NO_LAPSE ? NULL : __real_ttls_first(t);
 }
 
 static const struct ledger_thinner *thinner;

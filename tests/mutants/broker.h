@@ -26,7 +26,9 @@
     X(HALF_SNAPSHOT, "leaves_sessions_out_of_snapshots")  \
     X(FORGOTTEN_LINE, "answers_from_what_is_compacted")   \
     X(TOO_MUCH_GONE, "gives_back_what_must_stay")         \
-    X(STILL_SHOWN, "shows_what_was_erased")
+    X(STILL_SHOWN, "shows_what_was_erased")               \
+    X(EARLY_LAPSE, "ends_keys_early")                     \
+    X(NO_LAPSE, "never_ends_keys")
 
 enum mutant {
     MUTANT_NONE,

@@ -26,6 +26,7 @@ struct m_version {
     uint64_t revision, value; /* value: a hash of its bytes */
     uint64_t slot;            /* that the value is in */
     uint64_t token;           /* of the lease it was written under, or 0 */
+    uint64_t due;             /* time at which it ends by itself, or 0 */
     bool deleted;
 };
 
@@ -153,6 +154,8 @@ size_t model_written_at(const struct model *m, uint64_t revision);
 /* Those of them that every watch has to be told of, now that the past before
  * the line need not be kept. */
 size_t model_kept_at(const struct model *m, uint64_t revision, uint64_t line);
+/* One that should have ended by then, or NULL. */
+const struct m_key *model_overdue(const struct model *m, uint64_t time);
 /* As of that entry. */
 uint64_t model_line(const struct model *m, uint64_t index);
 /* NULL: it is shown. */

@@ -264,6 +264,9 @@ static void write_one(struct model *m, const struct seen *s, struct bytes key,
                      .revision = s->index,
                      .value = put ? seen_slot(s, slot) : 0,
                      .slot = slot,
+                     .due = put && msg_has(s->op, FIELD_TTL_MS)
+                                ? s->time + msg_u(s->op, FIELD_TTL_MS) * 1000
+                                : 0,
                      .token = msg_u(s->op, FIELD_TOKEN),
                      .deleted = !put,
                  });

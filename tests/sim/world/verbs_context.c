@@ -1,6 +1,8 @@
 /* Rows of the verbs that write to the shared context. */
 #include "tests/sim/world/verbs.h"
 
+enum { TTL_MS = 5000 };
+
 static bool draft_put(struct draft *d, const struct knowledge *k)
 {
     const char *key = any_key(k);
@@ -14,6 +16,11 @@ static bool draft_put(struct draft *d, const struct knowledge *k)
                       ? key_revision(model_key((struct model *)(uintptr_t)k->m,
                                                bytes_text(key)))
                       : k->any(k->m->size));
+    if (k->any(5) == 0)
+        msg_set_u(&d->m, FIELD_TTL_MS,
+                  k->any(30)  ? 1 + k->any(TTL_MS)
+                  : k->any(2) ? 0
+                              : LIMIT_TTL_MS + 1);
     draft_id(d, k);
     if (k->any(6) == 0)
         draft_lease(d, k);
@@ -49,10 +56,21 @@ static int write_fits(struct model *m, const struct seen *s)
     return msg_has(s->op, FIELD_TASK) && !seen_held(m, s) ? CHOIR_FENCED : 0;
 }
 
+static int ttl_fits(const struct seen *s)
+{
+    uint64_t ttl = msg_u(s->op, FIELD_TTL_MS);
+
+    if (!msg_has(s->op, FIELD_TTL_MS))
+        return 0;
+    return ttl > LIMIT_TTL_MS ? CHOIR_OVER_LIMIT : ttl ? 0 : CHOIR_INVALID;
+}
+
 static int expect_put(struct model *m, const struct seen *s)
 {
     int r = seen_values(m, s);
 
+    if (!r)
+        r = ttl_fits(s);
     if (!r)
         r = write_fits(m, s);
     return r ? r : seen_compares(m, s);
@@ -76,6 +94,43 @@ static int expect_txn(struct model *m, const struct seen *s)
     if (!r && msg_has(s->op, FIELD_TASK) && !seen_held(m, s))
         r = CHOIR_FENCED;
     return r ? r : seen_compares(m, s);
+}
+
+/* --- Ends ------------------------------------------------------------------ */
+
+/* The broker's own: only of what is there, and not before its time. */
+static int expect_lapse(struct model *m, const struct seen *s)
+{
+    const struct m_key *k = model_key(m, msg_b(s->op, FIELD_KEY));
+    uint64_t revision = key_revision(k);
+
+    if (!revision || revision != msg_u(s->op, FIELD_REVISION))
+        model_says(m, "it ends %s at %lu, it is at %lu", k->name,
+                   msg_u(s->op, FIELD_REVISION), revision);
+    else if (!k->versions[k->count - 1].due)
+        model_says(m, "it ends %s, which does not end", k->name);
+    else if (k->versions[k->count - 1].due > s->time)
+        model_says(m, "it ends %s %lu us early", k->name,
+                   k->versions[k->count - 1].due - s->time);
+    return m->why[0] ? CHOIR_INVALID : CHOIR_OK;
+}
+
+static void lapsed(struct model *m, const struct seen *s)
+{
+    key_write(model_key(m, msg_b(s->op, FIELD_KEY)),
+              (struct m_version){.revision = s->index, .deleted = true});
+}
+
+const struct m_key *model_overdue(const struct model *m, uint64_t time)
+{
+    for (size_t i = 0; i < m->key_count; i++) {
+        const struct m_key *k = &m->keys[i];
+        const struct m_version *v = &k->versions[k->count - 1];
+
+        if (k->count && !v->deleted && v->due && v->due <= time)
+            return k;
+    }
+    return NULL;
 }
 
 /* --- Counters ------------------------------------------------------------- */
@@ -128,6 +183,7 @@ static void counted(struct model *m, const struct seen *s)
 
 const struct verb verbs_context[] = {
     {MSG_PUT, 30, draft_put, expect_put, write_all},
+    {MSG_LAPSE, 0, NULL, expect_lapse, lapsed},
     {MSG_DELETE, 5, draft_delete, expect_delete, write_all},
     {MSG_INCR, 6, draft_incr, expect_incr, counted},
     {MSG_TXN, 15, draft_txn, expect_txn, write_all},

@@ -526,6 +526,9 @@ static void settle(struct world *w)
         turn(w);
         w->settled = !core_reclaims(w->rig.core) && !core_erases(w->rig.core);
     }
+    if (model_overdue(&w->model, env_wall_us(w->rig.env) - 2 * SECOND))
+        world_fail(w, "key %s never ends",
+                   model_overdue(&w->model, env_wall_us(w->rig.env))->name);
     if (!w->settled)
         world_fail(w, "it does not end giving space back");
 }
