@@ -9,7 +9,7 @@
 #include "proto/refusal.h"
 
 enum {
-    CACHE_GROUPS = 4096,
+    CACHE_GROUPS = 32768,
     CACHE_PLACES = 2000000, /* entries and bundles; 8 bytes each */
     OP_WORDS_BYTES = 8,     /* before each head: two lengths */
 };
@@ -24,7 +24,8 @@ struct entry_place {
 
 /* Where everything of one group is. */
 struct group_map {
-    uint64_t segment, offset, first, time, used;
+    uint64_t segment, offset, first, time;
+    bool used; /* since the hand last came by */
     uint32_t count, bundle_count, heads_bytes, payload_bytes;
     struct entry_place *entries;  /* owned */
     struct bundle_place *bundles; /* owned */
@@ -35,8 +36,8 @@ struct group_map {
 
 struct entry_cache {
     struct group_map *maps[CACHE_GROUPS]; /* owned, ascending */
-    size_t count, places;
-    uint64_t clock, loaded;
+    size_t count, places, hand;
+    uint64_t loaded;
     struct window window;
     struct buf bundle, entry; /* what walk.at borrows from */
     struct group_walk walk;
@@ -198,18 +199,24 @@ static size_t map_places(const struct group_map *m)
     return (size_t)m->count + m->bundle_count;
 }
 
-static void map_drop_oldest(struct entry_cache *c)
+/* What was asked for since the hand last came by has a second chance. */
+static void map_drop_one(struct entry_cache *c)
 {
-    size_t oldest = 0;
+    struct group_map *m;
 
-    for (size_t i = 1; i < c->count; i++)
-        if (c->maps[i]->used < c->maps[oldest]->used)
-            oldest = i;
-    c->places -= map_places(c->maps[oldest]);
-    map_free(c->maps[oldest]);
+    for (;; c->hand++) {
+        if (c->hand >= c->count)
+            c->hand = 0;
+        m = c->maps[c->hand];
+        if (!m->used)
+            break;
+        m->used = false;
+    }
+    c->places -= map_places(m);
+    map_free(m);
     c->count--;
-    memmove(&c->maps[oldest], &c->maps[oldest + 1],
-            (c->count - oldest) * sizeof *c->maps);
+    memmove(&c->maps[c->hand], &c->maps[c->hand + 1],
+            (c->count - c->hand) * sizeof *c->maps);
 }
 
 static void map_put(struct entry_cache *c, struct group_map *m)
@@ -218,7 +225,7 @@ static void map_put(struct entry_cache *c, struct group_map *m)
 
     while (c->count == CACHE_GROUPS ||
            (c->count && c->places + map_places(m) > CACHE_PLACES))
-        map_drop_oldest(c);
+        map_drop_one(c);
     at = map_place(c, m->first);
     at = at == c->count ? 0 : at + 1;
     memmove(&c->maps[at + 1], &c->maps[at], (c->count - at) * sizeof *c->maps);
@@ -238,7 +245,7 @@ static int map_get(struct ledger *l, uint64_t index, struct group_map **out)
 
     if (at < c->count && index - c->maps[at]->first < c->maps[at]->count) {
         *out = c->maps[at];
-        (*out)->used = ++c->clock;
+        (*out)->used = true;
         return 0;
     }
     r = locate(l, index, &segment, &offset, &g);
@@ -258,7 +265,6 @@ static int map_get(struct ledger *l, uint64_t index, struct group_map **out)
         return r;
     (*out)->segment = segment;
     (*out)->offset = offset;
-    (*out)->used = ++c->clock;
     map_put(c, *out);
     return 0;
 }

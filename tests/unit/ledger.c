@@ -145,6 +145,27 @@ static void check_readable(struct desk *d, uint64_t size)
     ledger_reader_close(&r);
 }
 
+/* More groups than places are remembered of: those asked for again stay, all of
+ * them are found. */
+TEST(entries_of_more_groups_than_are_remembered_are_found)
+{
+    enum { GROUPS = 40000 };
+    const struct entry *e;
+    uint64_t size, at;
+    struct desk d;
+
+    desk_init(&d);
+    for (int i = 0; i < GROUPS; i++)
+        desk_write(&d, 1, 0, i % 1000 == 999);
+    size = ledger_size(d.l);
+    for (uint64_t i = 0; i < 2 * size; i++) {
+        at = i % 3 ? i * 7919 % size : i % 16;
+        CHECK_OK(ledger_entry(d.l, at, &e));
+        CHECK_EQ(e->index, at);
+    }
+    desk_free(&d);
+}
+
 TEST(ledger_gives_back_what_was_appended)
 {
     struct desk d;
