@@ -36,8 +36,7 @@ static int version_exact(struct ask *q, const struct key *k, uint64_t at,
                          struct version *v)
 {
     struct place place;
-    struct msg head;
-    unsigned field;
+    const struct msg *head = &v->walk.head;
     int r = ledger_entry(q->a->ledger, at, &v->e);
 
     if (!r)
@@ -45,13 +44,11 @@ static int version_exact(struct ask *q, const struct key *k, uint64_t at,
     if (r)
         return r;
     v->author = msg_b(&v->e->bundle, FIELD_AGENT);
-    if (msg_decode(v->e->head, CLASS_OPERATION, &head, &field))
-        return -EUCLEAN;
-    if (msg_has(&head, FIELD_SPACE))
-        return bytes_equal(msg_b(&head, FIELD_SPACE), msg_b(q->op, FIELD_SPACE))
+    if (msg_has(head, FIELD_SPACE))
+        return bytes_equal(msg_b(head, FIELD_SPACE), msg_b(q->op, FIELD_SPACE))
                    ? 0
                    : CHOIR_NOT_FOUND;
-    r = task_place(q->a->state, q->a->ledger, msg_u(&head, FIELD_TASK), &place);
+    r = task_place(q->a->state, q->a->ledger, msg_u(head, FIELD_TASK), &place);
     if (r || !bytes_equal(bytes_text(place.space), msg_b(q->op, FIELD_SPACE)))
         return r < 0 ? r : CHOIR_NOT_FOUND;
     return version_read(q, at, k, v); /* the look at its task took its place */

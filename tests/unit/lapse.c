@@ -218,6 +218,24 @@ TEST(watch_log_and_since_see_the_deletion)
     over();
 }
 
+TEST(as_of_its_end_the_key_is_absent_though_it_came_back)
+{
+    uint64_t ended;
+    struct msg m;
+
+    begin();
+    put(&ada, "a", 1000);
+    hall_pass(&hall, 1001);
+    ended = key_at("a")->revision;
+    put(&ada, "a", 1000);
+    msg_init(&m, MSG_GET);
+    msg_set_text(&m, FIELD_SPACE, "main");
+    msg_set_text(&m, FIELD_KEY, "a");
+    msg_set_u(&m, FIELD_REVISION, ended);
+    CHECK_EQ(msg_u(guest_reply(&bob, &m), FIELD_OUTCOME), CHOIR_NOT_FOUND);
+    over();
+}
+
 TEST(watch_that_reads_the_record_sees_it_too)
 {
     struct msg m;
