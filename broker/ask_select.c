@@ -112,7 +112,9 @@ static int head_belongs(struct selection *s, const struct entry *e, bool *is)
     struct msg op;
     unsigned field;
 
-    *is = s->kind == OF_TASK && e->index == s->task;
+    *is =
+        s->kind == OF_TASK && e->index == s->task &&
+        (head_verb(e->head) == MSG_SUBMIT || head_verb(e->head) == MSG_REQUEUE);
     if (*is || !row || !((row->need | row->may) & about) ||
         msg_decode(e->head, CLASS_OPERATION | CLASS_BROKER, &op, &field))
         return 0;

@@ -67,6 +67,9 @@ ends 0 choir work jobs --once --exec 'choir put result done >/dev/null; echo fin
 ends 0 choir export --task "$task" --output "$file" --json
 is 'as JSON' 4 "$(field entries <<<"$out")"
 proven 'a task' 4
+no_task=$(choir put no/task x)
+ends 1 choir export --task "$no_task" --output "$file.none"
+like 'an entry that made no task is none' 'NOT_FOUND' "$err"
 
 # entries by number, and a range, which the readers count
 ends 0 choir export "$last" 1 5 --output "$file"
