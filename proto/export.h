@@ -97,7 +97,10 @@ struct export_options {
     int (*signature)(void *context, const uint8_t *key,
                      const struct hash *ledger, struct bytes header,
                      const uint8_t *signature, const struct export_place *at);
-    void *context;
+    /* Each entry that has passed, in order, borrowed for the call; or NULL. Not
+     * proven before export_read_end. 0 or negative errno. */
+    int (*entry)(void *context, enum export_record kind, const struct entry *e);
+    void *context, *entry_context;
 };
 
 struct export_report {

@@ -218,5 +218,7 @@ int export_entry_take(struct export_reader *r, enum export_record kind,
         return code;
     frontier_add(&r->tree, entry_leaf(&v.e));
     entry_count(r, kind, &v.e);
-    return 0;
+    return r->options.entry
+               ? r->options.entry(r->options.entry_context, kind, &v.e)
+               : 0;
 }

@@ -72,6 +72,13 @@ static int export_verify(struct cli *cli, const uint8_t *key)
 {
     const char *agents = cli_option(cli, "agents");
     struct buf trusted = {0};
+    struct verify_wish wish = {
+        .key = key,
+        .agents = agents,
+        .trusted = agents ? &trusted : NULL,
+        .json = cli->json,
+        .show = cli_option(cli, "show") != NULL,
+    };
     unsigned line = 0;
     int r = agents ? verify_agents_read(agents, &trusted, &line) : 0;
 
@@ -84,8 +91,7 @@ static int export_verify(struct cli *cli, const uint8_t *key)
         cli_wrong(cli, "--agents %s: %s", agents, strerror(-r));
     if (agents && !trusted.n)
         cli_wrong(cli, "--agents %s: it names no agent", agents);
-    r = verify_export(cli->args[0], key, agents, agents ? &trusted : NULL,
-                      cli->json);
+    r = verify_export(cli->args[0], &wish);
     buf_free(&trusted);
     return r;
 }
@@ -115,8 +121,9 @@ static int verify_run(struct cli *cli)
                   given);
     if (export)
         return export_verify(cli, given ? key : NULL);
-    if (cli_option(cli, "agents"))
-        cli_wrong(cli, "--agents is for exports alone");
+    if (cli_option(cli, "agents") || cli_option(cli, "show"))
+        cli_wrong(cli, "--%s is for exports alone",
+                  cli_option(cli, "agents") ? "agents" : "show");
     if (S_ISDIR(st.st_mode))
         return dir_verify(path, given ? key : NULL, cli->json);
     if (!given)
@@ -129,6 +136,7 @@ static const struct cli_option options[] = {
     {"agents", "FILE",
      "of an export, take only what these agents said and exported: ids, 64 "
      "hex digits, one a line"},
+    {"show", NULL, "of an export, its entries, too: who said what, and when"},
     {NULL, NULL, NULL},
 };
 const struct command command_verify = {

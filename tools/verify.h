@@ -61,18 +61,33 @@ int verify_paper(const char *path, const uint8_t *key, bool json);
 /* --- verify_export.c, verify_export_report.c ------------------------------ */
 
 bool verify_is_export(const char *path);
+struct verify_wish {
+    const uint8_t *key;        /* the broker's, or NULL */
+    const char *agents;        /* the file that names whom one trusts, */
+    const struct buf *trusted; /* and what it says; or NULL */
+    bool json, show;           /* show: its entries, too */
+};
 /* Check it and print what it shows, or what is wrong. path: "-" is standard
- * input. key: the broker's, or NULL. agents, trusted: the file that names whom
- * one trusts, and what verify_agents_read read from it; or NULL. The exit
- * code. */
-int verify_export(const char *path, const uint8_t *key, const char *agents,
-                  const struct buf *trusted, bool json);
+ * input. The exit code. */
+int verify_export(const char *path, const struct verify_wish *wish);
 /* Ids of agents, 64 hex digits a line, HASH_BYTES each appended to ids. 0;
  * -EINVAL: *line is none; -ENOMEM, -errno. */
 int verify_agents_read(const char *path, struct buf *ids, unsigned *line);
 /* JSON on stdout, words on stdout, or on stderr if it is broken. */
 void verify_export_tell(const struct export_report *report, bool broken,
                         const char *agents, bool json);
+
+/* --- verify_show.c ------------------------------------------------------- */
+
+struct showing;
+
+/* NULL: no memory, or no temporary file. */
+struct showing *showing_new(bool json);
+void showing_destroy(struct showing **self_p);
+/* For export_options' entry. context: the showing. */
+int showing_take(void *context, enum export_record kind, const struct entry *e);
+/* What was taken. 0 or -EIO. */
+int showing_show(struct showing *s, FILE *out);
 
 /* 64 hex digits, or a file that holds them or an identity's or invitation's
  * armour. 0 or -EINVAL, -errno. */

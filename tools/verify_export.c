@@ -16,7 +16,7 @@ struct checking {
     struct export_reader *reader;  /* owned */
     struct pool *pool;             /* owned */
     struct signatures *signatures; /* owned */
-    struct buf agents;             /* owned: trusted, HASH_BYTES each */
+    struct showing *showing;       /* owned; NULL: entries are not shown */
     bool forged;                   /* a signature is, and at says where */
     struct verify_place at;        /* segment: the record */
 };
@@ -134,15 +134,21 @@ static int file_check(struct checking *c, FILE *in)
     return settled ? settled : r;
 }
 
-static int checking_begin(struct checking *c, const uint8_t *key,
-                          const struct buf *trusted)
+static int checking_begin(struct checking *c, const struct verify_wish *wish)
 {
-    *c = (struct checking){.options = {.broker_key = key,
+    *c = (struct checking){.options = {.broker_key = wish->key,
                                        .signature = signature_add,
                                        .context = c}};
-    if (trusted) {
-        c->options.trusted = (const struct hash *)trusted->p;
-        c->options.trusted_count = trusted->n / HASH_BYTES;
+    if (wish->trusted) {
+        c->options.trusted = (const struct hash *)wish->trusted->p;
+        c->options.trusted_count = wish->trusted->n / HASH_BYTES;
+    }
+    if (wish->show) {
+        c->showing = showing_new(wish->json);
+        c->options.entry = showing_take;
+        c->options.entry_context = c->showing;
+        if (!c->showing)
+            return errno ? -errno : -ENOMEM;
     }
     c->pool = pool_for_all_cores();
     c->signatures = c->pool ? signatures_new(c->pool) : NULL;
@@ -155,6 +161,7 @@ static void checking_end(struct checking *c)
     signatures_destroy(&c->signatures);
     pool_destroy(&c->pool);
     export_reader_destroy(&c->reader);
+    showing_destroy(&c->showing);
 }
 
 /* --- All of it ----------------------------------------------------------- */
@@ -175,26 +182,27 @@ static struct export_report result_of(const struct checking *c)
     return r;
 }
 
-static int file_verify(struct checking *c, FILE *in, const char *agents,
-                       bool json)
+static int file_verify(struct checking *c, FILE *in,
+                       const struct verify_wish *wish)
 {
     int r = file_check(c, in);
     struct export_report report = result_of(c);
 
+    if (!r && c->showing)
+        r = showing_show(c->showing, stdout);
     if (r >= 0)
-        verify_export_tell(&report, r != 0, agents, json);
+        verify_export_tell(&report, r != 0, wish->agents, wish->json);
     return r;
 }
 
-int verify_export(const char *path, const uint8_t *key, const char *agents,
-                  const struct buf *trusted, bool json)
+int verify_export(const char *path, const struct verify_wish *wish)
 {
     FILE *in = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
     struct checking c = {0};
-    int r = in ? checking_begin(&c, key, trusted) : -errno;
+    int r = in ? checking_begin(&c, wish) : -errno;
 
     if (!r)
-        r = file_verify(&c, in, agents, json);
+        r = file_verify(&c, in, wish);
     if (r < 0)
         fprintf(stderr, "choir: %s: %s\n", path, strerror(-r));
     checking_end(&c);

@@ -92,6 +92,17 @@ const said = told(['-', '--key', key], story);
 check('it says what it proved', said.status === 0 && /OK: proven, signed by the pinned key/.test(said.stdout) && /of key plan in space main/.test(said.stdout), said.stdout);
 check('it does not call proven what is not pinned', /^OK: consistent, signed by unknown key/m.test(told(['-'], story).stdout));
 check('it says whom to trust', /they are in/.test(told(['-', '--key', key, '--agents', agents], story).stdout));
+const shown = told(['-', '--key', key, '--show'], story);
+check('it shows who said what, and when', shown.status === 0 && /^ +\d+  \d{4}-\d\d-\d\dT\S+  ada  put  plan  OK\n    \S/m.test(shown.stdout), shown.stdout);
+check('a line an entry, and the verdict last', (() => {
+  const lines = told(['-', '--key', key, '--show', '--json'], story).stdout.trim().split('\n').map((l) => JSON.parse(l));
+  const verdict = lines.pop();
+  return verdict.ok && lines.length === verdict.counts.entries && lines.every((l) => l.revision >= 0 && l.agent && l.verb && l.outcome);
+})());
+const forged = Buffer.from(story);
+forged[forged.length - 1] ^= 1;
+check('nothing is shown that is not proven', told(['-', '--key', key, '--show'], forged).stdout === '');
+check('entries are shown of exports alone', told([tmp, '--show']).status === 2);
 const cut = told(['-', '--key', key], story.subarray(0, story.length - 1));
 check('it says where it is cut off', cut.status === 4 && /^BROKEN: record \d+, byte \d+: it is cut off/m.test(cut.stderr), cut.stderr);
 check('nothing is no export', told(['-'], '').status === 4);
