@@ -582,6 +582,15 @@ static bool ends_with(const char *name, const char *end)
     return n > k && strcmp(name + n - k, end) == 0;
 }
 
+/* A crash may have come before the new file had the name for good, and then the
+ * old one is what a loss of power would leave. */
+static int old_clear(const char *dir, const char *path)
+{
+    int r = dir_sync(dir);
+
+    return r ? r : old_wipe(path);
+}
+
 int thinning_clear(const char *dir)
 {
     DIR *d = opendir(dir);
@@ -596,7 +605,7 @@ int thinning_clear(const char *dir)
             continue;
         r = path_join(path, dir, e->d_name);
         if (!r && ends_with(e->d_name, ".old"))
-            r = old_wipe(path);
+            r = old_clear(dir, path);
         else if (!r && ends_with(e->d_name, ".new") && unlink(path))
             r = -errno;
     }

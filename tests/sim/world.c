@@ -11,6 +11,7 @@
 
 #include "tests/check.h"
 #include "tests/mutants/broker.h"
+#include "tests/sim/world/leftover.h"
 
 enum { CAUGHT_WITHIN = 60, MUTANT_STEPS = 1500, JOBS = 2 };
 
@@ -117,6 +118,14 @@ TEST(the_one_that_was_asked_for)
     world_run(&o, &r);
     print(&o, &r);
     CHECK(r.good);
+}
+
+/* --- One case by itself -------------------------------------------------- */
+
+TEST(what_is_to_be_overwritten_is_so_when_the_new_file_has_the_name_for_good)
+{
+    for (uint64_t seed = 1; seed <= 50; seed++)
+        CHECK(leftover_is_cleared_safely(seed));
 }
 
 /* --- The same seed, the same story --------------------------------------- */
