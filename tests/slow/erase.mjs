@@ -12,7 +12,7 @@ import { Worker } from 'node:worker_threads';
 import { Agent, broker, endAll } from '../support/pipe.mjs';
 
 const COUNT = Number(process.env.ERASE_COUNT ?? 1000000);
-const BYTES = 256, VERSIONS = 10, KEYS = COUNT / VERSIONS, PAIRS = 16;
+const BYTES = 256, VERSIONS = 10, KEYS = COUNT / VERSIONS, PAIRS = 32;
 const LARGE = COUNT >= 100000;
 const SAMPLES = LARGE ? 20000 : COUNT;
 const PROBE_MS = LARGE ? 10000 : 300;
