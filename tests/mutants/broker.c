@@ -70,6 +70,8 @@ REAL(bool, erasure_has, const struct erasure *e, uint64_t index, size_t slot);
 REAL(int, context_lapse_at, struct context *c, struct bytes space,
      struct bytes name, uint64_t due);
 REAL(const struct ttl *, ttls_first, const struct ttls *t);
+REAL(int, sessions_over, struct state *s, const struct agent *a, int slot);
+REAL(const uint8_t *, agent_key_valid, const struct agent *a, unsigned slot);
 REAL(const struct ledger_thinner *, reclaim_thinner, const struct reclaim *r);
 
 int __wrap_decide_put(struct decision *d)
@@ -205,6 +207,18 @@ int __wrap_context_lapse_at(struct context *c, struct bytes space,
 const struct ttl *__wrap_ttls_first(const struct ttls *t)
 {
     return mutant == MUTANT_NO_LAPSE ? NULL : __real_ttls_first(t);
+}
+
+int __wrap_sessions_over(struct state *s, const struct agent *a, int slot)
+{
+    return mutant == MUTANT_ENDED_KEY ? 0 : __real_sessions_over(s, a, slot);
+}
+
+const uint8_t *__wrap_agent_key_valid(const struct agent *a, unsigned slot)
+{
+    if (mutant == MUTANT_ENDED_KEY && slot < a->key_count)
+        return a->keys[slot].public_key;
+    return __real_agent_key_valid(a, slot);
 }
 
 static const struct ledger_thinner *thinner;

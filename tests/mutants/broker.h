@@ -28,7 +28,8 @@
     X(TOO_MUCH_GONE, "gives_back_what_must_stay")         \
     X(STILL_SHOWN, "shows_what_was_erased")               \
     X(EARLY_LAPSE, "ends_keys_early")                     \
-    X(NO_LAPSE, "never_ends_keys")
+    X(NO_LAPSE, "never_ends_keys")                        \
+    X(ENDED_KEY, "listens_to_a_key_that_has_ended")
 
 enum mutant {
     MUTANT_NONE,

@@ -21,6 +21,7 @@ void client_join(struct world *w, struct client *a, unsigned i)
     snprintf(name, sizeof name, "agent-%u", i);
     actor_join(&w->rig, &a->actor, name, "*", rights);
     a->number = model_agent(&w->model, &a->actor.id, rights);
+    keys_join(w, a);
     a->connect_at = world_now(w);
 }
 
@@ -57,7 +58,7 @@ static void new_life(struct client *a)
     a->actor.session = 0;
     a->is_opening = false;
     a->credit = 0;
-    a->resend_at = 0;
+    a->resend_at = a->rotating = 0;
 }
 
 void client_die(struct world *w, struct client *a)
@@ -84,8 +85,9 @@ void client_end(struct world *w, struct client *a)
 
 bool client_is_done(const struct world *w, const struct client *a)
 {
-    return a->connection && a->actor.session && !a->sent_count &&
-           (!a->watches || !model_writes(&w->model, a->watch_next));
+    return model_pairs(&w->model, a->number) == 0 ||
+           (a->connection && a->actor.session && !a->sent_count &&
+            (!a->watches || !model_writes(&w->model, a->watch_next)));
 }
 
 /* --- Saying -------------------------------------------------------------- */
@@ -210,6 +212,22 @@ static void say_something(struct world *w, struct client *a)
     sign(w, a, BUNDLE_RECORD, s->first, &s->frame);
     a->actor.next_seq += n;
     a->sent_count++;
+    world_send(w, a, true, buf_bytes(&s->frame));
+}
+
+void client_say(struct world *w, struct client *a, struct msg *m)
+{
+    struct sent *s = &a->sent[a->sent_count++];
+    struct draft d = {.m = *m};
+    struct hash hash;
+
+    *s = (struct sent){.first = a->actor.next_seq++, .count = 1};
+    actor_begin(&a->actor);
+    hash = add(a, &d);
+    said_keep(w, a, s->first, &hash);
+    sign(w, a, BUNDLE_RECORD, s->first, &s->frame);
+    world_say(w, "agent %d says %lu.%lu %s", a->number, a->actor.session,
+              s->first, message_row(m->verb)->name);
     world_send(w, a, true, buf_bytes(&s->frame));
 }
 
@@ -346,6 +364,7 @@ static void open_session(struct world *w, struct client *a)
     struct buf frame = {0};
     struct msg m;
 
+    keys_choose(w, a);
     actor_begin(&a->actor);
     msg_init(&m, MSG_SESSION_OPEN);
     msg_set_hash(&m, FIELD_CHALLENGE, &a->actor.challenge);
@@ -359,7 +378,8 @@ static void open_session(struct world *w, struct client *a)
 
 static void connect_it(struct world *w, struct client *a)
 {
-    if (!w->cycle || !a->connect_at || world_now(w) < a->connect_at)
+    if (!w->cycle || !model_pairs(&w->model, a->number) || !a->connect_at ||
+        world_now(w) < a->connect_at)
         return;
     random_bytes(a->actor.challenge.b, HASH_BYTES);
     a->connection =
@@ -386,6 +406,11 @@ static void work_on(struct world *w, struct client *a)
         if (a->watches)
             watch_act(w, a);
         return;
+    case 8:
+        if (world_any(20) == 0) {
+            keys_rotate(w, a);
+            return;
+        } /* fall through */
     default: say_something(w, a);
     }
 }
@@ -397,9 +422,11 @@ void client_act(struct world *w, struct client *a)
     else if (!a->actor.session && !a->is_opening)
         open_session(w, a);
     else if (!a->actor.session)
-        return;
+        keys_wait(w, a);
     else if (a->resend_at && world_now(w) >= a->resend_at)
         send_again(w, a);
+    else if (keys_wait(w, a))
+        return;
     else if (!w->calm)
         work_on(w, a);
     else if (a->watches && model_writes(&w->model, a->watch_next))

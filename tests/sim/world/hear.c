@@ -75,6 +75,8 @@ static void outcome(struct world *w, struct client *a, uint64_t session,
     if (s)
         s->answered |= UINT64_C(1) << (seq - s->first);
     sent_settle(a);
+    if (session && session == a->actor.session)
+        keys_heard(w, a, seq, code);
 }
 
 static void turned_away(struct world *w, struct client *a, const struct msg *m)
@@ -85,6 +87,7 @@ static void turned_away(struct world *w, struct client *a, const struct msg *m)
     world_say(w, "agent %d is turned away: %s", a->number, refusal_name(code));
     switch (code) {
     case CHOIR_ANSWERED: return;
+    case CHOIR_UNKNOWN_AGENT: /* with a key that has ended */
     case CHOIR_BUSY:
     case CHOIR_READ_ONLY:
     case CHOIR_SEQ_GAP:

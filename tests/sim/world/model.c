@@ -201,7 +201,8 @@ static bool in_order(struct model *m, const struct seen *s)
     if (s->agent == MODEL_BROKER || s->e->session == 0)
         return true;
     x = model_session(m, s->e->session);
-    if (!x || x->agent != s->agent || x->over)
+    if (!x || x->agent != s->agent ||
+        (x->over && s->index - s->e->position > x->ended))
         return model_says(m, "in session %lu, which is not open",
                           s->e->session);
     if (s->e->seq != x->next_seq)
@@ -211,6 +212,14 @@ static bool in_order(struct model *m, const struct seen *s)
     return true;
 }
 
+/* In a bundle that has ended its own session. */
+static bool is_behind_end(const struct model *m, const struct seen *s)
+{
+    const struct m_session *x = model_session(m, s->e->session);
+
+    return s->agent != MODEL_BROKER && s->e->session && x->over;
+}
+
 static int expected(struct model *m, const struct verb *v, const struct seen *s)
 {
     const struct m_id *id =
@@ -218,6 +227,8 @@ static int expected(struct model *m, const struct verb *v, const struct seen *s)
             ? id_find(m, s->agent, model_hash(msg_b(s->op, FIELD_ID)))
             : NULL;
 
+    if (is_behind_end(m, s))
+        return CHOIR_INVALID;
     if (id)
         return CHOIR_REPEATED;
     return v && v->expect ? v->expect(m, s) : CHOIR_OK;
@@ -293,6 +304,7 @@ void model_free(struct model *m)
     free(m->tasks);
     free(m->ids);
     free(m->erased);
+    free(m->pairs);
     free(m->lines);
     free(m->sessions);
     free(m->entries);

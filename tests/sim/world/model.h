@@ -79,10 +79,18 @@ struct m_order {
     const struct m_key *key;
 };
 
+/* A key of an agent's. */
+struct m_pair {
+    int agent;
+    uint8_t public_key[KEY_PUBLIC_BYTES];
+    bool over;
+};
+
 struct m_session {
     uint64_t id, next_seq;
-    int agent;
+    int agent, pair; /* pair: number of the one that opened it */
     bool over;
+    uint64_t ended; /* by which entry; the rest of its bundle still counts */
 };
 
 struct model_limits {
@@ -92,6 +100,9 @@ struct model_limits {
 struct model {
     struct hash agents[MODEL_AGENTS];
     unsigned rights[MODEL_AGENTS];
+    bool revoked[MODEL_AGENTS];
+    struct m_pair *pairs;
+    size_t pair_count, pair_cap;
     int agent_count;
     struct m_key keys[MODEL_KEYS];
     size_t key_count;
@@ -125,6 +136,11 @@ struct seen {
 void model_free(struct model *m);
 /* Returns its number. */
 int model_agent(struct model *m, const struct hash *id, unsigned rights);
+void model_pair(struct model *m, int agent, const uint8_t *public_key);
+bool model_pair_lives(const struct model *m, int agent,
+                      const uint8_t *public_key);
+/* How many keys may speak for it. */
+size_t model_pairs(const struct model *m, int agent);
 /* The next entry of the record. False: it had to be otherwise; m->why. */
 bool model_take(struct model *m, const struct entry *e);
 /* Does the record still begin with it? */

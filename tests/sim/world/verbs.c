@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct verb *const tables[] = {verbs_context, verbs_task,
-                                            verbs_reads,   verbs_agent,
-                                            verbs_past,    verbs_erase};
+static const struct verb *const tables[] = {
+    verbs_context, verbs_task,  verbs_reads, verbs_agent,
+    verbs_past,    verbs_erase, verbs_keys};
 
 enum { TABLES = sizeof tables / sizeof *tables };
 

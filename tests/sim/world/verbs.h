@@ -80,6 +80,6 @@ int seen_reads(struct model *m, const struct seen *s);
 void task_released(struct model *m, const struct seen *s);
 
 extern const struct verb verbs_context[], verbs_task[], verbs_reads[],
-    verbs_agent[], verbs_past[], verbs_erase[];
+    verbs_agent[], verbs_past[], verbs_erase[], verbs_keys[];
 
 #endif

@@ -1,24 +1,6 @@
 /* Rows of the verbs about sessions. */
 #include "tests/sim/world/verbs.h"
 
-#include <stdlib.h>
-
-static void session_opened(struct model *m, const struct seen *s)
-{
-    if (m->session_count == m->session_cap) {
-        m->session_cap = m->session_cap ? 2 * m->session_cap : 32;
-        m->sessions =
-            realloc(m->sessions, m->session_cap * sizeof *m->sessions);
-        if (!m->sessions)
-            abort();
-    }
-    m->sessions[m->session_count++] = (struct m_session){
-        .id = s->index,
-        .next_seq = 1,
-        .agent = s->agent,
-    };
-}
-
 static int expect_session_end(struct model *m, const struct seen *s)
 {
     struct m_session *x = model_session(m, msg_u(s->op, FIELD_SESSION));
@@ -35,7 +17,6 @@ static void session_ended(struct model *m, const struct seen *s)
 }
 
 const struct verb verbs_agent[] = {
-    {MSG_SESSION_OPEN, 0, NULL, NULL, session_opened},
     {MSG_SESSION_END, 0, NULL, expect_session_end, session_ended},
     {0, 0, NULL, NULL, NULL},
 };

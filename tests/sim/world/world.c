@@ -17,7 +17,12 @@
 #define MS UINT64_C(1000)
 #define SECOND UINT64_C(1000000)
 
-enum { CALM_ROUNDS = 4000, REPLAY_ONE_IN = 6, SETTLE_TURNS = 1000 };
+enum {
+    CALM_ROUNDS = 4000,
+    REPLAY_ONE_IN = 6,
+    SETTLE_TURNS = 1000,
+    LEAVE_TURNS = 120
+};
 
 /* --- Chance, time, trace ------------------------------------------------- */
 
@@ -507,7 +512,7 @@ static void leave(struct world *w)
 {
     for (int i = 0; i < WORLD_AGENTS; i++)
         w->agents[i].is_cut = true;
-    for (int i = 0; i < 40; i++) {
+    for (int i = 0; i < LEAVE_TURNS; i++) {
         env_sim_advance_us(w->rig.env, SECOND / 8);
         turn(w);
     }

@@ -21,6 +21,7 @@ enum {
     WORLD_LINE = 160,
     SENT_MAX = 8,
     ASKS_MAX = 16,
+    PAIRS_MAX = 12,
     LOOKS_MAX = 16,
 };
 
@@ -75,7 +76,12 @@ struct look {
 
 struct client {
     struct actor actor;
-    int number;                    /* of the model */
+    int number;                       /* of the model */
+    struct key_pair pairs[PAIRS_MAX]; /* all that it ever had */
+    size_t pair_count;
+    uint64_t rotating; /* number of what asks for another, or 0 */
+    unsigned rotate_kind;
+    uint64_t opening_until;
     struct connection *connection; /* NULL: none */
     uint64_t serial; /* of the connection: frames of another are lost */
     bool is_opening, is_cut;
@@ -177,6 +183,15 @@ void client_hear(struct world *w, struct client *a, struct bytes frame);
 void client_judge(struct world *w, const struct entry *e);
 /* What has moved, as it is told. */
 void client_moved(struct world *w, struct client *a, const struct msg *m);
+/* Signed and sent, alone. */
+void client_say(struct world *w, struct client *a, struct msg *m);
+void keys_join(struct world *w, struct client *a);
+/* With which it opens a session. */
+void keys_choose(struct world *w, struct client *a);
+/* Is there nothing that it may say now? */
+bool keys_wait(struct world *w, struct client *a);
+void keys_rotate(struct world *w, struct client *a);
+void keys_heard(struct world *w, struct client *a, uint64_t seq, int code);
 void client_knows(struct client *a, uint64_t revision);
 /* NULL: it waits for too many answers already. */
 struct question *question_new(struct world *w, struct client *a,
