@@ -84,13 +84,15 @@ static void draft_named(struct draft *d, const struct knowledge *k)
         msg_set_u(&d->m, FIELD_REVISION, any_version(k, key));
 }
 
-/* An entry that nothing was merged into. */
+/* An entry that nothing was merged from; or one that is not there. */
 static bool draft_entry(struct draft *d, const struct knowledge *k)
 {
-    uint64_t revision = 1 + k->any(k->m->size + (k->any(20) == 0));
+    uint64_t revision = k->any(k->m->size);
 
-    if (revision < k->m->size && k->m->entries[revision].verb == MSG_INCR)
+    if (k->m->entries[revision].verb == MSG_INCR)
         return false;
+    if (k->any(20) == 0)
+        revision += 1000000;
     msg_set_u(&d->m, FIELD_REVISION, revision);
     msg_set_u(&d->m, FIELD_KIND, ENTRY);
     return true;
