@@ -13,7 +13,7 @@
 #include "tests/mutants/broker.h"
 #include "tests/sim/world/leftover.h"
 
-enum { CAUGHT_WITHIN = 60, MUTANT_STEPS = 1500, JOBS = 2 };
+enum { CAUGHT_WITHIN = 60, MUTANT_STEPS = 1000, JOBS = 2 };
 
 static uint64_t from_env(const char *name, uint64_t otherwise)
 {

@@ -16,7 +16,7 @@ static bool draft_put(struct draft *d, const struct knowledge *k)
                       ? key_revision(model_key((struct model *)(uintptr_t)k->m,
                                                bytes_text(key)))
                       : k->any(k->m->size));
-    if (k->any(5) == 0)
+    if (k->any(3) == 0)
         msg_set_u(&d->m, FIELD_TTL_MS,
                   k->any(30)  ? 1 + k->any(TTL_MS)
                   : k->any(2) ? 0
