@@ -10,7 +10,7 @@ enum { HELPERS_MAX = 63 };
 
 struct pool {
     pthread_t threads[HELPERS_MAX];
-    unsigned helpers;
+    unsigned helpers, helpers_max; /* started when there is work for them */
     pthread_mutex_t lock;
     pthread_cond_t given, done;
     /* under the lock, as are the jobs' next and done */
@@ -64,9 +64,7 @@ struct pool *pool_new(unsigned helpers)
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->given, NULL);
     pthread_cond_init(&p->done, NULL);
-    while (p->helpers < helpers && p->helpers < HELPERS_MAX &&
-           !pthread_create(&p->threads[p->helpers], NULL, help, p))
-        p->helpers++;
+    p->helpers_max = helpers < HELPERS_MAX ? helpers : HELPERS_MAX;
     return p;
 }
 
@@ -98,7 +96,16 @@ void pool_destroy(struct pool **self_p)
 
 unsigned pool_width(const struct pool *p)
 {
-    return p->helpers + 1;
+    return p->helpers_max + 1;
+}
+
+/* A job waits already: whoever gives this one will do that, and somebody else
+ * can do this one meanwhile. */
+static void helper_start(struct pool *p)
+{
+    if (p->first && p->helpers < p->helpers_max &&
+        !pthread_create(&p->threads[p->helpers], NULL, help, p))
+        p->helpers++;
 }
 
 void pool_give(struct pool *p, struct pool_job *job)
@@ -106,6 +113,7 @@ void pool_give(struct pool *p, struct pool_job *job)
     job->next = NULL;
     job->done = false;
     pthread_mutex_lock(&p->lock);
+    helper_start(p);
     if (p->first)
         p->last->next = job;
     else

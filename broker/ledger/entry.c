@@ -9,7 +9,6 @@
 #include "proto/refusal.h"
 
 enum {
-    CACHE_GROUPS = 32768,
     CACHE_PLACES = 2000000, /* entries and bundles; 8 bytes each */
     OP_WORDS_BYTES = 8,     /* before each head: two lengths */
 };
@@ -35,7 +34,7 @@ struct group_map {
 };
 
 struct entry_cache {
-    struct group_map *maps[CACHE_GROUPS]; /* owned, ascending */
+    struct group_map *maps[LEDGER_MAPS_MAX]; /* owned, ascending */
     size_t count, places, hand;
     uint64_t loaded;
     struct window window;
@@ -219,11 +218,11 @@ static void map_drop_one(struct entry_cache *c)
             (c->count - c->hand) * sizeof *c->maps);
 }
 
-static void map_put(struct entry_cache *c, struct group_map *m)
+static void map_put(struct entry_cache *c, uint32_t most, struct group_map *m)
 {
     size_t at;
 
-    while (c->count == CACHE_GROUPS ||
+    while (c->count == most ||
            (c->count && c->places + map_places(m) > CACHE_PLACES))
         map_drop_one(c);
     at = map_place(c, m->first);
@@ -265,7 +264,7 @@ static int map_get(struct ledger *l, uint64_t index, struct group_map **out)
         return r;
     (*out)->segment = segment;
     (*out)->offset = offset;
-    map_put(c, *out);
+    map_put(c, l->maps_max, *out);
     return 0;
 }
 

@@ -26,6 +26,7 @@ enum {
     LEDGER_TROUBLE_BYTES = 512,
     LEDGER_SEGMENT_DEFAULT = 64 << 20,
     LEDGER_RESERVE_DEFAULT = 1 << 20,
+    LEDGER_MAPS_MAX = 32768,
     LEDGER_CHECK_DEFAULT = 256 << 20,
 };
 
@@ -38,6 +39,8 @@ struct ledger_options {
     uint64_t check_bytes;   /* a record up to this size is checked whole at
                                open; of a larger one the last segment and the
                                chain of segment headers */
+    uint32_t maps_max;      /* groups whose entries' places are remembered; 0:
+                               LEDGER_MAPS_MAX */
     bool preallocate;       /* write zeros ahead, besides allocating */
     bool read_only;         /* look, and change nothing: no lock is taken, a
                                torn tail stays where it is and is not read;

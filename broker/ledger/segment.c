@@ -85,6 +85,9 @@ static struct ledger *ledger_new(const struct ledger_options *o)
     l->owner = getpid();
     l->segment_bytes =
         o->segment_bytes ? o->segment_bytes : LEDGER_SEGMENT_DEFAULT;
+    l->maps_max = o->maps_max && o->maps_max < LEDGER_MAPS_MAX
+                      ? o->maps_max
+                      : LEDGER_MAPS_MAX;
     l->reserve_bytes =
         o->reserve_bytes ? o->reserve_bytes : LEDGER_RESERVE_DEFAULT;
     l->check_bytes = o->check_bytes ? o->check_bytes : LEDGER_CHECK_DEFAULT;

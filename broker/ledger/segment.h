@@ -58,6 +58,7 @@ struct ledger {
     int lock;
     pid_t owner;
     uint64_t segment_bytes, reserve_bytes, check_bytes;
+    uint32_t maps_max; /* 1 to LEDGER_MAPS_MAX */
     bool preallocate, read_only;
     struct hash id;
     struct segment *segments; /* owned; number i + 1 */

@@ -165,7 +165,7 @@ static void forgery(struct campaign *c)
 TEST(forgery_of_an_export_is_refused_by_both_readers)
 {
     unsigned long seed = number_of("EXPORTS_SEED", 1),
-                  count = number_of("EXPORTS_FORGED", 2000);
+                  count = number_of("EXPORTS_FORGED", 600);
     struct campaign c = {0};
     uint8_t word[4];
     char command[600];

@@ -9,7 +9,7 @@
 #include "tests/check.h"
 #include "tests/mutants/broker.h"
 
-enum { OPERATIONS = 1500, TRIES = 4, LEASE_MS = 150 };
+enum { OPERATIONS = 1000, TRIES = 4, LEASE_MS = 150 };
 
 static const enum client_role roles[] = {
     CLIENT_PUTS,    CLIENT_COMPARES, CLIENT_COMPARES, CLIENT_TXNS,
