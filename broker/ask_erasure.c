@@ -21,18 +21,21 @@ static void derived_say(struct ask *q, const struct msg *slice)
 {
     struct list items = msg_list(slice, FIELD_ITEMS);
     uint64_t n = 0, last = 0;
+    struct bytes key = {0};
     struct msg item, out;
 
     while (list_next(&items, &item)) {
         uint64_t revision = msg_u(&item, FIELD_REVISION);
 
-        if (!msg_has(&item, FIELD_KEY) || revision == last)
+        if (!msg_has(&item, FIELD_KEY) ||
+            (revision == last && bytes_equal(msg_b(&item, FIELD_KEY), key)))
             continue;
         msg_init(&out, MSG_ITEM);
         msg_set_b(&out, FIELD_KEY, msg_b(&item, FIELD_KEY));
         msg_set_u(&out, FIELD_REVISION, revision);
         msg_encode(&out, &q->a->items);
         last = revision;
+        key = msg_b(&item, FIELD_KEY);
         n++;
     }
     msg_set_list(q->reply, FIELD_ITEMS, n, buf_bytes(&q->a->items));

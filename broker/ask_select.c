@@ -223,12 +223,27 @@ static int scan(struct selection *s)
 
 /* --- A key's versions ----------------------------------------------------- */
 
+/* That there is such a key is no secret to who may write it. */
+static bool may_know(const struct ask *q, struct bytes space, struct bytes key)
+{
+    static const enum right rights[] = {RIGHT_READ, RIGHT_TAP, RIGHT_WRITE};
+    struct bytes none = {0};
+
+    for (size_t i = 0; i < sizeof rights / sizeof *rights; i++)
+        if (agent_may(q->agent, rights[i], space, key, none))
+            return true;
+    return false;
+}
+
 /* From the newest one on: the reply's `size` is where to go on. */
 static int versions(struct selection *s)
 {
     struct ask *q = s->q;
+    struct bytes key = msg_b(q->op, FIELD_KEY);
     const struct key *k =
-        context_find(q->a->state->context, s->space, msg_b(q->op, FIELD_KEY));
+        may_know(q, s->space, key)
+            ? context_find(q->a->state->context, s->space, key)
+            : NULL;
     struct version v;
     int r = k && s->to ? version_at(q, k, s->to - 1, &v) : CHOIR_NOT_FOUND;
 
@@ -236,10 +251,11 @@ static int versions(struct selection *s)
         uint64_t at = v.e->index, prev = v.change.prev;
         const struct entry *e;
 
-        if (s->items == s->page) {
+        if (s->items == s->page || s->steps >= STEPS_MAX) {
             msg_set_u(q->reply, FIELD_SIZE, at + 1);
             return 0;
         }
+        s->steps += STEPS_MATCH;
         r = ask_entry(q, at, &e);
         if (!r)
             r = ask_may_export(q, e);

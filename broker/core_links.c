@@ -9,7 +9,14 @@
 #include "core_private.h"
 #include "proto/refusal.h"
 
-enum { SLICE_ENTRIES = 512, BROKER = 1, AGAIN_US = 1000 * 1000 };
+enum { SLICE_ENTRIES = 512, AGAIN_US = 1000 * 1000 };
+
+/* -EUCLEAN is the index's own, which is then made anew; the record's damage is
+ * not mended by that. */
+static int of_record(int r)
+{
+    return r > 0 || r == -EUCLEAN ? -EIO : r;
+}
 
 static int leaf(void *arg, uint64_t index, struct hash *out)
 {
@@ -19,7 +26,7 @@ static int leaf(void *arg, uint64_t index, struct hash *out)
 
     if (!r)
         *out = entry_leaf(e);
-    return r;
+    return of_record(r);
 }
 
 static int begin(struct core *c)
@@ -35,7 +42,7 @@ static int begin(struct core *c)
 
     if (!r)
         r = linking_load(&c->links);
-    if (!r && c->links_beside)
+    if (c->links.links && c->links_beside)
         links_beside(c->links.links);
     return r;
 }
@@ -126,7 +133,7 @@ static int read_on(struct core *c)
         if (!r)
             r = note_entry(c, e);
     }
-    return r == -EAGAIN ? 0 : r > 0 ? -EUCLEAN : r;
+    return r == -EAGAIN ? 0 : of_record(r);
 }
 
 static int follow(struct core *c)

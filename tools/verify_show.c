@@ -11,7 +11,7 @@
 #include "proto/refusal.h"
 #include "verify.h"
 
-enum { TEXT_BYTES = LIMIT_KEY_BYTES + 1 };
+enum { TEXT_BYTES = LIMIT_TEXT_BYTES + 1 };
 
 struct named {
     struct hash agent;

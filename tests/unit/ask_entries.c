@@ -605,6 +605,27 @@ TEST(a_keys_versions_are_found_newest_first_however_they_were_made)
     hall_close(&hall);
 }
 
+/* However many versions are not told: one turn looks at so many. */
+TEST(a_keys_versions_that_may_not_be_seen_are_passed_over_a_page_a_turn)
+{
+    enum { VERSIONS = 2500 };
+    const struct msg *r;
+    struct msg one;
+
+    begin();
+    for (unsigned i = 0; i < VERSIONS; i++) {
+        put(&ada, "k", "v");
+        ada.actor.answered = ada.actor.next_seq - 1;
+    }
+    one = select_by(1);
+    msg_set_text(&one, FIELD_SPACE, "main");
+    msg_set_text(&one, FIELD_KEY, "k");
+    r = guest_reply(&bob, &one);
+    CHECK_EQ(msg_u(r, FIELD_OUTCOME), CHOIR_OK);
+    CHECK(msg_has(r, FIELD_SIZE)); /* goes on there */
+    hall_close(&hall);
+}
+
 static uint64_t submit(const char *space)
 {
     struct msg m = on(MSG_SUBMIT, space, NULL);
