@@ -178,7 +178,7 @@ static int entry_tell(struct blame *b, uint64_t revision)
         return r;
     msg_init(&m, MSG_ITEM);
     msg_set_u(&m, FIELD_KIND, BLAME_ENTRY);
-    node_tell(b->q, &b->node, &m);
+    node_tell(&b->node, &m);
     /* Of this key the asker may know its author, as from its log. */
     node_tell_author(&b->node, &m);
     if (b->node.is_hidden)

@@ -4,14 +4,13 @@
 #include <errno.h>
 
 #include "ask_private.h"
+#include "proto/export.h"
 #include "proto/refusal.h"
 
 enum {
     ENTRIES_MAX = 256,
     ANSWER_BYTES = 1 << 20, /* then no further entry is told */
     STEPS_AHEAD = 256,      /* entries read over rather than sought */
-    GAP = 2,                /* kinds of items, as records of an export have */
-    ENTRY = 3,
     WITHOUT_PAYLOADS = 1,
 };
 
@@ -34,33 +33,20 @@ int ask_entry(struct ask *q, uint64_t index, const struct entry **e)
 
 /* --- Who may see it ------------------------------------------------------- */
 
-bool entry_is_identity(const struct entry *e)
-{
-    if (e->outcome != CHOIR_OK)
-        return false;
-    switch (head_verb(e->head)) {
-    case MSG_GENESIS:
-    case MSG_ADMIT:
-    case MSG_ENROL:
-    case MSG_SESSION_OPEN:
-    case MSG_ROTATE:
-    case MSG_RECOVER:
-    case MSG_REVOKE:
-    case MSG_SUSPECT: return true;
-    default: return false;
-    }
-}
-
-int ask_may_export(struct ask *q, const struct entry *e)
+int ask_may_see(struct ask *q, const struct entry *e)
 {
     struct tap *tap = q->a->tap;
     int r;
 
-    if (entry_is_identity(e) ||
-        bytes_equal(msg_b(&e->bundle, FIELD_AGENT), hash_bytes(&q->agent->id)))
+    if (bytes_equal(msg_b(&e->bundle, FIELD_AGENT), hash_bytes(&q->agent->id)))
         return 0;
     r = tap_may(tap, e, q->agent, RIGHT_TAP);
     return r > 0 ? tap_may(tap, e, q->agent, RIGHT_READ) : r;
+}
+
+int ask_may_export(struct ask *q, const struct entry *e)
+{
+    return export_identifies(e, head_verb(e->head)) ? 0 : ask_may_see(q, e);
 }
 
 /* --- One of them ---------------------------------------------------------- */
@@ -145,7 +131,7 @@ static int evidence_put(struct ask *q, const struct entry *e)
     m.verb = MSG_EVIDENCE;
     buf_clear(text);
     msg_encode(&m, text);
-    item_put(q, ENTRY, e->index, buf_bytes(text));
+    item_put(q, EXPORT_ENTRY, e->index, buf_bytes(text));
     return text->failed ? -ENOMEM : 0;
 }
 
@@ -158,7 +144,7 @@ static int gap_put(struct ask *q, uint64_t from, uint64_t to, uint64_t *items)
     r = core_gap(q->a->with.core, &q->a->gaps, from, to, part);
     if (r || !part->n)
         return r;
-    item_put(q, GAP, from, buf_bytes(part));
+    item_put(q, EXPORT_GAP, from, buf_bytes(part));
     ++*items;
     return 0;
 }

@@ -5,18 +5,6 @@
 
 #include "proto/refusal.h"
 
-/* Who said it may see it, and so may whoever taps or reads it. */
-static int may_see(struct ask *q, const struct entry *e)
-{
-    struct tap *tap = q->a->tap;
-    int r;
-
-    if (bytes_equal(msg_b(&e->bundle, FIELD_AGENT), hash_bytes(&q->agent->id)))
-        return 0;
-    r = tap_may(tap, e, q->agent, RIGHT_READ);
-    return r > 0 ? tap_may(tap, e, q->agent, RIGHT_TAP) : r;
-}
-
 /* --- Doubt ------------------------------------------------------------------ */
 
 /* The key that signed its session; NULL when the record does not say. */
@@ -151,7 +139,7 @@ int node_read(struct ask *q, uint64_t index, struct node *n)
     own.bundle = n->bundle;
     r = suspect_find(q, n);
     if (!r)
-        r = may_see(q, &own);
+        r = ask_may_see(q, &own);
     n->is_hidden = r > 0;
     if (r)
         return r < 0 ? r : 0;
@@ -161,7 +149,6 @@ int node_read(struct ask *q, uint64_t index, struct node *n)
 struct linked node_linked(const struct node *n)
 {
     return (struct linked){
-        .index = n->index,
         .op = &n->op,
         .effect = &n->effect,
         .space = bytes_text(n->place.space),
@@ -208,9 +195,8 @@ void node_tell_author(const struct node *n, struct msg *m)
         msg_set_u(m, FIELD_SEEN, n->suspect);
 }
 
-void node_tell(struct ask *q, const struct node *n, struct msg *m)
+void node_tell(const struct node *n, struct msg *m)
 {
-    (void)q;
     msg_set_u(m, FIELD_REVISION, n->index);
     if (n->is_hidden)
         return;

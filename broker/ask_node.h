@@ -20,7 +20,7 @@ struct node {
 /* Entry `index`. 0 or negative errno. */
 int node_read(struct ask *q, uint64_t index, struct node *n);
 /* Its fields of an item; what m borrows lives as long as n does. */
-void node_tell(struct ask *q, const struct node *n, struct msg *m);
+void node_tell(const struct node *n, struct msg *m);
 /* Who said it, also where it is hidden but one of its keys may be read, whose
  * log says the same. */
 void node_tell_author(const struct node *n, struct msg *m);

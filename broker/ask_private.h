@@ -128,11 +128,11 @@ int ask_inbox(struct ask *q);
 /* An entry that stays while others are read: until the next one of these. 0;
  * CHOIR_NOT_FOUND: there is none; negative errno. */
 int ask_entry(struct ask *q, uint64_t index, const struct entry **e);
-/* May it be exported? What says whose a key is, by everybody; else by whoever
- * said it, taps it or reads it. 0; CHOIR_NOT_FOUND; negative errno. */
+/* Who said it may see it, and so may whoever taps or reads it. 0;
+ * CHOIR_NOT_FOUND; negative errno. */
+int ask_may_see(struct ask *q, const struct entry *e);
+/* The same; what says whose a key is may be exported by everybody. */
 int ask_may_export(struct ask *q, const struct entry *e);
-/* Does it say whose a key is? */
-bool entry_is_identity(const struct entry *e);
 
 /* --- ask_reads.c ---------------------------------------------------------- */
 

@@ -27,28 +27,6 @@ static int answer(struct ask *q, uint64_t size, const struct hash *root,
     return 0;
 }
 
-/* Who said it may have his receipt, and so may whoever taps or reads it. */
-static int may_see(struct ask *q, const struct entry *e)
-{
-    struct tap *tap = q->a->tap;
-    int r;
-
-    if (bytes_equal(msg_b(&e->bundle, FIELD_AGENT), hash_bytes(&q->agent->id)))
-        return 0;
-    r = tap_may(tap, e, q->agent, RIGHT_TAP);
-    return r > 0 ? tap_may(tap, e, q->agent, RIGHT_READ) : r;
-}
-
-static int entry_find(struct ask *q, uint64_t index, const struct entry **e)
-{
-    struct asks *a = q->a;
-    int r = a->proof_reader
-                ? ledger_reader_seek(a->proof_reader, index)
-                : ledger_reader_open(a->ledger, index, &a->proof_reader);
-
-    return r ? r : ledger_reader_next(a->proof_reader, e);
-}
-
 /* Everything it takes to find the leaf again, and to know whose word it is. */
 static int evidence_put(struct ask *q, const struct entry *e)
 {
@@ -77,9 +55,9 @@ int ask_prove(struct ask *q)
 
     if (index >= core_size(q->a->with.core))
         return CHOIR_FUTURE;
-    r = entry_find(q, index, &e);
+    r = ask_entry(q, index, &e);
     if (!r)
-        r = may_see(q, e);
+        r = ask_may_see(q, e);
     if (!r)
         r = core_prove_entry(q->a->with.core, index, entry_leaf(e), size,
                              proof);

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "ask_private.h"
+#include "proto/export.h"
 #include "proto/refusal.h"
 
 enum {
@@ -133,7 +134,8 @@ static int belongs(struct selection *s, const struct entry *e, bool *is)
 {
     switch (s->kind) {
     case OF_KEYS:
-        *is = entry_is_identity(e) && head_verb(e->head) != MSG_SESSION_OPEN;
+        *is = export_identifies(e, head_verb(e->head)) &&
+              head_verb(e->head) != MSG_SESSION_OPEN;
         return 0;
     case OF_AGENT:
         *is =

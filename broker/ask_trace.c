@@ -101,7 +101,7 @@ static void node_put(struct trace *t, const char *reason, uint64_t last)
     struct msg m;
 
     msg_init(&m, MSG_ITEM);
-    node_tell(t->q, &t->node, &m);
+    node_tell(&t->node, &m);
     msg_set_u(&m, FIELD_KIND, LINK_ENTRY);
     if (reason)
         msg_set_text(&m, FIELD_REASON, reason);

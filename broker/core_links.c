@@ -74,7 +74,6 @@ void core_links_note(struct core *c, const struct evolve_op *step,
                      struct bytes payload)
 {
     struct linked e = {
-        .index = step->index,
         .op = step->op,
         .effect = step->effect,
     };
@@ -97,7 +96,7 @@ static int note_entry(struct core *c, const struct entry *e)
     struct hash id = msg_hash(&e->bundle, FIELD_AGENT);
     const struct agent *author = agent_by_id(c->state->agents, &id);
     struct msg op, effect;
-    struct linked linked = {.index = e->index, .op = &op, .effect = &effect};
+    struct linked linked = {.op = &op, .effect = &effect};
     struct place place;
     unsigned field;
 

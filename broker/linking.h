@@ -15,7 +15,6 @@ enum {
 
 /* An entry whose outcome is OK, decoded. */
 struct linked {
-    uint64_t index;
     const struct msg *op, *effect;
     struct bytes space; /* of its task, when it has a read set */
     struct bytes reads; /* read_set, encoded; none: it carries none, or it is

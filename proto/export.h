@@ -78,6 +78,11 @@ int export_end(struct export_writer *w, const struct key_pair *key);
 /* After export_begin, in any case. */
 void export_writer_free(struct export_writer *w);
 
+/* Does it say whose a key is? Nothing else may pass for an identity: whoever
+ * reads the selection alone, and whoever trusts its authors alone, would not see
+ * it. verb: of its head. */
+bool export_identifies(const struct entry *e, unsigned verb);
+
 /* --- Reading ------------------------------------------------------------- */
 
 /* Where something is wrong. Records are counted from 0, the head. */

@@ -76,9 +76,7 @@ static int bundle_take(struct export_reader *r, const struct entry *e)
     return code ? code : signature_take(r, e);
 }
 
-/* Nothing else may pass for an identity: whoever reads the selection alone, and
- * whoever trusts its authors alone, would not see it. */
-static bool identifies(const struct entry *e, enum message verb)
+bool export_identifies(const struct entry *e, unsigned verb)
 {
     switch (verb) {
     case MSG_GENESIS:
@@ -111,7 +109,7 @@ static int operation_take(struct export_reader *r, enum export_record kind,
         return export_broken(r, "an operation that cannot be read");
     if (e->effect.n && part_decode(MSG_EFFECT, e->effect, &effect, &field))
         return export_broken(r, "an effect that cannot be read");
-    if (kind == EXPORT_IDENTITY && !identifies(e, m.verb))
+    if (kind == EXPORT_IDENTITY && !export_identifies(e, m.verb))
         return export_broken(r, "an entry that says whose a key is, and does "
                                 "not");
     code = authors_may_say(r->authors, m.verb, &r->report.why);
