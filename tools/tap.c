@@ -10,6 +10,7 @@
 #include "json.h"
 #include "proto/evidence.h"
 #include "tap_filter.h"
+#include "values.h"
 #include "witness.h"
 
 struct tap {
@@ -104,91 +105,23 @@ static void entry_print(struct tap *t, const struct choir_event *e, int result)
            paint(t, "\033[0m"), latency);
 }
 
-/* The values of an entry, one by one: its own slots, then those of its effect,
- * which are msgpack. value->p NULL: it was erased, or is no longer kept. False:
- * no more. */
-struct told_values {
+/* What it takes to look at its values. False: it carries none. */
+static bool values_of(const struct choir_event *event, struct entry *e)
+{
+    *e = (struct entry){0};
+    e->payload.p = choir_event_bytes(event, "payload", &e->payload.n);
+    e->head.p = choir_event_bytes(event, "head", &e->head.n);
+    e->effect.p = choir_event_bytes(event, "effect", &e->effect.n);
+    e->marks.p = choir_event_bytes(event, "marks", &e->marks.n);
+    return e->payload.n + e->marks.n && !entry_split_payload(e);
+}
+
+static void values_show(const struct choir_event *event)
+{
     struct entry e;
-    size_t next;
-    bool of_effect;
-};
 
-static bool values_begin(struct told_values *v, const struct choir_event *e)
-{
-    *v = (struct told_values){0};
-    v->e.payload.p = choir_event_bytes(e, "payload", &v->e.payload.n);
-    v->e.head.p = choir_event_bytes(e, "head", &v->e.head.n);
-    v->e.effect.p = choir_event_bytes(e, "effect", &v->e.effect.n);
-    v->e.marks.p = choir_event_bytes(e, "marks", &v->e.marks.n);
-    return v->e.payload.n + v->e.marks.n && !entry_split_payload(&v->e);
-}
-
-static bool values_next(struct told_values *v, struct bytes *value)
-{
-    int r = v->of_effect ? CHOIR_NOT_FOUND : entry_slot(&v->e, v->next, value);
-
-    if (r == CHOIR_NOT_FOUND) {
-        if (!v->of_effect)
-            v->next = 0;
-        v->of_effect = true;
-        r = entry_slot(&v->e, SLOT_EFFECT + v->next, value);
-    }
-    v->next++;
-    if (r)
-        *value = (struct bytes){0};
-    return r != CHOIR_NOT_FOUND;
-}
-
-static void value_print(const struct told_values *v, struct bytes value)
-{
-    char *text;
-
-    if (!value.p) {
-        puts("    (gone)");
-        return;
-    }
-    if (choir_value_text(value.p, value.n, v->of_effect ? JSON_TYPE : NULL,
-                         &text))
-        return;
-    fputs(v->of_effect ? "    merged: " : "    ", stdout);
-    cli_print_text(stdout, text);
-    putchar('\n');
-    choir_free(text);
-}
-
-static void values_print(const struct choir_event *e)
-{
-    struct told_values v;
-    struct bytes value;
-
-    if (!values_begin(&v, e))
-        return;
-    while (values_next(&v, &value))
-        value_print(&v, value);
-}
-
-static void values_add(const struct choir_event *e, json_t *o)
-{
-    const struct choir_event *op = choir_event_item(e, "head", 0);
-    const char *own = op ? choir_event_text(op, "type") : NULL;
-    json_t *values = json_array(), *member;
-    struct told_values v;
-    struct bytes value;
-
-    if (op && is_msgpack_alone(choir_event_name(op)))
-        own = JSON_TYPE;
-    for (bool more = values_begin(&v, e); more && values_next(&v, &value);) {
-        member = json_object();
-        if (value.p)
-            bytes_to_json(member, "value", value,
-                          v.of_effect ? JSON_TYPE : own);
-        else
-            json_object_set_new(member, "gone", json_true());
-        if (v.of_effect)
-            json_object_set_new(member, "merged", json_true());
-        json_array_append_new(values, member);
-    }
-    json_object_set_new(o, "values", values);
+    if (values_of(event, &e))
+        values_print(stdout, &e);
 }
 
 /* Proofs are for the checker; a program wants to know that they held. */
@@ -199,6 +132,7 @@ static void entry_json(const struct tap *t, const struct choir_event *e,
                                          "path",      "path_base64",
                                          "payload",   "payload_base64"};
     json_t *o = event_to_json(e), *head;
+    struct entry whole;
 
     for (size_t i = 0; i < sizeof proofs / sizeof *proofs; i++)
         json_object_del(o, proofs[i]);
@@ -209,7 +143,9 @@ static void entry_json(const struct tap *t, const struct choir_event *e,
     json_object_del(head, "slots_base64");
     json_object_set_new(o, "verified", json_boolean(result == 0));
     if (t->values)
-        values_add(e, o);
+        json_object_set_new(o, "values",
+                            values_of(e, &whole) ? values_json(&whole)
+                                                 : json_array());
     json_line(stdout, o);
     json_decref(o);
 }
@@ -271,7 +207,7 @@ static void entry_show(struct tap *t, const struct choir_event *e, int result)
     else
         entry_print(t, e, result);
     if (t->values && !t->cli->json)
-        values_print(e);
+        values_show(e);
     fflush(stdout);
     t->left--;
 }

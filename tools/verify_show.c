@@ -7,11 +7,11 @@
 #include <uthash.h>
 
 #include "cli.h"
-#include "json.h"
 #include "proto/refusal.h"
+#include "values.h"
 #include "verify.h"
 
-enum { TEXT_BYTES = LIMIT_TEXT_BYTES + 1 };
+enum { TEXT_BYTES = LIMIT_KEY_BYTES + 1 };
 
 struct named {
     struct hash agent;
@@ -109,52 +109,6 @@ static void author_text(const struct showing *s, const struct entry *e,
 
 /* --- What ----------------------------------------------------------------- */
 
-static const char *missing_text(int code)
-{
-    switch (code) {
-    case CHOIR_ERASED: return "(erased)";
-    case CHOIR_COMPACTED: return "(compacted)";
-    default: return "(left out)";
-    }
-}
-
-static void value_print(FILE *out, struct bytes value, const char *type)
-{
-    char *text;
-
-    if (choir_value_text(value.p, value.n, type, &text))
-        return;
-    fputs("    ", out);
-    cli_print_text(out, text);
-    putc('\n', out);
-    choir_free(text);
-}
-
-/* Its own values, then what was merged. */
-static void values_print(FILE *out, const struct entry *e, const struct msg *op)
-{
-    char type[TEXT_BYTES];
-    struct bytes value;
-    int code;
-
-    text_of(msg_b(op, FIELD_TYPE), type);
-    for (size_t i = 0; i < 2 * SLOT_EFFECT; i++) {
-        code = entry_slot(e, i, &value);
-        if (code == CHOIR_NOT_FOUND && i >= SLOT_EFFECT)
-            return;
-        if (code == CHOIR_NOT_FOUND)
-            i = SLOT_EFFECT - 1;
-        else if (code)
-            fprintf(out, "    %s\n", missing_text(code));
-        else
-            value_print(out, value,
-                        i >= SLOT_EFFECT ||
-                                is_msgpack_alone(message_row(op->verb)->name)
-                            ? JSON_TYPE
-                            : type);
-    }
-}
-
 static void subject_print(FILE *out, const struct msg *op)
 {
     static const unsigned fields[] = {FIELD_KEY, FIELD_QUEUE, FIELD_NAME};
@@ -192,37 +146,7 @@ static void entry_print(struct showing *s, const struct entry *e,
     if (op)
         subject_print(s->kept, op);
     fprintf(s->kept, "  %s\n", refusal_name(e->outcome));
-    if (op)
-        values_print(s->kept, e, op);
-}
-
-static json_t *values_json(const struct entry *e, const struct msg *op)
-{
-    json_t *values = json_array();
-    char type[TEXT_BYTES];
-    struct bytes value;
-
-    text_of(msg_b(op, FIELD_TYPE), type);
-    for (size_t i = 0; i < 2 * SLOT_EFFECT; i++) {
-        int code = entry_slot(e, i, &value);
-        json_t *o;
-
-        if (code == CHOIR_NOT_FOUND && i >= SLOT_EFFECT)
-            break;
-        if (code == CHOIR_NOT_FOUND) {
-            i = SLOT_EFFECT - 1;
-            continue;
-        }
-        o = json_object();
-        json_object_set_new(o, "slot", json_integer((json_int_t)i));
-        if (code)
-            json_object_set_new(o, "missing", json_string(missing_text(code)));
-        else
-            bytes_to_json(o, "value", value,
-                          i >= SLOT_EFFECT ? JSON_TYPE : type);
-        json_array_append_new(values, o);
-    }
-    return values;
+    values_print(s->kept, e);
 }
 
 static void entry_json(struct showing *s, const struct entry *e,
@@ -231,7 +155,8 @@ static void entry_json(struct showing *s, const struct entry *e,
     static const unsigned fields[] = {FIELD_SPACE, FIELD_KEY,  FIELD_QUEUE,
                                       FIELD_NAME,  FIELD_TYPE, FIELD_REASON};
     struct hash agent = msg_hash(&e->bundle, FIELD_AGENT);
-    char id[HASH_HEX], author[HASH_HEX], text[TEXT_BYTES];
+    char id[HASH_HEX], author[HASH_HEX];
+    struct bytes text;
     json_t *o;
 
     hash_hex(&agent, id);
@@ -244,18 +169,18 @@ static void entry_json(struct showing *s, const struct entry *e,
     for (size_t i = 0; op && i < sizeof fields / sizeof *fields; i++) {
         if (!msg_has(op, fields[i]))
             continue;
-        text_of(msg_b(op, fields[i]), text);
+        text = msg_b(op, fields[i]);
         json_object_set_new(
             o,
             fields[i] == FIELD_NAME ? "given_name" : field_row(fields[i])->name,
-            json_string(text));
+            json_stringn((const char *)text.p, text.n));
     }
     if (op && msg_has(op, FIELD_TASK))
         json_object_set_new(o, "task",
                             json_integer((json_int_t)msg_u(op, FIELD_TASK)));
-    if (op)
-        json_object_set_new(o, "values", values_json(e, op));
-    json_line(s->kept, o);
+    json_object_set_new(o, "values", values_json(e));
+    json_dumpf(o, s->kept, JSON_COMPACT);
+    putc('\n', s->kept);
     json_decref(o);
 }
 

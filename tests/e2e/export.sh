@@ -67,6 +67,15 @@ ends 0 choir work jobs --once --exec 'choir put result done >/dev/null; echo fin
 ends 0 choir export --task "$task" --output "$file" --json
 is 'as JSON' 4 "$(field entries <<<"$out")"
 proven 'a task' 4
+# each value is shown as its own type says, in a transaction, too
+at=$(choir txn - <<<'{"writes": [{"key": "t/a", "value": "x"}, {"key": "t/b", "value_json": {"deep": [1, 2]}}]}')
+choir export "$at" --output "$file.txn"
+shown=$(choir verify "$file.txn" --show --json --key "$key" | head -1)
+like 'text as text' '"value":"x"' "$shown"
+like 'msgpack as JSON' '"value_json":\{"deep":\[1,2\]\}' "$shown"
+like 'for a person, too' '\{"deep": \[1, 2\]\}' "$(choir verify "$file.txn" --show --key "$key")"
+tapped=$(choir tap --since "$at" --count 1 --values --json)
+like 'and by a tap' '"value_json":\{"deep":\[1,2\]\}' "$tapped"
 no_task=$(choir put no/task x)
 ends 1 choir export --task "$no_task" --output "$file.none"
 like 'an entry that made no task is none' 'NOT_FOUND' "$err"
