@@ -124,7 +124,15 @@ static int output_beside(struct output *out, const char *path,
         return failed_at(path, ENAMETOOLONG);
     out->fd = open(out->new,
                    O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
-    return out->fd < 0 ? failed_at(out->new, errno) : 0;
+    if (out->fd < 0)
+        return failed_at(out->new, errno);
+    if (old && fchmod(out->fd, mode)) { /* one that a killed run has left */
+        int error = errno;
+
+        close(out->fd);
+        return failed_at(out->new, error);
+    }
+    return 0;
 }
 
 static int output_open(struct cli *cli, struct output *out)

@@ -9,8 +9,9 @@
 
 #include "cli.h"
 #include "commands.h"
+#include "json.h"
 
-static void hex_of(const uint8_t key[KEY_PUBLIC_BYTES], char out[HASH_HEX])
+void verify_key_hex(const uint8_t key[KEY_PUBLIC_BYTES], char out[HASH_HEX])
 {
     struct hash h;
 
@@ -39,7 +40,7 @@ static void report_json(const struct verify_report *r, int result)
 
     hash_hex(&r->ledger, ledger);
     hash_hex(&r->root, root);
-    hex_of(r->broker_key, key);
+    verify_key_hex(r->broker_key, key);
     o = json_pack("{s:b, s:b, s:s, s:s, s:s, s:I, s:b, s:I, s:o}", "ok",
                   result == 0, "pinned", r->pinned, "ledger", ledger, "root",
                   root, "broker_key", key, "epoch", (json_int_t)r->epoch,
@@ -50,8 +51,7 @@ static void report_json(const struct verify_report *r, int result)
                                             "why", r->why, "offset",
                                             (json_int_t)r->at.offset, "entry",
                                             (json_int_t)r->at.index));
-    json_dumpf(o, stdout, JSON_COMPACT);
-    putchar('\n');
+    json_line(stdout, o);
     json_decref(o);
 }
 

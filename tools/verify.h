@@ -61,6 +61,9 @@ int verify_paper(const char *path, const uint8_t *key, bool json);
 /* --- verify_export.c, verify_export_report.c ------------------------------ */
 
 bool verify_is_export(const char *path);
+/* A key, as 64 hex digits. */
+void verify_key_hex(const uint8_t key[KEY_PUBLIC_BYTES], char out[HASH_HEX]);
+
 struct verify_wish {
     const uint8_t *key;        /* the broker's, or NULL */
     const char *agents;        /* the file that names whom one trusts, */

@@ -2,15 +2,8 @@
 #include <inttypes.h>
 
 #include "cli.h"
+#include "json.h"
 #include "verify.h"
-
-static void hex_of(const uint8_t key[KEY_PUBLIC_BYTES], char out[HASH_HEX])
-{
-    struct hash h;
-
-    memcpy(h.b, key, sizeof h.b);
-    hash_hex(&h, out);
-}
 
 static void text_print(FILE *out, const char *lead, struct bytes text)
 {
@@ -80,7 +73,7 @@ static void passed_print(const struct export_report *r, const char *agents,
     hash_hex(&r->facts.ledger, ledger);
     hash_hex(&r->note.root, root);
     hash_hex(&r->facts.agent, by);
-    hex_of(r->broker_key, key);
+    verify_key_hex(r->broker_key, key);
     cli_time_text(r->facts.time, when);
     fprintf(out, "ledger    %s, epoch %" PRIu64 "\n", ledger, r->note.epoch);
     selection_print(&r->facts.selection, out);
@@ -171,7 +164,7 @@ static json_t *passed_json(const struct export_report *r, bool trusted)
     hash_hex(&r->facts.ledger, ledger);
     hash_hex(&r->note.root, root);
     hash_hex(&r->facts.agent, by);
-    hex_of(r->broker_key, key);
+    verify_key_hex(r->broker_key, key);
     return json_pack(
         "{s:b, s:b, s:b, s:b, s:s, s:s, s:I, s:I, s:s, s:s, s:I, s:o, s:o}",
         "ok", 1, "export", 1, "pinned", r->pinned, "trusted", trusted, "ledger",
@@ -193,19 +186,16 @@ static json_t *broken_json(const struct export_report *r)
     return o;
 }
 
-static void line_json(json_t *o)
-{
-    json_dumpf(o, stdout, JSON_COMPACT);
-    putchar('\n');
-    json_decref(o);
-}
-
 void verify_export_tell(const struct export_report *report, bool broken,
                         const char *agents, bool json)
 {
-    if (json)
-        line_json(broken ? broken_json(report)
-                         : passed_json(report, agents != NULL));
+    if (json) {
+        json_t *o =
+            broken ? broken_json(report) : passed_json(report, agents != NULL);
+
+        json_line(stdout, o);
+        json_decref(o);
+    }
     if (broken)
         broken_print(report, stderr);
     else if (!json)

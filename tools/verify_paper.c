@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "json.h"
 #include "proto/evidence.h"
 #include "proto/fork.h"
 #include "proto/refusal.h"
@@ -47,8 +48,7 @@ static void receipt_json(const struct evidence *v, const struct note *note)
                   (json_int_t)note->size, "root", root, "agent", agent, "verb",
                   verb_of(&v->e), "revision", (json_int_t)v->e.index, "time",
                   (json_int_t)v->e.time, "outcome", refusal_name(v->e.outcome));
-    json_dumpf(o, stdout, JSON_COMPACT);
-    putchar('\n');
+    json_line(stdout, o);
     json_decref(o);
 }
 

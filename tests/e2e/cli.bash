@@ -35,9 +35,10 @@ until_true() {
 }
 
 listen='tcp://127.0.0.1:*'
+# start_broker [PROGRAM]: with what stands in $config, if it is set
 start_broker() {
     : >"$CHOIR_TMP/choird.log"
-    choird --data "$CHOIR_DATA" --listen "$listen" >>"$CHOIR_TMP/choird.log" 2>&1 &
+    "${1:-choird}" ${config:+--config "$config"} --data "$CHOIR_DATA" --listen "$listen" >>"$CHOIR_TMP/choird.log" 2>&1 &
     broker=$!
     until_true grep -q event=ready "$CHOIR_TMP/choird.log" || { cat "$CHOIR_TMP/choird.log"; exit 1; }
     # the same place after a restart

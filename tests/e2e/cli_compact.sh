@@ -2,19 +2,13 @@
 # Space comes back while the broker runs, and everybody still verifies it.
 # test-timeout: 120
 . tests/e2e/cli.bash
-cat >"$CHOIR_TMP/small.conf" <<'X'
+config=$CHOIR_TMP/small.conf
+cat >"$config" <<'X'
 segment_bytes = 64KiB
 bundle_bytes_max = 16KiB
 value_bytes_max = 8KiB
 X
-start_small() {
-    : >"$CHOIR_TMP/choird.log"
-    "${1:-choird}" --config "$CHOIR_TMP/small.conf" --data "$CHOIR_DATA" --listen "$listen" >>"$CHOIR_TMP/choird.log" 2>&1 &
-    broker=$!
-    until_true grep -q event=ready "$CHOIR_TMP/choird.log" || { cat "$CHOIR_TMP/choird.log"; exit 1; }
-    listen=$(sed -nE 's/.*event=listening url=([^ ]*).*/\1/p' "$CHOIR_TMP/choird.log" | head -n1)
-}
-start_small
+start_broker
 
 # three hundred versions of four keys
 python3 - <<'X' | choir pipe >"$CHOIR_TMP/pipe"
@@ -45,7 +39,7 @@ ends 0 choird --data "$CHOIR_DATA" --verify
 ends 0 node tests/reader/verify.mjs "$CHOIR_DATA"
 like 'the second reader counts what is there' '[0-9]+ entries' "$out"
 
-start_small
+start_broker
 is 'replayed, and the same' "$was" "$(choir get a --at "$line" | md5sum)"
 
 # killed at each step: the next start finds one file or the other
@@ -61,18 +55,18 @@ X
     was=$(choir get a --at "$line" | md5sum)
     stop_broker
     export CHOIR_FAILPOINT=ledger.thin.$step
-    start_small "$CHOIR_BUILD/failpoint/choird"
+    start_broker "$CHOIR_BUILD/failpoint/choird"
     unset CHOIR_FAILPOINT
     choir --timeout 3 compact --at "$line" >/dev/null 2>&1
     wait $broker
     is "killed when $step" 137 $?
-    start_small
+    start_broker
     ends 0 choir compact --at "$line"
     is "killed when $step: as it was" "$was" "$(choir get a --at "$line" | md5sum)"
     until_true gone
     stop_broker
     is "and nothing is left behind" '' "$(find "$CHOIR_DATA" -maxdepth 1 -name 'segment*.*')"
     ends 0 choir verify "$CHOIR_DATA"
-    start_small
+    start_broker
 done
 finish

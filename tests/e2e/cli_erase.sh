@@ -2,19 +2,13 @@
 # A value is forgotten while the broker runs, and everybody still verifies it.
 # test-timeout: 120
 . tests/e2e/cli.bash
-cat >"$CHOIR_TMP/small.conf" <<'X'
+config=$CHOIR_TMP/small.conf
+cat >"$config" <<'X'
 segment_bytes = 64KiB
 bundle_bytes_max = 16KiB
 value_bytes_max = 8KiB
 X
-start_small() {
-    : >"$CHOIR_TMP/choird.log"
-    "${1:-choird}" --config "$CHOIR_TMP/small.conf" --data "$CHOIR_DATA" --listen "$listen" >>"$CHOIR_TMP/choird.log" 2>&1 &
-    broker=$!
-    until_true grep -q event=ready "$CHOIR_TMP/choird.log" || { cat "$CHOIR_TMP/choird.log"; exit 1; }
-    listen=$(sed -nE 's/.*event=listening url=([^ ]*).*/\1/p' "$CHOIR_TMP/choird.log" | head -n1)
-}
-start_small
+start_broker
 on_disk() { grep -qa "$1" "$CHOIR_DATA"/segment-*; }
 gone() { ! on_disk "$1"; }
 verified() {
@@ -97,7 +91,7 @@ ends 0 choir backup "$CHOIR_TMP/copies/one"
 ends 0 choir verify "$CHOIR_TMP/copies/one"
 stop_broker
 verified
-start_small
+start_broker
 ends 1 choir get plan --at "$secret"
 like 'replayed, and still erased' ERASED "$err"
 
@@ -124,13 +118,13 @@ for step in written linked renamed; do
     ends 0 choir put doomed fine
     stop_broker
     export CHOIR_FAILPOINT=ledger.thin.$step
-    start_small "$CHOIR_BUILD/failpoint/choird"
+    start_broker "$CHOIR_BUILD/failpoint/choird"
     unset CHOIR_FAILPOINT
     choir --timeout 3 erase "doomed@$at" >/dev/null 2>&1
     wait $broker
     is "killed when $step" 137 $?
     verified # with all that lies about
-    start_small
+    start_broker
     ends 1 choir get doomed --at "$at"
     like "killed when $step: erased" ERASED "$err"
     until_true gone "$word"
@@ -138,6 +132,6 @@ for step in written linked renamed; do
     stop_broker
     is "and nothing is left behind" '' "$(find "$CHOIR_DATA" -maxdepth 1 -name 'segment*.*')"
     verified
-    start_small
+    start_broker
 done
 finish

@@ -4,26 +4,16 @@
 # test-timeout: 120
 . tests/e2e/cli.bash
 # segments so small that it is worth while to take a few values out of one
-cat >"$CHOIR_TMP/small.conf" <<'X'
+config=$CHOIR_TMP/small.conf
+cat >"$config" <<'X'
 segment_bytes = 1MiB
 bundle_bytes_max = 512KiB
 value_bytes_max = 256KiB
 X
-start_broker() {
-    : >"$CHOIR_TMP/choird.log"
-    choird --config "$CHOIR_TMP/small.conf" --data "$CHOIR_DATA" --listen "$listen" >>"$CHOIR_TMP/choird.log" 2>&1 &
-    broker=$!
-    until_true grep -q event=ready "$CHOIR_TMP/choird.log" || { cat "$CHOIR_TMP/choird.log"; exit 1; }
-    listen=$(sed -nE 's/.*event=listening url=([^ ]*).*/\1/p' "$CHOIR_TMP/choird.log" | head -n1)
-}
 start_broker
 file=$CHOIR_TMP/x.export
 key=$CHOIR_DATA/broker.identity
-hexkey() { python3 - "$1" <<'X'
-import json, subprocess, sys
-print(json.loads(subprocess.run(["choir", "verify", "--json", sys.argv[1]], capture_output=True).stdout)["broker_key"])
-X
-}
+hexkey() { choir verify --json "$1" | field broker_key; }
 # Both readers: proven, with so many entries of the selection.
 proven() {
     ends 0 choir verify "$file" --key "$key"
@@ -185,6 +175,10 @@ ln -s "$file" "$CHOIR_TMP/link"
 chmod 600 "$file"
 ends 0 choir export "$last" --output "$CHOIR_TMP/link"
 is 'the mode stays' 600 "$(stat -c %a "$file")"
+: >"$file.new" # as a run that was killed leaves it
+chmod 644 "$file.new"
+ends 0 choir export "$last" --output "$file"
+is 'whatever lay beside it' 600 "$(stat -c %a "$file")"
 is 'a link stays one' 'symbolic link' "$(stat -c %F "$CHOIR_TMP/link")"
 proven 'behind a link' 1
 ln -s "$CHOIR_TMP/kept" "$CHOIR_TMP/x.new"

@@ -41,8 +41,8 @@ async function trial(i) {
   const name = `writer-${i}`;
   await choir('--as', name, 'get', 'none').catch(() => {});
   const agent = JSON.parse((await choir('--json', 'key', 'ls', name)).split('\n')[0]);
-  let over, begun;
-  await new Promise((started) => { begun = started; over = writer(name, started); });
+  let over;
+  await new Promise((started) => { over = writer(name, started); });
   const args = i % 2 ? ['revoke', name] : ['revoke', name, '--key', agent.public_key];
   ended.push({ name, revision: Number(await choir(...args)) });
   await Promise.race([over, new Promise((_, no) => setTimeout(() => no(new Error(`${name} goes on`)), 20000))]);

@@ -8,7 +8,7 @@ import { u32 } from '../reader/bytes.mjs';
 import { END, ENTRY, GAP, HEAD, IDENTITY, encode, ended, exportOf, forge, keyOf, noteOf, putTogether, rootOf, sizeOf, takeApart } from './exports.mjs';
 
 const names = { [HEAD]: 'export_head', [ENTRY]: 'evidence', [IDENTITY]: 'evidence', [END]: 'export_end' };
-export const PUT = 7, VERBS = { session_open: 1, enrol: 3, put: 7, rotate: 29, recover: 31, admit: 33, claim: 34 };
+export const VERBS = { session_open: 1, enrol: 3, put: 7, rotate: 29, recover: 31, admit: 33, claim: 34 };
 
 // ctx: ledger, size, by (who exports), broker, keys of others, and text: the
 // tree head. bytes: an export of `by` with payloads and gaps.
