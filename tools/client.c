@@ -251,15 +251,21 @@ void member_value(const json_t *o, struct buf *out)
     bytes_from_json(o, "value", out, &is_msgpack, why);
 }
 
+bool text_number(const char *text, size_t n, uint64_t *out)
+{
+    return n > 0 && bytes_decimal(bytes_of(text, n), out) == 0;
+}
+
 void key_at_add(const char *arg, json_t *request)
 {
     const char *at = strrchr(arg, '@');
     size_t key = strlen(arg);
+    uint64_t revision;
 
-    if (at && at > arg && at[1] &&
-        strspn(at + 1, "0123456789") == strlen(at + 1)) {
+    if (at && at > arg && text_number(at + 1, strlen(at + 1), &revision)) {
         key = (size_t)(at - arg);
-        json_object_set_new(request, "revision", json_integer(atoll(at + 1)));
+        json_object_set_new(request, "revision",
+                            json_integer((json_int_t)revision));
     }
     json_object_set_new(request, "key", json_stringn(arg, key));
 }

@@ -57,6 +57,8 @@ int client_agent_find(struct client *c, const char *agent, json_t **id);
 /* --capability of the options as "capabilities" of a request. */
 void capabilities_add(const struct cli *cli, json_t *request);
 
+/* n bytes of decimal digits and nothing else, that fit the wire. */
+bool text_number(const char *text, size_t n, uint64_t *out);
 /* "KEY" or "KEY@N" as "key" and "revision" of a request. */
 void key_at_add(const char *arg, json_t *request);
 

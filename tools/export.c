@@ -16,13 +16,6 @@ enum { ENTRIES_MAX = 1024, PATH_BYTES = 4096 };
 
 /* --- What to export ------------------------------------------------------- */
 
-static bool number(const char *text, size_t n, uint64_t *out)
-{
-    struct bytes digits = {(const uint8_t *)text, n};
-
-    return n > 0 && bytes_decimal(digits, out) == 0;
-}
-
 /* "A..B", both of them included; "A.." and "..B" likewise. */
 static void range_set(const struct cli *cli, const char *text,
                       struct choir_export_options *o)
@@ -33,8 +26,8 @@ static void range_set(const struct cli *cli, const char *text,
 
     o->kind = CHOIR_EXPORT_RANGE;
     if (!dots ||
-        (dots > text && !number(text, (size_t)(dots - text), &o->from)) ||
-        (*to && !number(to, strlen(to), &last)) || (*to && last < o->from))
+        (dots > text && !text_number(text, (size_t)(dots - text), &o->from)) ||
+        (*to && !text_number(to, strlen(to), &last)) || (*to && last < o->from))
         cli_wrong(cli,
                   "--range takes A..B, from entry A to entry B, not \"%s\"",
                   text);
@@ -49,7 +42,7 @@ static void args_set(const struct cli *cli, struct choir_export_options *o)
     size_t n = 0;
 
     while (n < (size_t)cli->count &&
-           number(cli->args[n], strlen(cli->args[n]), &entries[n]))
+           text_number(cli->args[n], strlen(cli->args[n]), &entries[n]))
         n++;
     if (n < (size_t)cli->count && cli->count > 1)
         cli_wrong(cli, "one KEY, or numbers of entries");

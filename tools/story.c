@@ -20,15 +20,13 @@ struct story {
 
 /* --- What it is about --------------------------------------------------------- */
 
-static bool is_digits(const char *text)
-{
-    return text[0] && strspn(text, "0123456789") == strlen(text);
-}
-
 void story_about(const char *arg, json_t *request)
 {
-    if (is_digits(arg))
-        json_object_set_new(request, "revision", json_integer(atoll(arg)));
+    uint64_t revision;
+
+    if (text_number(arg, strlen(arg), &revision))
+        json_object_set_new(request, "revision",
+                            json_integer((json_int_t)revision));
     else
         key_at_add(arg, request);
 }

@@ -102,4 +102,11 @@ rm "$CHOIR_DATA"/links-* 2>/dev/null
 start_broker
 ends 0 choir impact plan
 like 'made anew when it is missing' "$code .*<- .*read $plan" "$out"
+# what is too long for a number is a key's name
+choir put 99999999999999999999 x >/dev/null
+ends 0 choir blame 99999999999999999999
+ends 0 choir why 99999999999999999999
+like 'and is found as one' '99999999999999999999' "$out"
+ends 1 choir get plan@99999999999999999999
+like 'behind an @, too' 'NOT_FOUND' "$err"
 finish
