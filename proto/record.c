@@ -501,8 +501,7 @@ int entry_slot(const struct entry *e, size_t slot, struct bytes *value)
     return slot_find(e->rows, e->payload, e->marks, slot, &salt, value);
 }
 
-int entry_slot_salted(const struct entry *e, size_t slot,
-                      struct bytes *salted)
+int entry_slot_salted(const struct entry *e, size_t slot, struct bytes *salted)
 {
     struct bytes value = {0};
     int r = entry_slot(e, slot, &value);

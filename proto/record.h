@@ -177,8 +177,7 @@ int group_walk_next(struct group_walk *w, const struct entry **entry);
  * CHOIR_ERASED; CHOIR_COMPACTED. */
 int entry_slot(const struct entry *e, size_t slot, struct bytes *value);
 /* Likewise, salt and value, as they stand in the section. */
-int entry_slot_salted(const struct entry *e, size_t slot,
-                      struct bytes *salted);
+int entry_slot_salted(const struct entry *e, size_t slot, struct bytes *salted);
 /* Do all payloads that are there fit their hashes? 0 or CHOIR_MALFORMED. */
 int entry_slots_check(const struct entry *e);
 /* Is a payload of it missing, or hidden? */

@@ -154,7 +154,8 @@ void hall_pass(struct hall *h, uint64_t ms)
 {
     must(cycle_end(h->cycle), "cycle_end");
     env_sim_advance_us(h->rig.env, ms * 1000);
-    must(cycle_begin(h->cycle), "cycle_begin"); /* a cycle's time is that of its beginning */
+    must(cycle_begin(h->cycle),
+         "cycle_begin"); /* a cycle's time is that of its beginning */
     hall_settle(h);
 }
 

@@ -11,25 +11,16 @@
 
 #include "proto/limits.h"
 #include "tests/check.h"
+#include "tests/support/home.h"
 #include "tests/support/standin.h"
 
 static struct standin *broker;
 static struct choir_options options;
-static char dir[256];
+static char dir[HOME_BYTES];
 
 static void begin(void)
 {
-    const char *tmp = getenv("CHOIR_TMP");
-    char store[300];
-
-    snprintf(dir, sizeof dir, "%s/sdk.XXXXXX", tmp ? tmp : "/tmp");
-    CHECK(mkdtemp(dir) != NULL);
-    snprintf(store, sizeof store, "%s/store", dir);
-    setenv("CHOIR_CONFIG", store, 1);
-    unsetenv("CHOIR_URL");
-    unsetenv("CHOIR_AS");
-    unsetenv("CHOIR_IDENTITY");
-    unsetenv("CHOIR_SPACE");
+    home_make(dir);
     broker = standin_start(dir);
     options = (struct choir_options)CHOIR_OPTIONS_INIT;
     options.data_dir = dir;
@@ -39,11 +30,8 @@ static void begin(void)
 
 static void end(void)
 {
-    char command[300];
-
     standin_stop(&broker);
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    CHECK_OK(system(command));
+    home_remove(dir);
 }
 
 static struct choir *open_or_fail(void)

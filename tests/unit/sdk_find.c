@@ -9,23 +9,15 @@
 #include "agent-sdk/identity.h"
 #include "proto/refusal.h"
 #include "tests/check.h"
+#include "tests/support/home.h"
 #include "tests/support/standin.h"
 
 static struct choir_options options;
-static char dir[256], store[300];
+static char dir[HOME_BYTES];
 
 static void begin(void)
 {
-    const char *tmp = getenv("CHOIR_TMP");
-
-    snprintf(dir, sizeof dir, "%s/find.XXXXXX", tmp ? tmp : "/tmp");
-    CHECK(mkdtemp(dir) != NULL);
-    snprintf(store, sizeof store, "%s/store", dir);
-    setenv("CHOIR_CONFIG", store, 1);
-    unsetenv("CHOIR_URL");
-    unsetenv("CHOIR_AS");
-    unsetenv("CHOIR_IDENTITY");
-    unsetenv("CHOIR_SPACE");
+    home_make(dir);
     options = (struct choir_options)CHOIR_OPTIONS_INIT;
     options.data_dir = dir;
     options.name = "ada";
@@ -34,10 +26,7 @@ static void begin(void)
 
 static void end(void)
 {
-    char command[300];
-
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    CHECK_OK(system(command));
+    home_remove(dir);
 }
 
 static char *file_text(const char *path)

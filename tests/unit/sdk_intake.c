@@ -8,6 +8,7 @@
 
 #include "agent-sdk/choir.h"
 #include "tests/check.h"
+#include "tests/support/home.h"
 #include "tests/support/standin.h"
 
 /* --- The intake alone ----------------------------------------------------- */
@@ -206,21 +207,15 @@ TEST(a_closed_intake_frees_what_is_in_it)
 
 /* --- What becomes of it at a broker --------------------------------------- */
 
-static char dir[256];
+static char dir[HOME_BYTES];
 static struct standin *broker;
 
 static struct choir *begin(void)
 {
     struct choir_options options = CHOIR_OPTIONS_INIT;
-    const char *tmp = getenv("CHOIR_TMP");
     struct choir *c;
-    char store[300];
 
-    snprintf(dir, sizeof dir, "%s/intake.XXXXXX", tmp ? tmp : "/tmp");
-    CHECK(mkdtemp(dir) != NULL);
-    snprintf(store, sizeof store, "%s/store", dir);
-    setenv("CHOIR_CONFIG", store, 1);
-    unsetenv("CHOIR_URL");
+    home_make(dir);
     broker = standin_start(dir);
     options.data_dir = dir;
     options.name = "ada";
@@ -230,12 +225,9 @@ static struct choir *begin(void)
 
 static void end(struct choir *c)
 {
-    char command[300];
-
     choir_close(&c);
     standin_stop(&broker);
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    CHECK_OK(system(command));
+    home_remove(dir);
 }
 
 static void send_put(struct choir *c)

@@ -5,12 +5,13 @@
 #include <unistd.h>
 
 #include "tests/check.h"
+#include "tests/support/home.h"
 #include "tests/support/standin.h"
 
 static struct standin *broker;
 static struct choir *c;
 static struct choir_event *task;
-static char dir[256];
+static char dir[HOME_BYTES];
 
 static void handle_begin(void)
 {
@@ -25,31 +26,18 @@ static void handle_begin(void)
 
 static void begin(void)
 {
-    const char *tmp = getenv("CHOIR_TMP");
-    char store[300];
-
-    snprintf(dir, sizeof dir, "%s/late.XXXXXX", tmp ? tmp : "/tmp");
-    CHECK(mkdtemp(dir) != NULL);
-    snprintf(store, sizeof store, "%s/store", dir);
-    setenv("CHOIR_CONFIG", store, 1);
-    unsetenv("CHOIR_URL");
-    unsetenv("CHOIR_AS");
-    unsetenv("CHOIR_IDENTITY");
-    unsetenv("CHOIR_SPACE");
+    home_make(dir);
     broker = standin_start(dir);
     handle_begin();
 }
 
 static void end(void)
 {
-    char command[300];
-
     choir_event_free(&task);
     choir_close(&c);
     CHECK_EQ(standin_counts(broker).bad, 0);
     standin_stop(&broker);
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    CHECK_OK(system(command));
+    home_remove(dir);
 }
 
 /* At most ten seconds. */

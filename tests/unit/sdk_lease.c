@@ -8,13 +8,14 @@
 
 #include "agent-sdk/handle.h"
 #include "tests/check.h"
+#include "tests/support/home.h"
 #include "tests/support/standin.h"
 
 static struct standin *broker;
 static struct choir *c;
 static struct choir_event *task;
 static uint64_t token;
-static char dir[256];
+static char dir[HOME_BYTES];
 
 static void handle_begin(void)
 {
@@ -37,31 +38,18 @@ static void task_begin(void)
 
 static void begin(void)
 {
-    const char *tmp = getenv("CHOIR_TMP");
-    char store[300];
-
-    snprintf(dir, sizeof dir, "%s/lease.XXXXXX", tmp ? tmp : "/tmp");
-    CHECK(mkdtemp(dir) != NULL);
-    snprintf(store, sizeof store, "%s/store", dir);
-    setenv("CHOIR_CONFIG", store, 1);
-    unsetenv("CHOIR_URL");
-    unsetenv("CHOIR_AS");
-    unsetenv("CHOIR_IDENTITY");
-    unsetenv("CHOIR_SPACE");
+    home_make(dir);
     broker = standin_start(dir);
     handle_begin();
 }
 
 static void end(void)
 {
-    char command[300];
-
     choir_event_free(&task);
     choir_close(&c);
     CHECK_EQ(standin_counts(broker).bad, 0);
     standin_stop(&broker);
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    CHECK_OK(system(command));
+    home_remove(dir);
 }
 
 static uint64_t put(const char *key)

@@ -6,26 +6,18 @@
 #include <stdio.h>
 
 #include "tests/check.h"
+#include "tests/support/home.h"
 #include "tests/support/standin.h"
 
 static struct standin *broker;
 static struct choir *c;
-static char dir[256];
+static char dir[HOME_BYTES];
 
 static void begin(void)
 {
     struct choir_options options = CHOIR_OPTIONS_INIT;
-    const char *tmp = getenv("CHOIR_TMP");
-    char store[300];
 
-    snprintf(dir, sizeof dir, "%s/mail.XXXXXX", tmp ? tmp : "/tmp");
-    CHECK(mkdtemp(dir) != NULL);
-    snprintf(store, sizeof store, "%s/store", dir);
-    setenv("CHOIR_CONFIG", store, 1);
-    unsetenv("CHOIR_URL");
-    unsetenv("CHOIR_AS");
-    unsetenv("CHOIR_IDENTITY");
-    unsetenv("CHOIR_SPACE");
+    home_make(dir);
     broker = standin_start(dir);
     options.data_dir = dir;
     options.name = "ada";
@@ -36,13 +28,10 @@ static void begin(void)
 
 static void end(void)
 {
-    char command[300];
-
     choir_close(&c);
     CHECK_EQ(standin_counts(broker).bad, 0);
     standin_stop(&broker);
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    CHECK_OK(system(command));
+    home_remove(dir);
 }
 
 TEST(message_is_said_once_though_the_broker_was_busy)
