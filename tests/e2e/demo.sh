@@ -26,6 +26,24 @@ while IFS= read -r command; do
 done <<<"$suggested"
 is 'no process is left by what was pasted' left_none
 
+# What an agent said is heard late on a busy machine, when it was killed already.
+heard_late()
+{
+    python3 - "$CHOIR_TMP" <<'X'
+import sys
+sys.path.insert(0, "tools/demo")
+from team import Process, Team
+team = Team(sys.argv[1], sys.argv[1])
+agent = Process(team, "late", [], {})
+agent.expected = True
+for text in ("took index a", None):
+    team.events.put((agent, text))
+    team.next(1)
+sys.exit(agent.holds is not None)
+X
+}
+is 'who was killed holds nothing, however late it is heard' heard_late
+
 # ---- trouble ------------------------------------------------------------------
 
 demo DOCS="$CHOIR_TMP/nowhere"

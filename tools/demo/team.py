@@ -112,6 +112,8 @@ class Team:
         except queue.Empty:
             return None
         if text is None:
+            # What it said before it was killed may be heard after that.
+            member.holds = None
             # What it left behind, its connection for instance, ends with it.
             if not member.expected and member.process.poll() is not None:
                 raise Trouble(
