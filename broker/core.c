@@ -215,24 +215,30 @@ static void said_header(struct core *c, uint8_t signature[KEY_SIGNATURE_BYTES])
 }
 
 /* Each operation with its effect into the group, each leaf into the tree. */
-static void said_place(struct core *c, const struct hash *bundle)
+static int said_place(struct core *c, const struct hash *bundle)
 {
     struct cursor heads = cursor_of(buf_bytes(&c->said.heads));
     struct cursor effects = cursor_of(buf_bytes(&c->said.effects));
     struct bytes none = {0};
+    struct leaves leaves = {
+        .first = c->said.first,
+        .first_seq = c->state->broker_seq,
+        .agent = &c->broker,
+        .bundle = bundle,
+        .operations = c->said.leaves,
+        .at = c->group.heads.n,
+        .stride = sizeof *c->said.leaves,
+        .count = (uint32_t)c->said.count,
+    };
 
-    for (uint32_t i = 0; i < c->said.count; i++) {
+    for (size_t i = 0; i < c->said.count; i++) {
         struct bytes head = cursor_take(&heads, c->said.ops[i].head_bytes);
         struct bytes effect =
             cursor_take(&effects, c->said.ops[i].effect_bytes);
-        struct hash leaf;
 
         group_add(&c->group, head, none, CHOIR_OK, effect, none);
-        leaf = evolve_leaf(c->said.first + i, c->time, &c->broker, 0,
-                           c->state->broker_seq + i, bundle, i,
-                           &c->said.leaves[i], CHOIR_OK, effect);
-        tree_add(c->tree, &c->state->tree, &leaf);
     }
+    return core_leaves(c, &leaves);
 }
 
 int core_flush(struct core *c)
@@ -254,11 +260,11 @@ int core_flush(struct core *c)
     said_header(c, signature);
     b.hash = bundle_hash(buf_bytes(&c->header));
     group_add_bundle(&c->group, buf_bytes(&c->header), signature);
-    said_place(c, &b.hash);
+    r = said_place(c, &b.hash);
     c->said.count = 0;
     buf_clear(&c->said.heads);
     buf_clear(&c->said.effects);
-    return evolve_bundle(c->state, &b);
+    return r ? r : evolve_bundle(c->state, &b);
 }
 
 int core_checkpoint(struct core *c)

@@ -319,7 +319,6 @@ struct application {
     const struct bundle *b;
     const struct sender *sender;
     uint32_t position;
-    int outcome;
     struct msg op, effect;
 };
 
@@ -405,7 +404,6 @@ static int apply_one(struct application *a, core_told told, void *arg,
         .public_key = facts.public_key,
     };
     struct bytes effect;
-    struct hash leaf;
     int r = decide_one(a, &facts);
 
     if (r < 0)
@@ -418,10 +416,6 @@ static int apply_one(struct application *a, core_told told, void *arg,
     effect = buf_bytes(&c->effect);
     group_add(&c->group, op->head, op->payload, r, effect, core_merged(c));
     merged_charge(a);
-    leaf = evolve_leaf(step.index, c->time, &a->b->agent, a->b->session,
-                       a->b->first_seq + a->position, &a->b->hash, a->position,
-                       &op->hash, r, effect);
-    tree_add(c->tree, &c->state->tree, &leaf);
     if (step.outcome < 64)
         c->counters.outcomes[step.outcome]++;
     if (step.outcome == CHOIR_OK && a->op.verb == MSG_SESSION_OPEN)
@@ -450,21 +444,31 @@ static int apply(struct core *c, const struct bundle *b,
         .count = b->count,
         .hash = b->hash,
     };
+    struct leaves leaves = {
+        .count = b->count,
+        .session = b->session,
+        .first_seq = b->first_seq,
+        .agent = &b->agent,
+        .bundle = &b->hash,
+        .operations = &b->ops->hash,
+        .stride = sizeof *b->ops,
+    };
     int r = core_flush(c); /* what the broker said before stands before */
 
     if (r)
         return r;
-    out->index = accept.index = c->state->size;
+    out->index = accept.index = leaves.first = c->state->size;
     r = evolve_bundle(c->state, &accept);
     if (r)
         return r;
     group_add_bundle(&c->group, b->header, b->signature);
+    leaves.at = c->group.heads.n;
     c->counters.bundles++;
     decide_fetch(c->state, b);
     c->values.merged = c->values.looked = 0;
     for (; !r && a.position < b->count; a.position++)
         r = apply_one(&a, told, arg, out);
-    return r;
+    return r ? r : core_leaves(c, &leaves);
 }
 
 /* Unanswered bundles are kept until they are answered whole. */

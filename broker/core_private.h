@@ -136,6 +136,20 @@ static inline bool core_due(const struct core *c, uint64_t since)
     return c->state->size - since >= c->config->checkpoint_entries;
 }
 
+/* --- core_leaves.c ------------------------------------------------------- */
+
+/* A bundle whose operations stand in the group, from `at` in its heads on. */
+struct leaves {
+    uint64_t first; /* index of its first entry */
+    uint64_t session, first_seq;
+    const struct hash *agent, *bundle;
+    const struct hash *operations; /* op_hash of each, `stride` bytes apart */
+    size_t at, stride;
+    uint32_t count;
+};
+/* Its leaves join the tree. 0 or negative errno. */
+int core_leaves(struct core *c, const struct leaves *l);
+
 /* --- core_values.c ------------------------------------------------------- */
 
 void core_values_open(struct core *c);

@@ -191,27 +191,6 @@ int evolve_bundle(struct state *s, const struct evolve_bundle *b)
                                       b->index));
 }
 
-struct hash evolve_leaf(uint64_t index, uint64_t time, const struct hash *agent,
-                        uint64_t session, uint64_t seq,
-                        const struct hash *bundle, uint32_t position,
-                        const struct hash *operation, int outcome,
-                        struct bytes effect)
-{
-    struct entry e;
-
-    msg_init(&e.bundle, MSG_BUNDLE_HEADER);
-    msg_set_hash(&e.bundle, FIELD_AGENT, agent);
-    e.index = index;
-    e.time = time;
-    e.bundle_hash = *bundle;
-    e.position = position;
-    e.session = session;
-    e.seq = seq;
-    e.outcome = outcome;
-    e.effect = effect;
-    return entry_leaf_of(&e, operation);
-}
-
 /* Does the record's own statement fit what we have? */
 static int checkpoint_fits(const struct state *s, const struct msg *m)
 {

@@ -54,11 +54,4 @@ int evolve(struct state *s, const struct entry *entry);
 int evolve_with(struct state *s, const struct entry *entry,
                 const struct hash *leaf);
 
-/* The leaf of an operation that is being written; operation: its op_hash. */
-struct hash evolve_leaf(uint64_t index, uint64_t time, const struct hash *agent,
-                        uint64_t session, uint64_t seq,
-                        const struct hash *bundle, uint32_t position,
-                        const struct hash *operation, int outcome,
-                        struct bytes effect);
-
 #endif

@@ -8,8 +8,18 @@
 
 #include "proto/hash.h"
 
+/* Items of up to DIGEST_SHORT bytes (one block with their tag) wait until they
+ * can be hashed side by side: a sum does not mind the order. */
+enum { DIGEST_WAITING = 8, DIGEST_SHORT = 120 };
+
 struct digest {
     uint64_t lane[4];
+    unsigned count; /* that wait */
+    struct digest_waiting {
+        uint8_t bytes;
+        bool leaves;
+        uint8_t b[DIGEST_SHORT];
+    } waiting[DIGEST_WAITING];
 };
 
 /* An item's hash, over its kind and its encoding. */
@@ -31,13 +41,10 @@ static inline void digest_sub(struct digest *d, const struct hash *item)
         d->lane[i] -= get_u64(item->b + 8 * i);
 }
 
-static inline struct hash digest_value(const struct digest *d)
-{
-    struct hash out;
+/* An item that comes or leaves, its kind first; its hash is nobody else's. */
+void digest_change(struct digest *d, struct bytes item, bool leaves);
 
-    for (unsigned i = 0; i < 4; i++)
-        put_u64(out.b + 8 * i, d->lane[i]);
-    return out;
-}
+/* With all that waits. */
+struct hash digest_value(const struct digest *d);
 
 #endif

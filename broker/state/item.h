@@ -104,16 +104,12 @@ static inline struct hash item_digest(const struct item *it)
 
 static inline void item_add(struct digest *d, const struct item *it)
 {
-    struct hash h = item_digest(it);
-
-    digest_add(d, &h);
+    digest_change(d, item_record(it), false);
 }
 
 static inline void item_sub(struct digest *d, const struct item *it)
 {
-    struct hash h = item_digest(it);
-
-    digest_sub(d, &h);
+    digest_change(d, item_record(it), true);
 }
 
 /* A thing that changes often keeps the hash it entered with: to take it out

@@ -32,4 +32,11 @@ static inline bool digest_is(const struct digest *d, const struct hash *wanted)
     return hash_equal(&got, wanted);
 }
 
+static inline bool digest_same(const struct digest *a, const struct digest *b)
+{
+    struct hash wanted = digest_value(b);
+
+    return digest_is(a, &wanted);
+}
+
 #endif

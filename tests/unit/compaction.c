@@ -51,7 +51,7 @@ TEST(line_never_falls)
     CHECK_OK(compaction_raise(c, text("lab"), 9));
     CHECK_OK(compaction_raise(c, text("lab"), 10));
     CHECK_EQ(compaction_line(c, text("lab")), 10);
-    CHECK(memcmp(&before, &digest, sizeof digest) == 0);
+    CHECK(digest_same(&before, &digest));
     compaction_destroy(&c);
 }
 
@@ -70,7 +70,7 @@ TEST(lines_come_back_from_their_records)
     again = fresh();
     for (size_t i = 0; i < saved.count; i++)
         CHECK_OK(compaction_load(again, buf_bytes(&saved.v[i])));
-    CHECK(memcmp(&wanted, &digest, sizeof digest) == 0);
+    CHECK(digest_same(&wanted, &digest));
     CHECK_EQ(compaction_line(again, text("lab")), 10);
     CHECK_REFUSED(compaction_load(again, buf_bytes(&saved.v[0])),
                   CHOIR_MALFORMED);

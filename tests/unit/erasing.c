@@ -87,7 +87,7 @@ TEST(they_come_back_from_their_records)
     again = fresh();
     for (size_t i = 0; i < saved.count; i++)
         CHECK_OK(erasings_load(again, buf_bytes(&saved.v[i])));
-    CHECK(memcmp(&wanted, &digest, sizeof digest) == 0);
+    CHECK(digest_same(&wanted, &digest));
     CHECK_EQ(erasings_first(again)->index, 12);
     CHECK_REFUSED(erasings_load(again, buf_bytes(&saved.v[0])),
                   CHOIR_MALFORMED);
