@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "broker/base/file.h"
 #include "broker/ledger/segment.h"
 #include "proto/refusal.h"
 
@@ -270,11 +269,12 @@ static int map_get(struct ledger *l, uint64_t index, struct group_map **out)
 
 /* --- One entry ----------------------------------------------------------- */
 
-static int piece_read(struct buf *b, int fd, uint64_t at, uint32_t n)
+static int piece_read(struct ledger *l, const struct group_map *m,
+                      struct buf *b, uint64_t at, uint32_t n)
 {
     uint8_t *to = buf_grow(b, n);
 
-    return !to ? -ENOMEM : n ? file_pread_all(fd, to, n, at) : 0;
+    return !to ? -ENOMEM : n ? segment_piece(l, m->segment, to, n, at) : 0;
 }
 
 static uint32_t bundle_of(const struct group_map *m, uint32_t entry)
@@ -294,9 +294,10 @@ static uint32_t bundle_of(const struct group_map *m, uint32_t entry)
 
 /* Make the walk stand in that bundle: its header, followed by an empty
  * operation that stands for the first. */
-static int bundle_enter(struct entry_cache *c, const struct group_map *m,
-                        uint32_t bundle, int fd)
+static int bundle_enter(struct ledger *l, const struct group_map *m,
+                        uint32_t bundle)
 {
+    struct entry_cache *c = l->cache;
     const struct bundle_place *b = &m->bundles[bundle];
     uint64_t heads = m->offset + GROUP_HEADER_BYTES;
     const struct entry *first;
@@ -304,7 +305,7 @@ static int bundle_enter(struct entry_cache *c, const struct group_map *m,
 
     c->at_valid = false;
     buf_clear(&c->bundle);
-    r = piece_read(&c->bundle, fd, heads + b->header,
+    r = piece_read(l, m, &c->bundle, heads + b->header,
                    m->entries[b->first].head - b->header);
     if (r)
         return r;
@@ -327,9 +328,10 @@ static int bundle_enter(struct entry_cache *c, const struct group_map *m,
     return 0;
 }
 
-static int entry_read(struct entry_cache *c, const struct group_map *m,
-                      uint32_t i, uint32_t bundle, int fd)
+static int entry_read(struct ledger *l, const struct group_map *m, uint32_t i,
+                      uint32_t bundle)
 {
+    struct entry_cache *c = l->cache;
     uint64_t heads = m->offset + GROUP_HEADER_BYTES;
     const struct entry_place *p = &m->entries[i];
     const struct bundle_place *next = &m->bundles[bundle + 1];
@@ -338,9 +340,9 @@ static int entry_read(struct entry_cache *c, const struct group_map *m,
     int r;
 
     buf_clear(&c->entry);
-    r = piece_read(&c->entry, fd, heads + p->head, head);
+    r = piece_read(l, m, &c->entry, heads + p->head, head);
     if (!r)
-        r = piece_read(&c->entry, fd, heads + m->heads_bytes + p->payload,
+        r = piece_read(l, m, &c->entry, heads + m->heads_bytes + p->payload,
                        payload);
     if (r)
         return r;
@@ -368,21 +370,18 @@ static int entry_get(struct ledger *l, uint64_t index, bool body_only,
     struct entry_cache *c = l->cache;
     struct group_map *m = NULL;
     uint32_t i, bundle;
-    int fd, r = map_get(l, index, &m);
+    int r = map_get(l, index, &m);
 
     if (r)
         return r;
     i = (uint32_t)(index - m->first);
     bundle = bundle_of(m, i);
-    fd = segment_fd(l, m->segment);
-    if (fd < 0)
-        return fd;
     if (body_only)
         bundle_omit(c, m);
     else if (!c->at_valid || c->at_first != m->first || c->at_bundle != bundle)
-        r = bundle_enter(c, m, bundle, fd);
+        r = bundle_enter(l, m, bundle);
     if (!r)
-        r = entry_read(c, m, i, bundle, fd);
+        r = entry_read(l, m, i, bundle);
     if (r)
         return r;
     c->walk.left =

@@ -27,6 +27,7 @@ enum {
     LEDGER_SEGMENT_DEFAULT = 64 << 20,
     LEDGER_RESERVE_DEFAULT = 1 << 20,
     LEDGER_MAPS_MAX = 32768,
+    LEDGER_MAPPED_DEFAULT = 1024,
     LEDGER_CHECK_DEFAULT = 256 << 20,
 };
 
@@ -41,6 +42,8 @@ struct ledger_options {
                                chain of segment headers */
     uint32_t maps_max;      /* groups whose entries' places are remembered; 0:
                                LEDGER_MAPS_MAX */
+    uint32_t mapped_max;    /* segments whose files stay mapped once they were
+                               read from; 0: LEDGER_MAPPED_DEFAULT */
     bool preallocate;       /* write zeros ahead, besides allocating */
     bool read_only;         /* look, and change nothing: no lock is taken, a
                                torn tail stays where it is and is not read;

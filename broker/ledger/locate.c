@@ -179,6 +179,7 @@ void segment_replaced(struct ledger *l, uint64_t number, uint64_t end)
         close(l->fds[i].fd);
         l->fds[i].number = 0;
     }
+    segment_unmap(l, number);
     l->earlier_bytes -= s->end - end;
     s->end = end;
     s->sampled = false;

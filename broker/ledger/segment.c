@@ -85,6 +85,7 @@ static struct ledger *ledger_new(const struct ledger_options *o)
     l->owner = getpid();
     l->segment_bytes =
         o->segment_bytes ? o->segment_bytes : LEDGER_SEGMENT_DEFAULT;
+    l->mapped_max = o->mapped_max ? o->mapped_max : LEDGER_MAPPED_DEFAULT;
     l->maps_max = o->maps_max && o->maps_max < LEDGER_MAPS_MAX
                       ? o->maps_max
                       : LEDGER_MAPS_MAX;
@@ -163,8 +164,10 @@ void ledger_close(struct ledger **l_p)
     for (size_t i = 0; i < SEGMENT_FDS; i++)
         if (l->fds[i].number)
             close(l->fds[i].fd);
-    for (size_t i = 0; i < l->count; i++)
+    for (size_t i = 0; i < l->count; i++) {
+        segment_unmap(l, i + 1);
         free(l->segments[i].samples);
+    }
     free(l->segments);
     window_free(&l->locating);
     entry_cache_free(&l->cache);

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <sys/types.h>
 
+#include "broker/base/mapped.h"
 #include "broker/ledger/ledger.h"
 
 enum {
@@ -33,6 +34,7 @@ struct segment {
     bool sampled;           /* samples cover all of it */
     struct sample *samples; /* owned */
     size_t sample_count, sample_cap;
+    struct mapped mapped; /* see pieces.c */
 };
 
 /* A piece of a file in memory. Zero-initialised is empty. */
@@ -59,6 +61,7 @@ struct ledger {
     pid_t owner;
     uint64_t segment_bytes, reserve_bytes, check_bytes;
     uint32_t maps_max; /* 1 to LEDGER_MAPS_MAX */
+    uint32_t mapped_max;
     bool preallocate, read_only;
     struct hash id;
     struct segment *segments; /* owned; number i + 1 */
@@ -86,7 +89,8 @@ struct ledger {
         int fd;
         uint64_t used;
     } fds[SEGMENT_FDS];
-    uint64_t clock; /* for fds[].used */
+    uint64_t clock;             /* for fds[].used */
+    size_t mapped, mapped_hand; /* segments that are; where to end one */
     struct window locating;
     struct entry_cache *cache;      /* owned */
     const struct slot_hider *hider; /* borrowed; NULL: nothing is hidden */
@@ -193,6 +197,20 @@ int group_load(struct ledger *l, struct window *w, uint64_t number,
 int group_load_heads(struct ledger *l, struct window *w, uint64_t number,
                      uint64_t offset, struct group_header *g,
                      struct bytes *heads);
+
+/* --- pieces.c ------------------------------------------------------------ */
+
+/* Copy n bytes of segment `number`. 0; -ENODATA: it ends before; negative
+ * errno. */
+int segment_piece(struct ledger *l, uint64_t number, void *to, size_t n,
+                  uint64_t at);
+/* The same bytes are copied in a moment. */
+void segment_piece_fetch(const struct ledger *l, uint64_t number, size_t n,
+                         uint64_t at);
+/* Its file is another one from now on, or is read no more. */
+void segment_unmap(struct ledger *l, uint64_t number);
+
+/* --- entry.c ------------------------------------------------------------- */
 
 void entry_cache_free(struct entry_cache **cache_p);
 /* Places in that segment are no longer what they were. */
