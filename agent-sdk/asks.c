@@ -230,7 +230,7 @@ void asks_again(struct asks *a, struct wire *w)
 
 /* --- Answers -------------------------------------------------------------- */
 
-static struct op *answered_op(struct asks *a, uint64_t number)
+static struct op *answered_op(struct asks *a, struct wire *w, uint64_t number)
 {
     struct op *op;
 
@@ -239,6 +239,7 @@ static struct op *answered_op(struct asks *a, uint64_t number)
         return NULL;
     HASH_DEL(a->waiting, op);
     if (op->batch && --op->batch->left == 0) {
+        wire_round(w, op->batch->sent_ms);
         DL_DELETE(a->batches, op->batch);
         a->under_way--;
         free(op->batch);
@@ -293,7 +294,7 @@ static int grown(struct asks *a, struct wire *w, int code,
 
 static int reply(struct asks *a, struct wire *w, const struct msg *item)
 {
-    struct op *op = answered_op(a, msg_u(item, FIELD_ASK));
+    struct op *op = answered_op(a, w, msg_u(item, FIELD_ASK));
     int code = (int)msg_u(item, FIELD_OUTCOME), r = 0;
 
     if (!op)

@@ -17,6 +17,7 @@ enum {
     SEEN_SAVE_MS = 5000,   /* how often the checkpoint is stored */
     BREAKS_MAX = 3,        /* handshakes broken off before the first success */
     FRAMES_PER_TURN = 256, /* so that callers are heard in between */
+    HOLD_SHARE = 4, /* of a round trip: so long, callers are waited for */
 };
 
 static void end(struct engine *e, int code)
@@ -333,12 +334,14 @@ void engine_tell(struct engine *e)
 {
     struct choir *c = e->c;
     uint64_t session = records_session(e->records);
-    bool is_connected = session != 0 && !e->ended, news;
+    bool is_connected = session != 0 && !e->ended, news, at_once;
 
     pthread_mutex_lock(&c->lock);
+    c->intake.hold_us = e->wire.round_ms * 1000 / HOLD_SHARE;
     news = !growth_holds(&e->wire.growth) || e->ended
                ? handle_publish(c, &e->wire.events)
                : false;
+    at_once = records_keep(e->records) && !intake_keep(&c->intake);
     handle_spare(c, &e->wire.spare);
     tell_end(e, c);
     if (e->limits_new) {
@@ -355,7 +358,7 @@ void engine_tell(struct engine *e)
         c->session = session;
     c->seen = e->wire.verifier.seen;
     /* what callers put in from here on must wake us */
-    e->has_more = c->stop || intake_ready(&c->intake);
+    e->has_more = c->stop || at_once || intake_ready(&c->intake);
     c->intake.is_awake = e->has_more;
     e->has_news = news || c->is_poked;
     news &= c->waiting + c->dozing > c->is_driven;

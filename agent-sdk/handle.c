@@ -239,6 +239,7 @@ struct choir_event *handle_take(struct choir *c, struct entry *e)
 
     DL_DELETE(e->events, event);
     queue_remove(c, event);
+    intake_taken(&c->intake);
     taken_note(c, e, event);
     if (event->last)
         entry_free(c, e);

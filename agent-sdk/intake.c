@@ -67,12 +67,17 @@ void intake_wake(struct intake *in)
         in->is_awake = false; /* full: it is readable already */
 }
 
-/* The answers to what was told long ago are not coming. */
+static int64_t hold_us(const struct intake *in)
+{
+    return in->hold_us > HOLD_US ? in->hold_us : HOLD_US;
+}
+
+/* The answers to what was taken long ago are not coming. */
 static bool hold_begin(struct intake *in)
 {
-    if (clock_us() - in->told_us >= HOLD_US)
+    if (clock_us() - in->since_us >= hold_us(in))
         return false;
-    timer_set(in, in->told_us + HOLD_US);
+    timer_set(in, in->since_us + hold_us(in));
     return true;
 }
 
@@ -132,7 +137,27 @@ void intake_told(struct intake *in, unsigned events)
     if (events == 0)
         return;
     in->expected += events;
-    in->told_us = clock_us();
+    in->is_taken = false;
+    in->since_us = clock_us();
+}
+
+/* A caller may come late, when others had the processor; but once he takes, he
+ * answers soon or not at all. */
+void intake_taken(struct intake *in)
+{
+    if (in->is_taken)
+        return;
+    in->is_taken = true;
+    in->since_us = clock_us();
+}
+
+bool intake_keep(struct intake *in)
+{
+    if (in->expected == 0)
+        return false;
+    in->is_kept = true;
+    timer_set(in, clock_us() + hold_us(in));
+    return true;
 }
 
 void intake_hand(struct intake *in)
@@ -145,7 +170,7 @@ void intake_hand(struct intake *in)
 void intake_drawn(struct intake *in)
 {
     in->expected = 0;
-    if (in->held)
+    if (in->held || in->is_kept)
         intake_wake(in);
 }
 
@@ -177,7 +202,7 @@ void intake_take(struct intake *in, bool now, struct op **ops,
         in->expected = 0;
     if (!now && !in->is_handed)
         return;
-    in->is_handed = false;
+    in->is_handed = in->is_kept = false;
     in->held = 0;
     *ops = in->ops;
     *controls = in->controls;

@@ -3,9 +3,9 @@
  * One signature pays for a whole bundle, so it is worth knowing that more is
  * about to come; but nothing waits for a bundle to fill. The sign is this: who
  * was told n events usually answers with n requests. Until as many have been
- * put in, or the caller has nothing left to take and sleeps, or HOLD_US have
- * passed since the telling, the engine is not woken. Anything else is handed
- * over at once, a lone request above all.
+ * put in, or the caller has nothing left to take and sleeps, or for hold_us
+ * since he took the first of them, the engine is not woken. Anything else is
+ * handed over at once, a lone request above all.
  *
  * Everything with the handle's lock held, unless it says otherwise. */
 #ifndef CHOIR_SDK_INTAKE_H
@@ -29,7 +29,11 @@ struct intake {
     bool is_handed;    /* the engine may take all of it */
     unsigned held;     /* put in since, while it may not */
     unsigned expected; /* events told that no request has followed */
-    int64_t told_us;   /* when the last were told */
+    bool is_taken;     /* one of them at least was taken */
+    bool is_kept;      /* the engine has more to send with the answers */
+    int64_t since_us;  /* when they were told, or the first was taken */
+    int64_t hold_us;   /* how long they are waited for; less than HOLD_US: so
+                          long */
     bool is_awake;     /* the engine will look here again */
     bool is_timed;     /* hold_fd will become readable */
 };
@@ -50,6 +54,11 @@ void intake_wake(struct intake *in);
 
 /* So many events were put where callers take them. */
 void intake_told(struct intake *in, unsigned events);
+/* One of them was taken. */
+void intake_taken(struct intake *in);
+/* Engine: it keeps something back that is to go along with what callers say
+ * to what they were told. False: they were told nothing, it need not wait. */
+bool intake_keep(struct intake *in);
 /* A caller finds nothing to take: no more answers are coming. */
 void intake_drawn(struct intake *in);
 

@@ -7,7 +7,12 @@
 
 #include "proto/refusal.h"
 
-enum { BACKOFF_FIRST_MS = 2, BACKOFF_MAX_MS = 1000, FRAME_KEPT = 131072 };
+enum {
+    BACKOFF_FIRST_MS = 2,
+    BACKOFF_MAX_MS = 1000,
+    FRAME_KEPT = 131072,
+    KEPT_OPS = 64, /* a bundle of so many waits for nobody */
+};
 
 struct records *records_new(void)
 {
@@ -205,6 +210,15 @@ static bool worth_sending(const struct records *r)
            wire_worth(r->queued, r->queued_bytes, r->unanswered);
 }
 
+/* What was put in while others were under way, and is fewer than those who
+ * hear of them now may put in, goes along with that. Else bundles that were
+ * parted once, one of them a shred, would stay so for good. */
+static bool is_kept(const struct records *r)
+{
+    return r->unanswered == 0 && r->queued <= r->told && r->queued < KEPT_OPS &&
+           r->queued_bytes < BUNDLE_BYTES_WORTH;
+}
+
 static int send_bundle(struct records *r, struct wire *w)
 {
     size_t count = wire_share(w, r->queue);
@@ -262,9 +276,16 @@ int records_pump(struct records *r, struct wire *w)
         else if (connection_state(w->connection) == CONNECTION_UP)
             e = session_begin(r, w);
     }
-    while (!e && worth_sending(r))
+    r->keeps = worth_sending(r) && is_kept(r);
+    r->told = 0;
+    while (!e && !r->keeps && worth_sending(r))
         e = send_bundle(r, w);
     return e;
+}
+
+bool records_keep(const struct records *r)
+{
+    return r->keeps;
 }
 
 int64_t records_deadline_ms(const struct records *r)

@@ -31,6 +31,10 @@ int records_item(struct records *r, struct wire *w, const struct msg *item);
 void records_session_over(struct records *r, struct wire *w);
 /* Send what is due. 0 or -ENOMEM. */
 int records_pump(struct records *r, struct wire *w);
+/* It kept back operations that it might have sent: so many others were just
+ * answered, whose callers may well say more. The next records_pump sends them.
+ */
+bool records_keep(const struct records *r);
 /* When records_pump has something to do though nothing arrives; -1: never. */
 int64_t records_deadline_ms(const struct records *r);
 /* Everything that is not answered ends with this code. */

@@ -29,6 +29,8 @@ struct records {
     struct buf spare;  /* a frame's memory, for the next one */
     unsigned under_way;
     size_t unanswered;   /* operations in them */
+    size_t told;         /* outcomes since records_pump */
+    bool keeps;          /* see records_keep */
     bool draining;       /* what is in `sent` will be signed anew */
     int64_t again_ms;    /* when to send or open again; 0: not planned */
     int64_t backoff_ms;  /* before that */

@@ -53,6 +53,7 @@ static void done(struct records *r, struct wire *w, uint64_t seq, int code,
     s->ops[seq - s->first_seq] = NULL;
     s->left--;
     r->unanswered--;
+    r->told += op->id != 0;
     op->number = seq;
     if (code == CHOIR_REPEATED && op->again && item)
         repeated(w, op, item);
@@ -60,6 +61,7 @@ static void done(struct records *r, struct wire *w, uint64_t seq, int code,
         wire_outcome(w, op, MSG_DONE, code, revision, item, NULL);
     while (r->sent && r->sent->left == 0) {
         r->answered = r->sent->first_seq + r->sent->count - 1;
+        wire_round(w, r->sent->sent_ms);
         records_drop(r, r->sent);
     }
     r->backoff_ms = 0;

@@ -22,6 +22,7 @@ enum {
     BUNDLE_BYTES_USUAL = 1048576,
     SILENCE_MS = 10000, /* unanswered for so long: say it again */
     CARRY_MS = 1000,    /* at most so often, a bundle tells the head seen */
+    ROUND_MAX_MS = 20,  /* more than that is not the broker's usual pace */
 };
 
 struct wire {
@@ -41,6 +42,7 @@ struct wire {
     const struct msg *heard; /* the item that is being heard, */
     struct bytes heard_raw;  /* as it came; or NULL */
     int64_t now_ms;
+    int64_t round_ms; /* what a bundle took last, ROUND_MAX_MS at most */
     struct choir_event *events; /* to be published, oldest first */
     struct op *records;         /* the library's own, to be recorded */
     struct op *spare;           /* by next: done with, reset */
@@ -56,6 +58,14 @@ static inline bool wire_worth(size_t queued, size_t queued_bytes, size_t ops)
 {
     return ops == 0 || queued_bytes >= BUNDLE_BYTES_WORTH ||
            (queued >= BUNDLE_OPS_WORTH && queued >= ops / 2);
+}
+
+/* A bundle sent then has all its answers. */
+static inline void wire_round(struct wire *w, int64_t sent_ms)
+{
+    int64_t ms = w->now_ms - sent_ms;
+
+    w->round_ms = ms > ROUND_MAX_MS ? ROUND_MAX_MS : ms;
 }
 
 /* How many ops of the queue go into one bundle, 1 or more. */

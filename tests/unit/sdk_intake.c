@@ -145,10 +145,67 @@ TEST(what_was_told_long_ago_holds_nothing_up)
 {
     intake_begin();
     intake_told(&in, 3);
-    in.told_us -= 1000000;
+    in.since_us -= 1000000;
     put_one();
     CHECK(readable(in.wake_fd, 0));
     CHECK_EQ(engine_turn(), 1);
+    intake_close(&in);
+}
+
+TEST(who_takes_late_is_waited_for_all_the_same)
+{
+    intake_begin();
+    intake_told(&in, 3);
+    in.since_us -= 1000000;
+    intake_taken(&in);
+    put_one();
+    put_one();
+    CHECK_NOT(readable(in.wake_fd, 0));
+    put_one();
+    CHECK(readable(in.wake_fd, 0));
+    CHECK_EQ(engine_turn(), 3);
+    intake_close(&in);
+}
+
+TEST(who_took_long_ago_is_not_waited_for)
+{
+    intake_begin();
+    intake_told(&in, 3);
+    intake_taken(&in);
+    in.since_us -= 1000000;
+    intake_taken(&in); /* the next one changes nothing */
+    put_one();
+    CHECK(readable(in.wake_fd, 0));
+    CHECK_EQ(engine_turn(), 1);
+    intake_close(&in);
+}
+
+TEST(what_the_engine_keeps_goes_when_the_answers_are_there)
+{
+    intake_begin();
+    intake_told(&in, 2);
+    CHECK(intake_keep(&in));
+    put_one();
+    CHECK_NOT(readable(in.wake_fd, 0));
+    put_one();
+    CHECK(readable(in.wake_fd, 0));
+    CHECK_EQ(engine_turn(), 2);
+    intake_close(&in);
+}
+
+TEST(what_the_engine_keeps_goes_without_answers_too)
+{
+    intake_begin();
+    CHECK_NOT(intake_keep(&in)); /* nobody was told anything */
+    intake_told(&in, 2);
+    CHECK(intake_keep(&in));
+    CHECK(readable(in.hold_fd, 5000));
+    CHECK_EQ(engine_turn(), 0);
+    intake_told(&in, 2);
+    CHECK(intake_keep(&in));
+    intake_drawn(&in);
+    CHECK(readable(in.wake_fd, 0));
+    CHECK_EQ(engine_turn(), 0);
     intake_close(&in);
 }
 
