@@ -2,9 +2,12 @@
  *
  * Task cycles: submit, claim, complete, each durable before it counts.
  * depth=1: one process does one after the other, and a cycle is timed. More:
- * one process submits with `depth` in flight, another works with so many in
- * hand; the queue stays filled, but bounded, because one side or the other is
- * to be measured and not a queue. */
+ * one process submits, another works. What they may have under way is what
+ * peers/nats.c lets its own have: the submitter half a backlog unanswered, so
+ * that the queue stays filled, but bounded, because one side or the other is to
+ * be measured and not a queue; the worker twice `depth` tasks that it asked for
+ * or was given, and `depth` more are asked for once so many were finished with,
+ * whether or not that is confirmed. A cycle counts when it is. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +16,9 @@
 #include "tests/bench/choir/works.h"
 
 #define QUEUE "bench"
-enum { FINISHED, AHEAD = 8, WAIT_MS = 20000, POLL_MS = 50, PAUSE_US = 500 };
+enum { BACKLOG = 8192, PULLS = 2, WAIT_MS = 20000, POLL_MS = 50 };
+enum { PAUSE_US = 1000 };
+enum { TAKEN }; /* a shared word */
 
 struct tasks {
     unsigned depth, value;
@@ -61,10 +66,9 @@ static void submitter(struct load_client *l, int number, void *argument)
     (void)number;
     load_client_ready(l);
     while (load_client_runs(l)) {
-        uint64_t finished = *load_client_word(l, FINISHED);
+        uint64_t taken = *load_client_word(l, TAKEN);
 
-        for (; sent - answered < w->depth && sent < finished + AHEAD * w->depth;
-             sent++)
+        for (; sent - answered < BACKLOG / 2 && sent - taken < BACKLOG; sent++)
             submit_send(c, payload, w->value);
         if (sent == answered) {
             usleep(PAUSE_US);
@@ -94,12 +98,12 @@ static void worker(struct load_client *l, int number, void *argument)
     struct choir *c = broker_client("bench-work");
     struct choir_request *r = choir_request_new(c, "work");
     struct choir_event *e;
+    unsigned sent = 0;
     uint64_t work;
 
     (void)number;
     choir_request_text(r, "queue", QUEUE);
-    /* one more than is in hand, so that the next is on its way */
-    choir_request_uint(r, "credit", w->depth == 1 ? 2 : w->depth);
+    choir_request_uint(r, "credit", PULLS * w->depth);
     must(choir_send(c, &r, -1, &work), "work");
     load_client_ready(l);
     while (load_client_runs(l)) {
@@ -109,9 +113,10 @@ static void worker(struct load_client *l, int number, void *argument)
             load_die("%s: %s", choir_event_verb(e), choir_event_explain(e));
         if (strcmp(choir_event_name(e), "task") == 0) {
             complete_send(c, e);
+            ++*load_client_word(l, TAKEN);
+            if (++sent % w->depth == 0)
+                must(choir_credit(c, work, w->depth), "credit");
         } else if (strcmp(choir_event_verb(e), "complete") == 0) {
-            must(choir_credit(c, work, 1), "credit");
-            ++*load_client_word(l, FINISHED);
             load_client_count(l, 1);
         }
         choir_event_free(&e);
