@@ -168,11 +168,18 @@ void asks_credit(struct asks *a, uint64_t id, int64_t more)
     if (!s)
         return;
     s->credit = more < 0 ? 0 : s->credit + (uint64_t)more;
+    s->withdrawn |= more < 0;
     s->marks = s->marks || more == 0;
     s->more += more < 0 ? 0 : (uint64_t)more;
     if (!s->is_due)
         buf_put(&a->due, &id, sizeof id);
     s->is_due = !a->due.failed;
+}
+
+static void credit_told(struct standing *s)
+{
+    s->is_due = s->withdrawn = false;
+    s->more = 0;
 }
 
 /* Told once, however often it was given since. */
@@ -188,11 +195,10 @@ static void credit_tell(struct asks *a, struct wire *w)
         if (!s || !s->is_due)
             continue;
         if (s->verb == MSG_WORK)
-            enqueue(a, standing_op(s, w));
+            enqueue(a, standing_credit_op(s, w));
         else
             enqueue(a, simple_op(MSG_CREDIT, id, true, s->more));
-        s->is_due = false;
-        s->more = 0;
+        credit_told(s);
     }
     buf_clear(&a->due);
 }
@@ -220,8 +226,7 @@ void asks_again(struct asks *a, struct wire *w)
     enqueue(a, growth_ask(&w->growth, &w->verifier, w->now_ms));
     for (s = a->standing.all; s; s = s->hh.next) {
         enqueue(a, standing_op(s, w));
-        s->is_due = false;
-        s->more = 0;
+        credit_told(s);
     }
     reads_again(w->reads);
     a->later_ms = a->reads_ms = 0;

@@ -14,6 +14,7 @@ struct held {
 struct leases {
     pthread_mutex_t lock;
     struct held *all;
+    uint64_t least_ms; /* of any that was there since they were last copied */
 };
 
 struct leases *leases_new(void)
@@ -56,6 +57,8 @@ bool leases_add(struct leases *l, const struct lease *lease)
 
     pthread_mutex_lock(&l->lock);
     if (h && !find(l, lease->token)) {
+        if (!l->all || lease->lease_ms < l->least_ms)
+            l->least_ms = lease->lease_ms;
         h->lease = *lease;
         HASH_ADD(hh, l->all, lease.token, sizeof h->lease.token, h);
         added = true;
@@ -121,18 +124,25 @@ bool leases_input(struct leases *l, uint64_t token, uint64_t input,
 
 int64_t leases_interval_ms(struct leases *l)
 {
-    uint64_t least = UINT64_MAX;
+    bool none;
     int64_t interval;
 
     pthread_mutex_lock(&l->lock);
-    for (struct held *h = l->all; h; h = h->hh.next)
-        if (h->lease.lease_ms < least)
-            least = h->lease.lease_ms;
+    none = !l->all;
+    interval = (int64_t)(l->least_ms / 3);
     pthread_mutex_unlock(&l->lock);
-    if (least == UINT64_MAX)
+    if (none)
         return -1;
-    interval = (int64_t)(least / 3);
     return interval < 10 ? 10 : interval > 10000 ? 10000 : interval;
+}
+
+/* Who beats looks at all of them anyway; an engine that turns does not. */
+static void least_find(struct leases *l)
+{
+    l->least_ms = UINT64_MAX;
+    for (const struct held *h = l->all; h; h = h->hh.next)
+        if (h->lease.lease_ms < l->least_ms)
+            l->least_ms = h->lease.lease_ms;
 }
 
 size_t leases_copy(struct leases *l, size_t from, struct lease *out, size_t max)
@@ -140,6 +150,7 @@ size_t leases_copy(struct leases *l, size_t from, struct lease *out, size_t max)
     size_t n = 0;
 
     pthread_mutex_lock(&l->lock);
+    least_find(l);
     for (struct held *h = l->all; h && n < max; h = h->hh.next) {
         if (from > 0)
             from--;

@@ -30,8 +30,8 @@ bool leases_drop(struct leases *l, uint64_t token, struct lease *lease);
  * or the lease is not there. lease: what it is. */
 bool leases_input(struct leases *l, uint64_t token, uint64_t input,
                   struct lease *lease);
-/* When to beat, counted from the last time: a third of the shortest lease;
- * -1: nothing to keep alive. */
+/* When to beat, counted from the last time: a third of the shortest lease
+ * there was since they were copied last; -1: nothing to keep alive. */
 int64_t leases_interval_ms(struct leases *l);
 /* Copy up to max, from number `from` on; returns how many. */
 size_t leases_copy(struct leases *l, size_t from, struct lease *out,

@@ -122,13 +122,30 @@ static void put_held(const struct standing *s, struct wire *w, struct msg *m,
     msg_set_list(m, FIELD_ITEMS, told, buf_bytes(items));
 }
 
+/* As its caller wrote it. */
+static void as_written(const struct standing *s, struct msg *m)
+{
+    struct op original = {.verb = s->verb, .head = s->head};
+
+    op_decode(&original, m);
+}
+
+static struct op *op_of(const struct standing *s, const struct msg *m)
+{
+    struct op *op = op_new(0, m);
+
+    if (op)
+        op->standing = s->id;
+    return op;
+}
+
 struct op *standing_op(struct standing *s, struct wire *w)
 {
-    struct op *op, original = {.verb = s->verb, .head = s->head};
     struct buf items = {0};
+    struct op *op;
     struct msg m;
 
-    op_decode(&original, &m);
+    as_written(s, &m);
     if (s->verb == MSG_WATCH || s->verb == MSG_TAP) {
         if (s->next == revision_now(s->verb))
             s->next = w->verifier.seen.size;
@@ -148,11 +165,22 @@ struct op *standing_op(struct standing *s, struct wire *w)
         msg_set_u(&m, FIELD_COUNT, s->had);
     if (s->verb == MSG_WORK)
         put_held(s, w, &m, &items);
-    op = op_new(0, &m);
+    op = op_of(s, &m);
     buf_free(&items);
-    if (op)
-        op->standing = s->id;
     return op;
+}
+
+/* What is held is told only where it matters what crosses with this. */
+struct op *standing_credit_op(struct standing *s, struct wire *w)
+{
+    struct msg m;
+
+    if (s->withdrawn)
+        return standing_op(s, w);
+    as_written(s, &m);
+    msg_set_u(&m, FIELD_CREDIT, s->more);
+    msg_set_u(&m, FIELD_KIND, WORK_MORE);
+    return op_of(s, &m);
 }
 
 /* --- Items ---------------------------------------------------------------- */

@@ -16,8 +16,9 @@ struct standing {
     uint64_t had;    /* await: partial results it has delivered */
     bool partials;   /* await: it wants them */
     uint64_t credit; /* what the broker may still send */
-    uint64_t more;   /* credit the broker has not been told of: watch, tap */
+    uint64_t more;   /* credit the broker has not been told of */
     bool is_due;     /* it is to be told */
+    bool withdrawn;  /* work: not only more, but first of all less */
     bool opened;     /* the first reply has been passed on */
     bool caught_up;  /* that was passed on */
     bool marks;      /* ... and is, each time it is told how far it has come */
@@ -39,6 +40,8 @@ void standing_remove(struct standings *all, struct standing *s);
 void standings_free(struct standings *all);
 /* The op that opens it, or opens it again. NULL: no memory. */
 struct op *standing_op(struct standing *s, struct wire *w);
+/* The op that tells of its credit: that of work. Likewise. */
+struct op *standing_credit_op(struct standing *s, struct wire *w);
 /* An item that belongs to standing requests. Items of unknown ones are
  * dropped; an unknown task is given back. */
 void standing_item(struct standings *all, struct wire *w,

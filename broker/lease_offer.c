@@ -343,6 +343,24 @@ static struct offer *offer_make(struct leases *l, struct presence *p,
     return o;
 }
 
+/* More is told within one connection, on which nothing is lost: nobody has to
+ * say what he holds for it. */
+static void offer_credit(struct leases *l, struct offer *o,
+                         const struct msg *work)
+{
+    uint64_t credit = msg_u(work, FIELD_CREDIT);
+
+    if (msg_u(work, FIELD_KIND) == WORK_MORE) {
+        o->credit += credit;
+        if (o->credit > LIMIT_UINT_MAX_WIRE)
+            o->credit = LIMIT_UINT_MAX_WIRE;
+        return;
+    }
+    o->credit = credit;
+    if (o->p->leases)
+        deliver_unlisted(l, o, work);
+}
+
 int lease_offer(struct leases *l, struct presence *p, const struct msg *work,
                 struct lease_limit *over)
 {
@@ -353,7 +371,7 @@ int lease_offer(struct leases *l, struct presence *p, const struct msg *work,
     struct offer *o;
     int r;
 
-    if (!space.n || !queue.n)
+    if (!space.n || !queue.n || msg_u(work, FIELD_KIND) > WORK_MORE)
         return CHOIR_INVALID;
     if (!a || !agent_may(a, RIGHT_WORK, space, (struct bytes){0}, queue))
         return CHOIR_DENIED;
@@ -368,9 +386,7 @@ int lease_offer(struct leases *l, struct presence *p, const struct msg *work,
     o = offer_make(l, p, space, queue, capabilities_bytes(&set));
     if (!o)
         return -ENOMEM;
-    o->credit = msg_u(work, FIELD_CREDIT);
-    if (p->leases)
-        deliver_unlisted(l, o, work);
+    offer_credit(l, o, work);
     if (o->credit)
         line_touch(l, o->crowd->line);
     else
@@ -427,9 +443,10 @@ static struct offer *next_offer(struct leases *l, struct crowd *crowd)
     struct offer *o;
 
     while ((o = crowd->ready) != NULL) {
-        bool takes = o->p->untold < LEASE_UNTOLD_MAX &&
-                     connection_has_room(l->router, o->p->connection);
+        bool held = untold_is_much(o->p);
+        bool takes = !held && connection_has_room(l->router, o->p->connection);
 
+        o->p->offers_held |= held;
         offer_move(l, o, takes ? OFFER_READY : OFFER_STALLED);
         if (takes)
             return o;

@@ -7,8 +7,10 @@
 
 enum {
     /* Leases a session has and was not told of, before it gets another: their
-     * payloads may be large, and their time runs. */
-    LEASE_UNTOLD_MAX = 64,
+     * payloads may be large, and their time runs. More than the first, if
+     * payloads as large as lately make so many bytes at the most. */
+    LEASE_UNTOLD_MIN = 64,
+    LEASE_UNTOLD_BYTES = 1 << 20,
     /* What one turn hands out, and ends, at the most: whoever waits for a put
      * does not wait for ten thousand of either. */
     LEASE_CLAIMS_MAX = 1024,
@@ -141,6 +143,8 @@ void delivery_due(struct leases *l, struct lease *lease);
 /* It has the task, but not what was given since. */
 void delivery_due_input(struct leases *l, struct lease *lease);
 void delivery_clear(struct leases *l, struct lease *lease);
+/* Is there so much that it was not told of that it gets no more? */
+bool untold_is_much(const struct presence *p);
 /* One less that the session was not told of. */
 void untold_less(struct leases *l, struct presence *p);
 /* Its connection has room, or is another, or none. */

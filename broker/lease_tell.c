@@ -38,10 +38,28 @@ void delivery_unstall(struct leases *l, struct lease *lease)
     lease->stalled = false;
 }
 
+bool untold_is_much(const struct presence *p)
+{
+    return p->untold >= LEASE_UNTOLD_MIN &&
+           (!p->task_bytes || p->untold >= LEASE_UNTOLD_BYTES / p->task_bytes);
+}
+
 void untold_less(struct leases *l, struct presence *p)
 {
-    if (p->untold-- == LEASE_UNTOLD_MAX)
-        offers_wake(l, p);
+    p->untold--;
+    if (!p->offers_held || untold_is_much(p))
+        return;
+    p->offers_held = false;
+    offers_wake(l, p);
+}
+
+/* A large one counts at once, and is forgotten slowly. */
+static void told_note(struct presence *p, size_t bytes)
+{
+    uint32_t n = (uint32_t)bytes + 1;
+
+    p->task_bytes =
+        n > p->task_bytes ? n : p->task_bytes - (p->task_bytes - n) / 16;
 }
 
 void delivery_clear(struct leases *l, struct lease *lease)
@@ -167,6 +185,7 @@ static int say_task(struct leases *l, struct presence *p, const struct task *t)
     if (r < 0)
         return r;
     presence_say(l->router, p, &m);
+    told_note(p, l->payload.n);
     l->counters.delivered++;
     return 0;
 }

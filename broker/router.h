@@ -57,7 +57,9 @@ struct presence {
     struct lease *leases;          /* lease */
     struct lease *stalled;         /* lease: to be told when there is room */
     uint32_t untold;               /* of those, how many it was not told of */
+    uint32_t task_bytes;           /* lease: of payloads it was told lately */
     uint32_t offer_count;          /* lease */
+    bool offers_held;              /* lease: aside, too much is untold */
     struct await *awaits, *awaits_stalled; /* await */
     struct inbox *inboxes;                 /* mailbox */
     struct heard heard;                    /* from its last bundle */

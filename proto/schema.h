@@ -201,6 +201,9 @@ enum merge_rule {
 enum stale_policy { STALE_REJECT = 1, STALE_FLAG = 2, STALE_REQUEUE = 3 };
 enum heed_kind { HEED_REFRESH = 1, HEED_IGNORE = 2, HEED_ABANDON = 3 };
 
+/* What the credit of a work is, in its FIELD_KIND. */
+enum work_kind { WORK_ALL = 0, WORK_MORE = 1 };
+
 /* What an erasure is of, in FIELD_KIND of an erase, and what a slice of one is,
  * in that of an erased. */
 enum erase_kind {
@@ -360,7 +363,7 @@ enum message_class {
     X(CREDIT, 69, "credit", ASK, B(WATCH) | B(CREDIT), 0)                      \
     X(UNWATCH, 70, "unwatch", ASK, B(WATCH), 0)                                \
     X(WORK, 71, "work", ASK, B(SPACE) | B(QUEUE) | B(CREDIT),                  \
-      B(ITEMS) | B(CAPABILITIES))                                              \
+      B(ITEMS) | B(CAPABILITIES) | B(KIND))                                    \
     X(HEARTBEAT, 72, "heartbeat", ASK, B(ITEMS), 0)                            \
     X(TASK_GET, 73, "task_get", ASK, B(TASK), 0)                               \
     X(TASK_LIST, 74, "task_list", ASK, B(SPACE),                               \

@@ -723,7 +723,10 @@ static void watch_open(struct standin *s, const struct session *session,
     w->session = session->id;
     w->work = ask->verb == MSG_WORK;
     w->number = msg_u(ask, FIELD_WATCH);
-    w->credit = msg_u(ask, FIELD_CREDIT);
+    if (msg_u(ask, FIELD_KIND) == WORK_MORE && w->work)
+        w->credit += msg_u(ask, FIELD_CREDIT);
+    else
+        w->credit = msg_u(ask, FIELD_CREDIT);
     w->next = msg_u(ask, FIELD_REVISION);
     if (!w->work)
         s->counts.watch_from = w->next;

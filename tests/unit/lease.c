@@ -38,6 +38,18 @@ static int work(struct guest *g, uint64_t credit)
     return (int)msg_u(guest_reply(g, &m), FIELD_OUTCOME);
 }
 
+static int work_more(struct guest *g, uint64_t credit, uint64_t kind)
+{
+    struct msg m;
+
+    msg_init(&m, MSG_WORK);
+    msg_set_text(&m, FIELD_SPACE, "main");
+    msg_set_text(&m, FIELD_QUEUE, "jobs");
+    msg_set_u(&m, FIELD_CREDIT, credit);
+    msg_set_u(&m, FIELD_KIND, kind);
+    return (int)msg_u(guest_reply(g, &m), FIELD_OUTCOME);
+}
+
 static struct msg on_task(enum message verb, const struct msg *task)
 {
     struct msg m;
@@ -554,6 +566,24 @@ TEST(tasks_come_as_fast_as_their_payloads_are_read)
     hall_close(&hall);
 }
 
+TEST(small_payloads_go_out_by_the_hundred_once_they_are_known_to_be_small)
+{
+    enum { TASKS = 150, FIRST = 64 };
+
+    begin();
+    for (int i = 0; i < 2 * TASKS; i++)
+        submit(60000, 3);
+    hall_settle(&hall);
+    offer(TASKS);
+    hall_turn(&hall);
+    CHECK_EQ(guest_items(&bob, MSG_TASK), FIRST);
+    hall_settle(&hall);
+    CHECK_EQ(guest_items(&bob, MSG_TASK), TASKS);
+    CHECK_OK(work_more(&bob, TASKS, WORK_MORE));
+    CHECK_EQ(guest_items(&bob, MSG_TASK), 2 * TASKS);
+    hall_close(&hall);
+}
+
 TEST(large_payloads_do_not_flood_a_worker_with_credit_for_many)
 {
     enum { TASKS = 150, BYTES = 60000, SPACE_MAX = 6 << 20 };
@@ -582,6 +612,43 @@ TEST(large_payloads_do_not_flood_a_worker_with_credit_for_many)
     pass(60);
     CHECK_EQ(guest_items(&bob, MSG_TASK), TASKS);
     free(big);
+    hall_close(&hall);
+}
+
+TEST(more_credit_is_on_top_of_what_is_left_and_tells_nothing_again)
+{
+    begin();
+    CHECK_OK(work(&bob, 3));
+    submit(5000, 3);
+    hall_settle(&hall);
+    CHECK_EQ(guest_items(&bob, MSG_TASK), 1);
+    CHECK_OK(work_more(&bob, 2, WORK_MORE)); /* without saying what it has */
+    for (int i = 0; i < 5; i++)
+        submit(5000, 3);
+    hall_settle(&hall);
+    CHECK_EQ(guest_items(&bob, MSG_TASK), 1 + 2 + 2);
+    CHECK_OK(work_more(&bob, 1, WORK_MORE)); /* all was used up */
+    hall_settle(&hall);
+    CHECK_EQ(guest_items(&bob, MSG_TASK), 1 + 2 + 2 + 1);
+    hall_close(&hall);
+}
+
+TEST(credit_that_is_more_than_all_there_can_be_is_all_there_can_be)
+{
+    begin();
+    CHECK_OK(work(&bob, LIMIT_UINT_MAX_WIRE));
+    CHECK_OK(work_more(&bob, LIMIT_UINT_MAX_WIRE, WORK_MORE));
+    CHECK_OK(work_more(&bob, LIMIT_UINT_MAX_WIRE, WORK_MORE));
+    submit(5000, 3);
+    hall_settle(&hall);
+    CHECK_EQ(guest_items(&bob, MSG_TASK), 1);
+    hall_close(&hall);
+}
+
+TEST(work_refuses_credit_of_another_kind)
+{
+    begin();
+    CHECK_EQ(work_more(&bob, 1, WORK_MORE + 1), CHOIR_INVALID);
     hall_close(&hall);
 }
 

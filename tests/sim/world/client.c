@@ -335,7 +335,10 @@ static void ask_for_work(struct world *w, struct client *a)
     msg_set_text(&m, FIELD_SPACE, SIM_SPACE);
     msg_set_text(&m, FIELD_QUEUE, any_queue(&k));
     msg_set_u(&m, FIELD_CREDIT, world_any(4));
-    msg_set_list(&m, FIELD_ITEMS, n, buf_bytes(&items));
+    if (world_any(3) == 0)
+        msg_set_u(&m, FIELD_KIND, WORK_MORE);
+    else
+        msg_set_list(&m, FIELD_ITEMS, n, buf_bytes(&items));
     question_ask(w, a, q, &m);
     buf_free(&items);
 }
