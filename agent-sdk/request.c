@@ -13,9 +13,13 @@
 #include "proto/key.h"
 #include "proto/refusal.h"
 #include "shelf.h"
+#include "slots.h"
 
 /* A list field is named by at most four messages' rows. */
 enum { LISTS_MAX = 4, ROOM_KEPT = 4096 };
+
+/* More than that is hashed by its caller's thread, not the engine's. */
+enum { BARE_BYTES = 4096 };
 
 struct list_field {
     unsigned field;
@@ -28,6 +32,7 @@ struct choir_request {
     size_t at[FIELD_END], element_at[FIELD_END]; /* offsets of bytes */
     struct buf arena, rows, payload, head;
     struct list_field lists[LISTS_MAX], *open;
+    bool is_bare; /* the head was encoded without its slots' hashes */
     int error;
     char *line; /* owned: what the first failed setter said */
 };
@@ -279,7 +284,7 @@ int choir_request_slot(struct choir_request *r, const void *p, size_t bytes,
         return too_much(r, "value", bytes,
                         LIMIT_BUNDLE_BYTES - LIMIT_HEAD_BYTES);
     salt_next(salt);
-    slot_row(&r->rows, salt, bytes_of(p, bytes));
+    slots_row(&r->rows, bytes);
     buf_put(&r->payload, salt, sizeof salt);
     buf_put(&r->payload, p, bytes);
     if (r->rows.failed || r->payload.failed)
@@ -433,6 +438,9 @@ static int put_together(struct choir_request *r, const char *space)
     for (int i = 0; i < LISTS_MAX && r->lists[i].field; i++)
         msg_set_list(&r->m, r->lists[i].field, r->lists[i].count,
                      buf_bytes(&r->lists[i].elements));
+    r->is_bare = r->rows.n && r->payload.n <= BARE_BYTES;
+    if (r->rows.n && !r->is_bare)
+        slots_hash_rows(&r->rows, buf_bytes(&r->payload));
     if (r->rows.n || (row->need >> FIELD_SLOTS & 1))
         msg_set_b(&r->m, FIELD_SLOTS, buf_bytes(&r->rows));
     return 0;
@@ -477,6 +485,7 @@ void request_give(struct choir_request *r, struct op *op)
     op->verb = r->m.verb;
     op->token = msg_u(&r->m, FIELD_TOKEN);
     op->has_id = msg_has(&r->m, FIELD_ID);
+    op->is_bare = r->is_bare;
     swap(&op->head, &r->head);
     swap(&op->payload, &r->payload);
 }

@@ -21,6 +21,7 @@ struct op {
     uint64_t token;      /* the lease it speaks for; 0: none */
     bool has_id;         /* carries an operation id: may be said twice */
     bool again;          /* was said in an earlier session already */
+    bool is_bare;        /* its slots' hashes are not there yet: slots.h */
     uint64_t number;     /* as it was last sent: of the ask */
     struct batch *batch; /* asks: what it was last sent with */
     uint64_t standing;   /* asks: the standing request it opens; 0: none */

@@ -7,6 +7,7 @@
 
 #include "proto/refusal.h"
 #include "reads_hear.h"
+#include "slots.h"
 
 void wire_disown_events(struct wire *w, int code, const char *line)
 {
@@ -80,15 +81,16 @@ static const struct hash *head_to_carry(struct wire *w)
     return &seen->root;
 }
 
-int wire_sign(struct wire *w, struct bundle_facts *facts, const struct op *ops,
+int wire_sign(struct wire *w, struct bundle_facts *facts, struct op *ops,
               size_t count, struct buf *frame, struct hash *hash)
 {
     const struct checkpoint *seen = &w->verifier.seen;
 
+    slots_hash(ops, count);
     bundle_begin(&w->writer);
     for (; count > 0; count--, ops = ops->next) {
-        if (bundle_add(&w->writer, buf_bytes(&ops->head),
-                       buf_bytes(&ops->payload)))
+        if (bundle_lend(&w->writer, buf_bytes(&ops->head),
+                        buf_bytes(&ops->payload)))
             return -ENOMEM;
     }
     facts->ledger = w->id->broker.ledger;

@@ -73,7 +73,7 @@ size_t wire_share(const struct wire *w, const struct op *queue);
 
 /* Sign ops as one bundle and append its frame. ops: the first of `count` in a
  * list. 0 or -ENOMEM. */
-int wire_sign(struct wire *w, struct bundle_facts *facts, const struct op *ops,
+int wire_sign(struct wire *w, struct bundle_facts *facts, struct op *ops,
               size_t count, struct buf *frame, struct hash *hash);
 
 /* Bookkeeping for one outcome, and its event unless the op is our own. Takes

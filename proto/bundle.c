@@ -287,27 +287,46 @@ struct hash bundle_hash(struct bytes header)
 
 void bundle_begin(struct bundle_writer *w)
 {
-    buf_clear(&w->heads);
-    buf_clear(&w->payload);
+    buf_clear(&w->copies);
     w->count = 0;
+}
+
+static int part_reserve(struct bundle_writer *w)
+{
+    size_t cap = w->cap ? 2 * w->cap : OPS_AT_ONCE;
+    struct bundle_part *parts;
+    struct hash *leaves;
+
+    if (w->count < w->cap)
+        return 0;
+    parts = realloc(w->parts, cap * sizeof *parts);
+    if (!parts)
+        return -ENOMEM;
+    w->parts = parts;
+    leaves = realloc(w->leaves, cap * sizeof *leaves);
+    if (!leaves)
+        return -ENOMEM;
+    w->leaves = leaves;
+    w->cap = cap;
+    return 0;
+}
+
+int bundle_lend(struct bundle_writer *w, struct bytes head,
+                struct bytes payload)
+{
+    if (part_reserve(w))
+        return -ENOMEM;
+    w->parts[w->count++] = (struct bundle_part){head, payload};
+    return 0;
 }
 
 int bundle_add(struct bundle_writer *w, struct bytes head, struct bytes payload)
 {
-    if (w->count == w->cap) {
-        size_t cap = w->cap ? 2 * w->cap : 64;
-        struct hash *p = realloc(w->leaves, cap * sizeof *p);
-
-        if (!p)
-            return -ENOMEM;
-        w->leaves = p;
-        w->cap = cap;
-    }
-    w->leaves[w->count++] = op_hash(head);
-    buf_put_u32(&w->heads, (uint32_t)head.n);
-    buf_put(&w->heads, head.p, head.n);
-    buf_put(&w->payload, payload.p, payload.n);
-    return w->heads.failed || w->payload.failed ? -ENOMEM : 0;
+    buf_put(&w->copies, head.p, head.n);
+    buf_put(&w->copies, payload.p, payload.n);
+    if (w->copies.failed)
+        return -ENOMEM;
+    return bundle_lend(w, bytes_of(NULL, head.n), bytes_of(NULL, payload.n));
 }
 
 void bundle_header_put(struct buf *out, const struct bundle_facts *f,
@@ -341,42 +360,106 @@ void bundle_header_put(struct buf *out, const struct bundle_facts *f,
     msg_encode(&h, out);
 }
 
+/* Copies do not move any more: where they lie. */
+static void parts_settle(struct bundle_writer *w)
+{
+    struct cursor c = cursor_of(buf_bytes(&w->copies));
+
+    for (size_t i = 0; i < w->count; i++) {
+        struct bundle_part *part = &w->parts[i];
+
+        if (part->head.p)
+            continue;
+        part->head = cursor_take(&c, part->head.n);
+        part->payload = cursor_take(&c, part->payload.n);
+    }
+}
+
+static int parts_root(struct bundle_writer *w, struct hash *root)
+{
+    struct hash_job jobs[OPS_AT_ONCE];
+
+    for (size_t i = 0; i < w->count; i++) {
+        size_t some = i % OPS_AT_ONCE + 1;
+
+        jobs[some - 1] = (struct hash_job){.a = w->parts[i].head};
+        if (some == OPS_AT_ONCE || i + 1 == w->count)
+            hash_many(HASH_OP, jobs, some, &w->leaves[i + 1 - some]);
+    }
+    if (merkle_build(&w->tree, w->leaves, w->count))
+        return -ENOMEM;
+    *root = merkle_root(&w->tree);
+    return 0;
+}
+
+static size_t frame_bytes(const struct bundle_writer *w)
+{
+    size_t n = sizeof magic + 4 + w->header.n + KEY_SIGNATURE_BYTES;
+
+    for (size_t i = 0; i < w->count; i++)
+        n += 4 + w->parts[i].head.n + w->parts[i].payload.n;
+    return n;
+}
+
+static uint8_t *bytes_write(uint8_t *to, struct bytes b)
+{
+    if (b.n)
+        memcpy(to, b.p, b.n);
+    return to + b.n;
+}
+
+static uint8_t *counted_write(uint8_t *to, struct bytes b)
+{
+    put_u32(to, (uint32_t)b.n);
+    return bytes_write(to + 4, b);
+}
+
+static void frame_write(const struct bundle_writer *w,
+                        const struct bundle_facts *facts,
+                        const struct key_pair *key, uint8_t *to)
+{
+    struct bytes header = buf_bytes(&w->header);
+
+    to = bytes_write(to, bytes_of(magic, sizeof magic));
+    to = counted_write(to, header);
+    key_sign(key, KEY_FOR_BUNDLE, &facts->ledger, header, to);
+    to += KEY_SIGNATURE_BYTES;
+    for (size_t i = 0; i < w->count; i++)
+        to = counted_write(to, w->parts[i].head);
+    for (size_t i = 0; i < w->count; i++)
+        to = bytes_write(to, w->parts[i].payload);
+}
+
 int bundle_finish(struct bundle_writer *w, const struct bundle_facts *facts,
                   const struct key_pair *key, struct buf *out,
                   struct hash *hash)
 {
-    size_t before = out->n, start = before + sizeof magic + 4;
     struct hash root;
-    struct bytes header;
-    uint8_t *signature;
+    uint8_t *frame;
 
-    if (merkle_build(&w->tree, w->leaves, w->count))
+    parts_settle(w);
+    if (parts_root(w, &root))
         return -ENOMEM;
-    root = merkle_root(&w->tree);
-    buf_put(out, magic, sizeof magic);
-    buf_put_u32(out, 0);
-    bundle_header_put(out, facts, &root, (uint32_t)w->count);
-    signature = buf_grow(out, KEY_SIGNATURE_BYTES);
-    if (!signature)
+    buf_clear(&w->header);
+    bundle_header_put(&w->header, facts, &root, (uint32_t)w->count);
+    if (w->header.failed)
         return -ENOMEM;
-    header = bytes_of(out->p + start, (size_t)(signature - out->p) - start);
-    if (header.n > LIMIT_HEADER_BYTES) {
-        out->n = before;
+    if (w->header.n > LIMIT_HEADER_BYTES)
         return -EMSGSIZE;
-    }
-    put_u32(out->p + start - 4, (uint32_t)header.n);
-    key_sign(key, KEY_FOR_BUNDLE, &facts->ledger, header, signature);
-    *hash = bundle_hash(header);
-    buf_put(out, w->heads.p, w->heads.n);
-    buf_put(out, w->payload.p, w->payload.n);
-    return out->failed ? -ENOMEM : 0;
+    frame = buf_grow(out, frame_bytes(w));
+    if (!frame)
+        return -ENOMEM;
+    frame_write(w, facts, key, frame);
+    *hash = bundle_hash(buf_bytes(&w->header));
+    return 0;
 }
 
 void bundle_writer_free(struct bundle_writer *w)
 {
-    buf_free(&w->heads);
-    buf_free(&w->payload);
+    free(w->parts);
     free(w->leaves);
     merkle_free(&w->tree);
+    buf_free(&w->copies);
+    buf_free(&w->header);
     *w = (struct bundle_writer){0};
 }

@@ -81,9 +81,12 @@ struct hash bundle_hash(struct bytes header);
 /* Collects operations, then signs them once. Zero-initialised is valid; reset
  * and reuse. */
 struct bundle_writer {
-    struct buf heads, payload;
+    struct bundle_part {
+        struct bytes head, payload; /* the head's p is NULL: both are copied */
+    } * parts;
     struct hash *leaves;
     struct merkle tree;
+    struct buf copies, header;
     size_t count, cap;
 };
 
@@ -98,9 +101,13 @@ struct bundle_facts {
 };
 
 void bundle_begin(struct bundle_writer *w);
-/* One operation: its encoded head and its payload section. 0 or -ENOMEM. */
+/* One operation: its encoded head and its payload section, which are copied.
+ * 0 or -ENOMEM. */
 int bundle_add(struct bundle_writer *w, struct bytes head,
                struct bytes payload);
+/* The same; they are borrowed until bundle_finish has returned. */
+int bundle_lend(struct bundle_writer *w, struct bytes head,
+                struct bytes payload);
 /* Append the frame to out. *hash: the bundle's hash. 0; -ENOMEM; -EMSGSIZE
  * when labels and trace make the header longer than LIMIT_HEADER_BYTES: then
  * out is as it was. */

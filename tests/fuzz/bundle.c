@@ -58,10 +58,10 @@ static void made_of(struct bytes in)
 
         n |= (size_t)cursor_u8(&c) << 8;
         head = cursor_take(&c, n < cursor_left(&c) ? n : cursor_left(&c));
-        must(bundle_add(&w, head, (struct bytes){0}) == 0);
+        must(bundle_lend(&w, head, (struct bytes){0}) == 0);
     }
     if (w.count) {
-        buf_put(&w.payload, c.p, cursor_left(&c));
+        w.parts[w.count - 1].payload = bytes_of(c.p, cursor_left(&c));
         must(bundle_finish(&w, &facts, &key, &frame, &hash) == 0);
         must(bundle_open(&b, buf_bytes(&frame)) == 0);
         if (bundle_check(&b, CLASS_OPERATION) == 0) {
