@@ -7,6 +7,7 @@
 
 #include "pack.h"
 #include "refusal.h"
+#include "slots.h"
 
 /* Hashed side by side; what they take stands on the stack. */
 enum { OPS_AT_ONCE = 64 };
@@ -139,48 +140,6 @@ static int ops_open(struct bundle *b, struct cursor *c, unsigned classes)
     return 0;
 }
 
-/* Slots whose payloads are still to be compared with what their rows state. */
-struct slots {
-    struct hash_job jobs[OPS_AT_ONCE];
-    const uint8_t *stated[OPS_AT_ONCE];
-    size_t n;
-    bool differ;
-};
-
-static void slots_begin(struct slots *s)
-{
-    s->n = 0;
-    s->differ = false;
-}
-
-static void slots_compare(struct slots *s)
-{
-    struct hash hashes[OPS_AT_ONCE];
-
-    hash_many(HASH_SLOT, s->jobs, s->n, hashes);
-    for (size_t i = 0; i < s->n; i++)
-        s->differ |= memcmp(hashes[i].b, s->stated[i], HASH_BYTES) != 0;
-    s->n = 0;
-}
-
-/* A whole section: 0, or CHOIR_MALFORMED unless it is as long as it should. */
-static int slots_add(struct slots *s, struct bytes rows, struct bytes payload)
-{
-    struct cursor c = cursor_of(payload);
-
-    for (size_t at = 0; at < rows.n; at += SLOT_ROW_BYTES) {
-        size_t n = SLOT_SALT_BYTES + (size_t)get_u32(rows.p + at);
-
-        s->stated[s->n] = rows.p + at + 4;
-        s->jobs[s->n++] = (struct hash_job){.a = cursor_take(&c, n)};
-        if (c.failed)
-            return CHOIR_MALFORMED;
-        if (s->n == OPS_AT_ONCE)
-            slots_compare(s);
-    }
-    return cursor_left(&c) ? CHOIR_MALFORMED : 0;
-}
-
 int bundle_check(struct bundle *b, unsigned classes)
 {
     struct cursor c = cursor_of(b->rest);
@@ -200,11 +159,11 @@ int bundle_check(struct bundle *b, unsigned classes)
         struct bundle_op *op = &b->ops[i];
 
         op->payload = cursor_take(&c, (size_t)slots_payload_bytes(op->rows));
-        if (c.failed || slots_add(&slots, op->rows, op->payload))
+        if (c.failed ||
+            slots_add(&slots, op->rows, op->payload, (struct bytes){0}))
             return CHOIR_MALFORMED;
     }
-    slots_compare(&slots);
-    return slots.differ || cursor_left(&c) ? CHOIR_MALFORMED : 0;
+    return slots_end(&slots) || cursor_left(&c) ? CHOIR_MALFORMED : 0;
 }
 
 void bundle_free(struct bundle *b)
@@ -248,17 +207,6 @@ uint64_t slots_payload_bytes(struct bytes rows)
     for (size_t at = 0; at < rows.n; at += SLOT_ROW_BYTES)
         n += SLOT_SALT_BYTES + (uint64_t)get_u32(rows.p + at);
     return n;
-}
-
-int slots_check(struct bytes rows, struct bytes payload)
-{
-    struct slots s;
-
-    slots_begin(&s);
-    if (slots_add(&s, rows, payload))
-        return CHOIR_MALFORMED;
-    slots_compare(&s);
-    return s.differ ? CHOIR_MALFORMED : 0;
 }
 
 int slot_at(struct bytes rows, struct bytes payload, size_t i,

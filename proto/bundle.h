@@ -67,8 +67,6 @@ void bundle_free(struct bundle *b);
 int head_slots(struct bytes head, struct bytes *rows);
 /* Bytes of the payload section those rows demand. */
 uint64_t slots_payload_bytes(struct bytes rows);
-/* Do the payloads have the hashes that the rows state? 0, CHOIR_MALFORMED. */
-int slots_check(struct bytes rows, struct bytes payload);
 /* Slot i of a payload section. 0, or CHOIR_NOT_FOUND. */
 int slot_at(struct bytes rows, struct bytes payload, size_t i,
             struct bytes *salt, struct bytes *value);

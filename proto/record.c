@@ -1,20 +1,16 @@
 /* Fixed little-endian layouts; nothing that can be derived is stored twice. */
 #include "record.h"
 
-#include <errno.h>
-
 #include "refusal.h"
+#include "slots.h"
 
-enum { SUM_BYTES = 16, HASHED_BYTES = 96, SUMMED_BYTES = 128 };
+enum { SUM_BYTES = 16, SUMMED_BYTES = SEGMENT_HEADER_BYTES - SUM_BYTES };
 
 static const char segment_magic[9] = "CHOIRSEG";
-static const char group_magic[5] = "CHGR";
-static const char thin_magic[5] = "CHGT";
 
-static void sum16(uint8_t out[SUM_BYTES], struct bytes a, struct bytes b,
-                  struct bytes c)
+static void sum16(uint8_t out[SUM_BYTES], struct bytes b)
 {
-    struct hash h = hash_parts(HASH_SUM, a, b, c);
+    struct hash h = hash_of(HASH_SUM, b);
 
     memcpy(out, h.b, SUM_BYTES);
 }
@@ -31,7 +27,7 @@ void segment_header_put(uint8_t out[SEGMENT_HEADER_BYTES],
     put_u64(out + 64, s->epoch);
     memcpy(out + 72, s->nonce, SEGMENT_NONCE_BYTES);
     memcpy(out + 88, s->prev_group.b, HASH_BYTES);
-    sum16(out + 128, bytes_of(out, 128), (struct bytes){0}, (struct bytes){0});
+    sum16(out + SUMMED_BYTES, bytes_of(out, SUMMED_BYTES));
 }
 
 int segment_header_get(struct segment_header *s,
@@ -42,8 +38,8 @@ int segment_header_get(struct segment_header *s,
     *format = get_u32(in + 8);
     if (memcmp(in, segment_magic, 8) != 0)
         return CHOIR_MALFORMED;
-    sum16(sum, bytes_of(in, 128), (struct bytes){0}, (struct bytes){0});
-    if (memcmp(sum, in + 128, SUM_BYTES) != 0)
+    sum16(sum, bytes_of(in, SUMMED_BYTES));
+    if (memcmp(sum, in + SUMMED_BYTES, SUM_BYTES) != 0)
         return CHOIR_MALFORMED;
     if (*format != RECORD_FORMAT && *format != RECORD_FORMAT_THIN)
         return CHOIR_UNSUPPORTED;
@@ -55,165 +51,6 @@ int segment_header_get(struct segment_header *s,
     memcpy(s->nonce, in + 72, SEGMENT_NONCE_BYTES);
     memcpy(s->prev_group.b, in + 88, HASH_BYTES);
     return 0;
-}
-
-uint64_t group_bytes(const struct group_header *g)
-{
-    uint64_t n = GROUP_HEADER_BYTES + g->heads_bytes + group_stored(g);
-
-    return (n + GROUP_ALIGN - 1) / GROUP_ALIGN * GROUP_ALIGN;
-}
-
-static void header_sum(uint8_t out[SUM_BYTES],
-                       const uint8_t header[GROUP_HEADER_BYTES],
-                       const uint8_t nonce[SEGMENT_NONCE_BYTES],
-                       uint64_t offset)
-{
-    uint8_t place[8];
-
-    put_u64(place, offset);
-    sum16(out, bytes_of(nonce, SEGMENT_NONCE_BYTES), bytes_of(place, 8),
-          bytes_of(header, GROUP_HEADER_BYTES - SUM_BYTES));
-}
-
-int group_header_get(struct group_header *g,
-                     const uint8_t in[GROUP_HEADER_BYTES],
-                     const uint8_t nonce[SEGMENT_NONCE_BYTES], uint64_t offset)
-{
-    uint8_t sum[SUM_BYTES];
-
-    g->thin = memcmp(in, thin_magic, 4) == 0;
-    if (!g->thin && (memcmp(in, group_magic, 4) != 0 || get_u32(in + 4) != 0))
-        return CHOIR_MALFORMED;
-    header_sum(sum, in, nonce, offset);
-    if (memcmp(sum, in + GROUP_HEADER_BYTES - SUM_BYTES, SUM_BYTES) != 0)
-        return CHOIR_MALFORMED;
-    g->epoch = get_u64(in + 8);
-    g->first = get_u64(in + 16);
-    g->count = get_u32(in + 24);
-    g->bundles = get_u32(in + 28);
-    g->heads_bytes = get_u64(in + 32);
-    g->payload_bytes = get_u64(in + 40);
-    g->thin_bytes = get_u32(in + 4);
-    g->synced = get_u64(in + 48);
-    g->time = get_u64(in + 56);
-    memcpy(g->prev.b, in + 64, HASH_BYTES);
-    memcpy(g->hash.b, in + HASHED_BYTES, HASH_BYTES);
-    memcpy(g->sum, in + SUMMED_BYTES, SUM_BYTES);
-    if (g->heads_bytes > UINT32_MAX || g->payload_bytes > UINT32_MAX)
-        return CHOIR_MALFORMED;
-    return 0;
-}
-
-int group_check_heads(const struct group_header *g,
-                      const uint8_t header[GROUP_HEADER_BYTES],
-                      struct bytes heads)
-{
-    uint8_t first[HASHED_BYTES]; /* as it was written first */
-    struct hash h;
-
-    memcpy(first, header, HASHED_BYTES);
-    memcpy(first, group_magic, 4);
-    put_u32(first + 4, 0);
-    h = hash_parts(HASH_GROUP, bytes_of(first, HASHED_BYTES), heads,
-                   (struct bytes){0});
-    return heads.n == g->heads_bytes && hash_equal(&h, &g->hash)
-               ? 0
-               : CHOIR_MALFORMED;
-}
-
-int group_check(const struct group_header *g,
-                const uint8_t header[GROUP_HEADER_BYTES], struct bytes body)
-{
-    uint8_t sum[SUM_BYTES];
-
-    if (body.n != g->heads_bytes + group_stored(g))
-        return CHOIR_MALFORMED;
-    sum16(sum, bytes_of(header, SUMMED_BYTES), body, (struct bytes){0});
-    if (memcmp(sum, g->sum, SUM_BYTES) != 0)
-        return CHOIR_MALFORMED;
-    return group_check_heads(g, header,
-                             bytes_of(body.p, (size_t)g->heads_bytes));
-}
-
-void group_begin(struct group *g, uint64_t epoch, uint64_t first, uint64_t time)
-{
-    g->h = (struct group_header){
-        .epoch = epoch,
-        .first = first,
-        .time = time,
-    };
-    buf_clear(&g->heads);
-    buf_clear(&g->payload);
-}
-
-void group_add_bundle(struct group *g, struct bytes header,
-                      const uint8_t signature[KEY_SIGNATURE_BYTES])
-{
-    buf_put_u32(&g->heads, (uint32_t)header.n);
-    buf_put(&g->heads, header.p, header.n);
-    buf_put(&g->heads, signature, KEY_SIGNATURE_BYTES);
-    g->h.bundles++;
-}
-
-void group_add(struct group *g, struct bytes head, struct bytes payload,
-               int outcome, struct bytes effect, struct bytes effect_payload)
-{
-    buf_put_u32(&g->heads, (uint32_t)head.n);
-    buf_put_u32(&g->heads, (uint32_t)outcome << 24 | (uint32_t)effect.n);
-    buf_put(&g->heads, head.p, head.n);
-    buf_put(&g->heads, effect.p, effect.n);
-    buf_put(&g->payload, payload.p, payload.n);
-    buf_put(&g->payload, effect_payload.p, effect_payload.n);
-    g->h.count++;
-}
-
-int group_finish(struct group *g, uint64_t synced, const struct hash *prev,
-                 const uint8_t nonce[SEGMENT_NONCE_BYTES], uint64_t offset,
-                 uint8_t out[GROUP_HEADER_BYTES])
-{
-    if (g->heads.failed || g->payload.failed)
-        return -ENOMEM;
-    g->h.heads_bytes = g->heads.n;
-    g->h.payload_bytes = g->payload.n;
-    g->h.synced = synced;
-    g->h.prev = *prev;
-    memcpy(out, group_magic, 4);
-    put_u32(out + 4, 0);
-    put_u64(out + 8, g->h.epoch);
-    put_u64(out + 16, g->h.first);
-    put_u32(out + 24, g->h.count);
-    put_u32(out + 28, g->h.bundles);
-    put_u64(out + 32, g->h.heads_bytes);
-    put_u64(out + 40, g->h.payload_bytes);
-    put_u64(out + 48, g->h.synced);
-    put_u64(out + 56, g->h.time);
-    memcpy(out + 64, prev->b, HASH_BYTES);
-    g->h.hash = hash_parts(HASH_GROUP, bytes_of(out, HASHED_BYTES),
-                           buf_bytes(&g->heads), (struct bytes){0});
-    memcpy(out + HASHED_BYTES, g->h.hash.b, HASH_BYTES);
-    sum16(g->h.sum, bytes_of(out, SUMMED_BYTES), buf_bytes(&g->heads),
-          buf_bytes(&g->payload));
-    memcpy(out + SUMMED_BYTES, g->h.sum, SUM_BYTES);
-    header_sum(out + GROUP_HEADER_BYTES - SUM_BYTES, out, nonce, offset);
-    return 0;
-}
-
-void group_free(struct group *g)
-{
-    buf_free(&g->heads);
-    buf_free(&g->payload);
-}
-
-void group_again(uint8_t header[GROUP_HEADER_BYTES], bool thin,
-                 struct bytes body, uint64_t heads_bytes,
-                 const uint8_t nonce[SEGMENT_NONCE_BYTES], uint64_t offset)
-{
-    memcpy(header, thin ? thin_magic : group_magic, 4);
-    put_u32(header + 4, thin ? (uint32_t)(body.n - heads_bytes) : 0);
-    sum16(header + SUMMED_BYTES, bytes_of(header, SUMMED_BYTES), body,
-          (struct bytes){0});
-    header_sum(header + GROUP_HEADER_BYTES - SUM_BYTES, header, nonce, offset);
 }
 
 void group_walk_begin(struct group_walk *w, const struct group_header *g,
@@ -238,6 +75,7 @@ void group_walk_begin(struct group_walk *w, const struct group_header *g,
     w->entries = g->count;
     w->left = 0;
     w->bundle_hashes = NULL;
+    w->unhashed = false;
     w->decoded = NULL;
     w->at.hider = NULL;
 }
@@ -256,8 +94,10 @@ static int walk_bundle(struct group_walk *w)
     count = msg_u(&e->bundle, FIELD_COUNT);
     if (count == 0 || count > LIMIT_BUNDLE_OPS || count > w->entries)
         return CHOIR_MALFORMED;
-    e->bundle_hash =
-        w->bundle_hashes ? *w->bundle_hashes++ : bundle_hash(e->header);
+    if (w->bundle_hashes)
+        e->bundle_hash = *w->bundle_hashes++;
+    else if (!w->unhashed)
+        e->bundle_hash = bundle_hash(e->header);
     e->count = (uint32_t)count;
     e->session = msg_u(&e->bundle, FIELD_SESSION);
     w->left = e->count;
@@ -512,41 +352,15 @@ int entry_slot_salted(const struct entry *e, size_t slot, struct bytes *salted)
     return r;
 }
 
-/* One after the other: only a thin section needs it. */
-static int thin_check(struct bytes rows, struct bytes payload,
-                      struct bytes marks)
-{
-    for (size_t i = 0; i < marks.n; i++) {
-        struct bytes row =
-            bytes_of(rows.p + i * SLOT_ROW_BYTES, SLOT_ROW_BYTES);
-        struct bytes salt, value;
-        struct hash h;
-
-        if (marks.p[i] != SLOT_KEPT)
-            continue;
-        if (slot_find(rows, payload, marks, i, &salt, &value))
-            return CHOIR_MALFORMED;
-        h = hash_parts(HASH_SLOT, salt, value, (struct bytes){0});
-        if (memcmp(h.b, row.p + 4, HASH_BYTES) != 0)
-            return CHOIR_MALFORMED;
-    }
-    return 0;
-}
-
-static int section_check(struct bytes rows, struct bytes payload,
-                         struct bytes marks)
-{
-    return marks.n ? thin_check(rows, payload, marks)
-                   : slots_check(rows, payload);
-}
-
 int entry_slots_check(const struct entry *e)
 {
-    int r = section_check(e->rows, e->payload, e->marks);
+    struct slots s;
 
-    return r ? r
-             : section_check(e->effect_rows, e->effect_payload,
-                             e->effect_marks);
+    slots_begin(&s);
+    if (slots_add(&s, e->rows, e->payload, e->marks) ||
+        slots_add(&s, e->effect_rows, e->effect_payload, e->effect_marks))
+        return CHOIR_MALFORMED;
+    return slots_end(&s);
 }
 
 static bool any_missing(struct bytes marks)

@@ -46,7 +46,7 @@ struct group_header {
     uint32_t count, bundles;
     struct hash prev; /* hash of the group before */
     struct hash hash; /* of this header's first 96 bytes and the heads */
-    uint8_t sum[16];  /* of the first 128 bytes, heads and payloads */
+    uint8_t sum[16];  /* of a thin group's marks */
 };
 
 /* Bytes behind the heads. */
@@ -67,8 +67,14 @@ int group_header_get(struct group_header *g,
 int group_check_heads(const struct group_header *g,
                       const uint8_t header[GROUP_HEADER_BYTES],
                       struct bytes heads);
-/* Hash and checksum against the body: heads then what is stored of payloads. 0
- * or CHOIR_MALFORMED. */
+/* The same, and the marks of a thin group. Payloads are not looked at: whoever
+ * walks the group compares them (entry_slots_check). body: heads then what is
+ * stored of payloads. 0 or CHOIR_MALFORMED. */
+int group_check_outline(const struct group_header *g,
+                        const uint8_t header[GROUP_HEADER_BYTES],
+                        struct bytes body);
+/* The same, and that it can be walked and each payload that is there fits its
+ * slot's hash: so every byte is proven. 0 or CHOIR_MALFORMED. */
 int group_check(const struct group_header *g,
                 const uint8_t header[GROUP_HEADER_BYTES], struct bytes body);
 
@@ -157,6 +163,7 @@ struct group_walk {
     /* For whoever walks a group again: its bundles' hashes, borrowed. NULL:
      * they are computed. */
     const struct hash *bundle_hashes;
+    bool unhashed; /* they are not wanted: entries have none */
     /* For whoever wants heads and effects decoded, too: borrowed, for the entry
      * at hand. NULL: they are only passed over. */
     struct entry_decoded *decoded;

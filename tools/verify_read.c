@@ -71,7 +71,7 @@ static bool all_zero(const uint8_t *p, const uint8_t *end)
 
 static bool group_fits(const struct read_group *g, struct bytes body)
 {
-    return group_check(&g->header, g->bytes, body) == 0 &&
+    return group_check_outline(&g->header, g->bytes, body) == 0 &&
            all_zero(body.p + body.n, g->bytes + group_bytes(&g->header));
 }
 

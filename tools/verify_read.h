@@ -45,7 +45,7 @@ struct read_group {
     struct group_header header;
     const uint8_t *bytes; /* the whole group in the file; borrowed */
     uint64_t offset;
-    bool fits;  /* hash, checksum, padding */
+    bool fits;  /* hash, marks, padding */
     bool whole; /* holds exactly what it says */
     size_t first_bundle, bundles, entries;
 };

@@ -100,6 +100,7 @@ static int map_walk(struct group_map *m, const struct group_header *g,
     int r;
 
     group_walk_begin(&walk, g, body);
+    walk.unhashed = true;
     marks = cursor_left(&walk.marks);
     if (m->entry_marks) {
         m->marks = malloc(marks + 1u);

@@ -77,7 +77,7 @@ static void write_bundle(unsigned ops)
  * collected beforehand from its bytes; some groups, one after the other. Ed25519
  * is verified one by one: libsodium has no verification of many at once. */
 struct part {
-    struct hash_job *sums, *heads, *operations, *slots, *effects, *nodes;
+    struct hash_job *heads, *operations, *slots, *effects, *nodes;
     struct hash_job *statements, *bundles;
     size_t groups, entries, slot_count, effect_count, node_count, bundle_count;
 };
@@ -132,11 +132,10 @@ static void group_collect(struct part *p, const struct group_header *g,
 {
     struct bytes body = bytes_of(bytes + GROUP_HEADER_BYTES,
                                  (size_t)(g->heads_bytes + group_stored(g)));
-    size_t same = p->groups;
     struct group_walk walk;
     const struct entry *e;
+    size_t same;
 
-    job_add(&p->sums, &same, bytes_of(bytes, 128), body);
     job_add(&p->heads, &p->groups, bytes_of(bytes, 96),
             bytes_of(body.p, (size_t)g->heads_bytes));
     group_walk_begin(&walk, g, body);
@@ -218,7 +217,7 @@ static void part_do(const struct part *p, const struct signature *signature)
              "signature");
     for (size_t i = 0; i < p->groups; i++) { /* headers' own checksums */
         hash_of(HASH_SUM, bytes_of(constant, 16 + 8 + 144));
-        hash_parts(HASH_SUM, p->sums[i].a, p->sums[i].b, (struct bytes){0});
+        hash_of(HASH_SUM, (struct bytes){0});
         hash_parts(HASH_GROUP, p->heads[i].a, p->heads[i].b, (struct bytes){0});
     }
     all_hash(HASH_BUNDLE, p->bundles, p->bundle_count);

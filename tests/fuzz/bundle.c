@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "proto/refusal.h"
+#include "proto/slots.h"
 #include "tests/support/wire.h"
 
 static void must(bool claim)

@@ -62,10 +62,7 @@ static size_t group_mend(uint8_t *file, size_t at, size_t n,
                    bytes_of(p + GROUP_HEADER_BYTES, (size_t)g.heads_bytes),
                    none);
     memcpy(p + 96, h.b, HASH_BYTES);
-    sum_put(p + 128, bytes_of(p, 128),
-            bytes_of(p + GROUP_HEADER_BYTES,
-                     (size_t)(g.heads_bytes + g.payload_bytes)),
-            none);
+    sum_put(p + 128, none, none, none);
     put_u64(place, at);
     sum_put(p + 144, bytes_of(file + 72, SEGMENT_NONCE_BYTES),
             bytes_of(place, 8), bytes_of(p, 144));

@@ -98,10 +98,10 @@ function groupAt(bytes, at, nonce) {
   const body = bytes.subarray(at + GROUP_HEADER, end);
   groupCheck(g, header, body);
   if (!isZero(bytes.subarray(end, align(end)))) malformed('its padding');
-  return { g, body, end: align(end) };
+  return { g, bundles: groupBundles(g, body), end: align(end) };
 }
 
-function group(l, g, body) {
+function group(l, g, bundles) {
   if (g.first !== l.size) malformed(`it begins at ${g.first}`);
   if (g.count < 1 || g.bundles < 1) malformed('it is empty');
   if (!g.prev.equals(l.last)) malformed('it does not follow the group before');
@@ -109,7 +109,7 @@ function group(l, g, body) {
   if (g.time < l.time) malformed('its time is lower');
   if (g.synced > g.first || g.synced < l.synced) malformed('its synced mark');
   [l.epoch, l.time, l.synced, l.last] = [g.epoch, g.time, g.synced, g.hash];
-  for (const b of groupBundles(g, body)) bundle(l, b);
+  for (const b of bundles) bundle(l, b);
   l.counts.groups++;
 }
 
@@ -121,7 +121,7 @@ function groups(l, bytes, nonce) {
     let next;
     try {
       next = groupAt(bytes, at, nonce);
-      group(l, next.g, next.body);
+      group(l, next.g, next.bundles);
       at = next.end;
     } catch (error) {
       if (!next) error.torn = { at, index };

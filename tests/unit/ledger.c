@@ -13,6 +13,7 @@
 #include "broker/base/file.h"
 #include "broker/ledger/ledger.h"
 #include "proto/refusal.h"
+#include "proto/slots.h"
 #include "tests/support/scribe.h"
 
 enum { SEGMENT = 1 << 14 };

@@ -193,6 +193,67 @@ TEST(group_body_rejects_any_flipped_bit_and_any_other_length)
     made_free(&m);
 }
 
+/* The same group without the first payload, which was erased. */
+static void make_thin(struct made *m)
+{
+    static const uint8_t marks[] = {4, 0, 0, 0, SLOT_ERASED, 0, 0, 0};
+    size_t heads, gone = SLOT_SALT_BYTES + 3; /* "one" */
+
+    make(m);
+    heads = m->g.heads.n;
+    buf_clear(&m->body);
+    buf_put(&m->body, m->g.heads.p, heads);
+    buf_put(&m->body, marks, sizeof marks);
+    buf_put(&m->body, m->g.payload.p + gone, m->g.payload.n - gone);
+    group_again(m->header, true, buf_bytes(&m->body), heads, nonce, offset);
+}
+
+/* No head knows a mark: one that was bent must not pass for an erasure. */
+TEST(thin_group_rejects_any_flipped_bit_and_any_other_length)
+{
+    struct made m;
+    struct group_header h;
+
+    make_thin(&m);
+    CHECK_OK(group_header_get(&h, m.header, nonce, offset));
+    CHECK_OK(group_check(&h, m.header, buf_bytes(&m.body)));
+    CHECK_EQ(walk(&h, buf_bytes(&m.body)), 3);
+    for (size_t i = 0; i < 8 * m.body.n; i++) {
+        m.body.p[i / 8] ^= (uint8_t)(1u << i % 8);
+        CHECK_REFUSED(group_check(&h, m.header, buf_bytes(&m.body)),
+                      CHOIR_MALFORMED);
+        m.body.p[i / 8] ^= (uint8_t)(1u << i % 8);
+    }
+    m.body.p[h.heads_bytes + 4] = SLOT_COMPACTED;
+    CHECK_REFUSED(group_check(&h, m.header, buf_bytes(&m.body)),
+                  CHOIR_MALFORMED);
+    m.body.p[h.heads_bytes + 4] = SLOT_ERASED;
+    for (size_t n = 0; n < m.body.n; n++)
+        CHECK_REFUSED(group_check(&h, m.header, bytes_of(m.body.p, n)),
+                      CHOIR_MALFORMED);
+    made_free(&m);
+}
+
+/* One payload where another of the same length should be, both well formed. */
+TEST(group_rejects_payloads_that_were_exchanged)
+{
+    struct made m;
+    struct group_header h;
+    uint8_t *first, other[SLOT_SALT_BYTES + 3];
+
+    make(&m);
+    CHECK_OK(group_header_get(&h, m.header, nonce, offset));
+    first = m.body.p + h.heads_bytes;
+    memcpy(other, first, sizeof other);
+    memcpy(first, first + sizeof other, sizeof other);
+    memcpy(first + sizeof other, other, sizeof other);
+    CHECK_OK(group_check_outline(&h, m.header, buf_bytes(&m.body)));
+    CHECK_EQ(walk(&h, buf_bytes(&m.body)), 3);
+    CHECK_REFUSED(group_check(&h, m.header, buf_bytes(&m.body)),
+                  CHOIR_MALFORMED);
+    made_free(&m);
+}
+
 TEST(group_is_walked_by_its_heads_alone)
 {
     struct made m;

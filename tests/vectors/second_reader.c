@@ -170,10 +170,6 @@ static void forge(struct buf *segment, size_t arg)
     x = hash_parts(HASH_GROUP, bytes_of(h, 96), bytes_of(body, g.heads_bytes),
                    (struct bytes){0});
     memcpy(h + 96, x.b, HASH_BYTES);
-    x = hash_parts(HASH_SUM, bytes_of(h, 128),
-                   bytes_of(body, g.heads_bytes + g.payload_bytes),
-                   (struct bytes){0});
-    memcpy(h + 128, x.b, 16);
     put_u64(place, last);
     x = hash_parts(HASH_SUM, bytes_of(s.nonce, SEGMENT_NONCE_BYTES),
                    bytes_of(place, 8), bytes_of(h, 144));
