@@ -41,12 +41,15 @@
  * --- Threads, processes, signals ------------------------------------------
  *
  * A handle may be used by any number of threads at once. One thread of the
- * library's own does the input and output: it signs, sends, sends again after
- * a reconnect, verifies what arrives, and keeps leases alive while the caller
- * is busy elsewhere. It calls nothing of yours and has all signals blocked.
- * While a call waits, it may do that thread's work itself.
+ * library's own does the input and output of all handles of the process: it
+ * signs, sends, sends again after a reconnect, verifies what arrives, and
+ * keeps leases alive while the caller is busy elsewhere. It is there while a
+ * handle is, calls nothing of yours and has all signals blocked.
+ * While a call waits, it may do that thread's work for its handle itself.
+ * Handles may be opened and closed by any number of threads at once.
  * A request, an event and a string belong to one thread at a time.
- * Every process opens its own handle: see fork above.
+ * Every process opens its own handles: see fork above. A forked child may do
+ * so at any time, whatever its parent's threads were doing.
  *
  * --- Exactly once ---------------------------------------------------------
  *
@@ -259,11 +262,11 @@ struct choir_options {
 CHOIR_API CHOIR_MUST_CHECK int choir_open(const struct choir_options *options,
                                           struct choir **c);
 
-/* End the session, stop the library's thread, free everything; *c becomes
- * NULL. NULL and *c == NULL are allowed. Operations not yet answered get up
- * to one second to be; call choir_flush first to be sure. Tasks that were
- * delivered to this handle but never fetched are given back by nak. Other
- * threads must have left the handle. */
+/* End the session, free everything; *c becomes NULL. NULL and *c == NULL are
+ * allowed. The library's threads end with the last handle. Operations not yet
+ * answered get up to one second to be; call choir_flush first to be sure.
+ * Tasks that were delivered to this handle but never fetched are given back by
+ * nak. Other threads must have left the handle. */
 CHOIR_API void choir_close(struct choir **c);
 
 /* Enrol with an invitation ("choir-invite-1:...") under options->name and

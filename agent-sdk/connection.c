@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#include "connection_context.h"
 #include "proto/limits.h"
 #include "proto/refusal.h"
 
@@ -25,14 +26,15 @@ enum {
 struct connection {
     const char *url;
     struct connection_keys keys;
-    void *context, *socket, *monitor;
+    struct context *context;
+    void *socket, *monitor;
     zmq_msg_t frame; /* what receive lent */
     int epoll_fd, socket_fd, monitor_fd;
     bool is_settled; /* nothing to receive until the descriptor says so */
     bool is_new;     /* the monitor was never read */
     enum connection_state state;
     bool answered; /* the peer's end was there; the handshake was not done */
-    unsigned breaks, sockets;
+    unsigned breaks;
 };
 
 int connection_new(struct connection **out, const char *url,
@@ -45,7 +47,7 @@ int connection_new(struct connection **out, const char *url,
     c->url = url;
     c->keys = *keys;
     zmq_msg_init(&c->frame);
-    c->context = zmq_ctx_new();
+    c->context = context_take(url);
     c->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (!c->context || c->epoll_fd < 0) {
         connection_destroy(&c, 0);
@@ -81,7 +83,7 @@ void connection_destroy(struct connection **self_p, int linger_ms)
     zmq_msg_close(&c->frame);
     sockets_close(c, linger_ms);
     if (c->context)
-        zmq_ctx_term(c->context);
+        context_drop(c->context);
     if (c->epoll_fd >= 0)
         close(c->epoll_fd);
     secret_wipe(&c->keys, sizeof c->keys);
@@ -134,14 +136,17 @@ static int socket_watch(struct connection *c, void *socket, int *fd,
 
 static int monitor_open(struct connection *c)
 {
+    static uint64_t monitors;
     char name[64];
 
-    snprintf(name, sizeof name, "inproc://monitor-%u", ++c->sockets);
+    snprintf(
+        name, sizeof name, "inproc://monitor-%llu",
+        (unsigned long long)__atomic_add_fetch(&monitors, 1, __ATOMIC_RELAXED));
     /* MONITOR_STOPPED would be sent when we close, and wait for a reader */
     if (zmq_socket_monitor(c->socket, name,
                            ZMQ_EVENT_ALL & ~ZMQ_EVENT_MONITOR_STOPPED))
         return -errno;
-    c->monitor = zmq_socket(c->context, ZMQ_PAIR);
+    c->monitor = zmq_socket(context_zmq(c->context), ZMQ_PAIR);
     if (!c->monitor || zmq_connect(c->monitor, name))
         return -errno;
     c->is_new = true;
@@ -153,7 +158,7 @@ int connection_begin(struct connection *c)
     int r;
 
     sockets_close(c, 0);
-    c->socket = zmq_socket(c->context, ZMQ_DEALER);
+    c->socket = zmq_socket(context_zmq(c->context), ZMQ_DEALER);
     if (!c->socket)
         return -errno;
     c->answered = c->is_settled = false;

@@ -1,5 +1,5 @@
-/* One encrypted DEALER connection to the broker, and the only file of the SDK
- * that knows ZeroMQ. It does not reconnect by itself: a new attempt is a new
+/* One encrypted DEALER connection to the broker. Only connection*.c knows
+ * ZeroMQ. It does not reconnect by itself: a new attempt is a new
  * socket, so that what was queued for a dead peer is gone with it and the
  * caller alone decides what is sent again.
  *
@@ -29,7 +29,8 @@ enum connection_state {
 /* url: borrowed until destroy. 0, -EINVAL (not an endpoint), -ENOMEM. */
 int connection_new(struct connection **c, const char *url,
                    const struct connection_keys *keys);
-/* Gives what is queued linger_ms to leave. NULL and *c == NULL: nothing. */
+/* Gives what is queued linger_ms to leave; does not wait for it, unless no
+ * other connection to that url is left in the process. NULL and *c == NULL: nothing. */
 void connection_destroy(struct connection **c, int linger_ms);
 
 /* Begin connecting, after dropping what there was. 0, -EINVAL, -errno. */

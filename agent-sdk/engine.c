@@ -261,17 +261,15 @@ static void interruption_look(struct choir *c)
     pthread_cond_broadcast(&c->changed);
 }
 
-/* Takes what was handed over, or everything there is; false: stop. */
-static bool callers_hear(struct engine *e, bool now)
+/* Takes what was handed over, or everything there is. */
+static void callers_hear(struct engine *e, bool now)
 {
     struct choir *c = e->c;
     struct op *ops, *op, *next;
     struct control *controls, *control, *after;
-    bool stop;
 
     pthread_mutex_lock(&c->lock);
     intake_take(&c->intake, now, &ops, &controls);
-    stop = c->stop;
     interruption_look(c);
     pthread_mutex_unlock(&c->lock);
     DL_FOREACH_SAFE (ops, op, next) {
@@ -286,7 +284,11 @@ static bool callers_hear(struct engine *e, bool now)
         DL_DELETE(e->wire.records, op);
         op_take(e, op);
     }
-    return !stop;
+}
+
+void engine_hear_callers(struct engine *e)
+{
+    callers_hear(e, true);
 }
 
 /* --- Sending and telling -------------------------------------------------- */
@@ -358,7 +360,7 @@ void engine_tell(struct engine *e)
         c->session = session;
     c->seen = e->wire.verifier.seen;
     /* what callers put in from here on must wake us */
-    e->has_more = c->stop || at_once || intake_ready(&c->intake);
+    e->has_more = at_once || intake_ready(&c->intake);
     c->intake.is_awake = e->has_more;
     e->has_news = news || c->is_poked;
     news &= c->waiting + c->dozing > c->is_driven;
@@ -407,7 +409,7 @@ int engine_timeout_ms(const struct engine *e)
     return left < 0 ? 0 : left > SEEN_SAVE_MS ? SEEN_SAVE_MS : (int)left;
 }
 
-bool engine_turn(struct engine *e, int sleep_ms)
+void engine_turn(struct engine *e, int sleep_ms)
 {
     unsigned readable = connection_poll(e->connection, sleep_ms);
     uint64_t count;
@@ -416,8 +418,7 @@ bool engine_turn(struct engine *e, int sleep_ms)
         read(e->timer_fd, &count, sizeof count) == sizeof count)
         e->timer_ms = 0;
     e->wire.now_ms = sdk_clock_ms();
-    if (!callers_hear(e, intake_drain(&e->c->intake, readable)))
-        return false;
+    callers_hear(e, intake_drain(&e->c->intake, readable));
     if (e->ended) {
         discard(e);
     } else {
@@ -427,5 +428,4 @@ bool engine_turn(struct engine *e, int sleep_ms)
         engine_seen_store(e, false);
     }
     engine_tell(e);
-    return true;
 }

@@ -27,9 +27,9 @@ struct engine {
     struct told_limit limits[LIMITS_MAX];
     unsigned limit_count;
     bool limits_new;
-    bool has_more; /* callers put in something while we were busy */
-    bool has_news; /* the last turn told something */
-    int sleep_fd;  /* epoll of the connection's: nothing, while driven */
+    bool has_more;    /* callers put in something while we were busy */
+    bool has_news;    /* the last turn told something */
+    struct seat seat; /* its fd is the connection's */
     int timer_fd;
     int64_t timer_ms; /* when it will be readable; 0: never */
     int ended;
@@ -37,8 +37,10 @@ struct engine {
 };
 
 /* Sleep at most so long (-1: for ever), then do all there is to do and tell
- * what became of it. False: the handle is to be closed. */
-bool engine_turn(struct engine *e, int sleep_ms);
+ * what became of it. */
+void engine_turn(struct engine *e, int sleep_ms);
+/* Take everything that callers have put in. */
+void engine_hear_callers(struct engine *e);
 /* How long until a turn is due though nothing happens; 0: now; -1: never. */
 int engine_timeout_ms(const struct engine *e);
 /* Publish what became of things. Takes the handle's lock. */

@@ -47,7 +47,7 @@ struct told_limit {
 struct choir {
     /* fixed once open */
     uint64_t process; /* the mark of the one that opened it */
-    pthread_t thread;
+    struct engine *engine;
     struct identity id;
     char name[NAME_BYTES], space[NAME_BYTES], path[PATH_BYTES];
     char agent_hex[HASH_HEX], ledger_hex[HASH_HEX];
@@ -64,13 +64,11 @@ struct choir {
 
     int interrupted; /* atomic: set by choir_interrupt */
 
-    pthread_mutex_t turn;  /* taken before lock: who holds it is the engine */
-    struct engine *engine; /* NULL: it does not run; under both locks */
+    pthread_mutex_t turn; /* taken before lock: who holds it is the engine */
     pthread_mutex_t work_lock; /* taken before lock: one worker a queue */
     pthread_mutex_t lock;
     pthread_cond_t changed; /* an event, room, the end, an interruption */
     struct intake intake;   /* to the engine */
-    bool stop;
     uint64_t last_id;
     struct entry *entries; /* by id */
     struct entry *entries_spare;
@@ -102,8 +100,11 @@ struct choir {
     uint64_t bundle_bytes_max; /* ours, or the broker's if it is less */
 };
 
-/* The engine's thread. */
-void *engine_run(void *handle);
+/* Have the engine run, in the hub. 0 or -errno. */
+int engine_start(struct choir *c);
+/* Say what is left to say and end the session. Callers have left. Nothing, if
+ * it does not run. */
+void engine_stop(struct choir *c);
 /* Be the engine until waiters must be told something, or until deadline (as of
  * deadline_after). With c->turn held, which it releases. */
 void engine_drive(struct choir *c, int64_t deadline);

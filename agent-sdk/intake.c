@@ -63,7 +63,9 @@ void intake_wake(struct intake *in)
     if (in->is_awake)
         return;
     in->is_awake = true;
-    if (write(in->wake_fd, &one, sizeof one) < 0)
+    if (in->seat)
+        hub_due(in->seat);
+    else if (write(in->wake_fd, &one, sizeof one) < 0)
         in->is_awake = false; /* full: it is readable already */
 }
 

@@ -11,6 +11,7 @@
 #ifndef CHOIR_SDK_INTAKE_H
 #define CHOIR_SDK_INTAKE_H
 
+#include "hub.h"
 #include "request.h"
 
 /* What callers want of the engine besides sending. */
@@ -22,7 +23,8 @@ struct control {
 };
 
 struct intake {
-    int wake_fd; /* readable: look now. choir_interrupt writes to it too */
+    struct seat *seat; /* the hub's: whom to wake. NULL: by wake_fd */
+    int wake_fd; /* readable: look now. choir_interrupt writes to it, too */
     int hold_fd; /* readable: look now, even at what is held */
     struct op *ops;
     struct control *controls;

@@ -1,6 +1,5 @@
 /* Opening, joining and closing a handle. */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -224,19 +223,6 @@ static void handle_fill(struct choir *c, const struct found *f,
     c->seen = c->first_seen;
 }
 
-/* The program's signals are none of this thread's business. */
-static int thread_start(struct choir *c)
-{
-    sigset_t all, before;
-    int r;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    r = pthread_create(&c->thread, NULL, engine_run, c);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return r ? error_set(-r, 0, "what=thread") : 0;
-}
-
 static bool passes(int trouble)
 {
     return !trouble || trouble == CHOIR_UNREACHABLE || trouble == CHOIR_BUSY;
@@ -278,15 +264,6 @@ static int opened_wait(struct choir *c)
     return r;
 }
 
-static void thread_stop(struct choir *c)
-{
-    pthread_mutex_lock(&c->lock);
-    c->stop = true;
-    intake_wake(&c->intake);
-    pthread_mutex_unlock(&c->lock);
-    pthread_join(c->thread, NULL);
-}
-
 static int open_found(const struct choir_options *o, struct found *f,
                       struct choir **out)
 {
@@ -298,7 +275,7 @@ static int open_found(const struct choir_options *o, struct found *f,
     handle_fill(c, f, o);
     r = labels_take(o->labels, c);
     if (!r)
-        r = thread_start(c);
+        r = engine_start(c);
     if (r) {
         handle_free(c);
         return r;
@@ -306,7 +283,7 @@ static int open_found(const struct choir_options *o, struct found *f,
     if (!(o->flags & CHOIR_OPEN_NOWAIT))
         r = opened_wait(c);
     if (r) {
-        thread_stop(c);
+        engine_stop(c);
         handle_free(c);
         return r;
     }
@@ -396,7 +373,7 @@ void choir_close(struct choir **self_p)
     pthread_mutex_unlock(&c->lock);
     if (choir_connected(c))
         (void)!choir_flush(c, CLOSE_MS);
-    thread_stop(c);
+    engine_stop(c);
     handle_free(c);
 }
 

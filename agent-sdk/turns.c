@@ -1,9 +1,9 @@
-/* Who turns the engine: its own thread, or for a while a caller who waits.
+/* Who turns the engine: the hub, or for a while a caller who waits.
  *
- * The thread sleeps on an epoll whose only member is that of the connection.
- * A caller who takes the turn takes that member out, so that what arrives wakes
- * him alone, and puts it back when he leaves; what a descriptor would not tell
- * of by then he tells the thread by waking it. */
+ * The hub sleeps on the connection's epoll, among others. A caller who takes
+ * the turn takes that out, so that what arrives wakes him alone, and puts it
+ * back when he leaves; what a descriptor would not tell of by then he tells the
+ * hub. */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -13,9 +13,8 @@
 #include "engine.h"
 #include "error.h"
 
-static int sleep_open(struct engine *e)
+static int descriptors_open(struct engine *e)
 {
-    struct epoll_event event = {.events = EPOLLIN};
     int r = connection_watch(e->connection, e->c->intake.wake_fd, WAKE_BIT);
 
     if (!r)
@@ -25,10 +24,7 @@ static int sleep_open(struct engine *e)
         r = -errno;
     if (!r)
         r = connection_watch(e->connection, e->timer_fd, TIMER_BIT);
-    e->sleep_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (!r && epoll_ctl(e->sleep_fd, EPOLL_CTL_ADD,
-                        connection_fd(e->connection), &event))
-        r = -errno;
+    e->seat.fd = connection_fd(e->connection);
     return r;
 }
 
@@ -37,7 +33,7 @@ static int start(struct engine *e, struct choir *c)
     struct connection_keys keys;
     int r;
 
-    *e = (struct engine){.c = c, .sleep_fd = -1, .timer_fd = -1};
+    *e = (struct engine){.c = c, .timer_fd = -1};
     memcpy(keys.broker_curve, c->id.broker.broker_curve, KEY_CURVE_BYTES);
     keys.curve = c->id.curve;
     r = connection_new(&e->connection, c->id.broker.url, &keys);
@@ -60,17 +56,17 @@ static int start(struct engine *e, struct choir *c)
     buf_put(&e->wire.growth.before_proof, c->first_proof.p, c->first_proof.n);
     memcpy(e->wire.verifier.broker_key, c->id.broker.broker_key,
            KEY_PUBLIC_BYTES);
-    return r ? r : e->records && e->asks ? sleep_open(e) : -ENOMEM;
+    return r ? r : e->records && e->asks ? descriptors_open(e) : -ENOMEM;
 }
 
 static void finish(struct engine *e)
 {
-    if (e->records && e->connection && !e->ended &&
-        !records_pump(e->records, &e->wire)) /* what is given back */
-        records_close(e->records, &e->wire);
+    if (e->records && e->asks && e->connection) {
+        engine_hear_callers(e);
+        if (!e->ended && !records_pump(e->records, &e->wire))
+            records_close(e->records, &e->wire); /* what is given back */
+    }
     connection_destroy(&e->connection, 200);
-    if (e->sleep_fd >= 0)
-        close(e->sleep_fd);
     if (e->timer_fd >= 0)
         close(e->timer_fd);
     engine_seen_store(e, true);
@@ -96,13 +92,10 @@ static void timer_set(struct engine *e)
     timerfd_settime(e->timer_fd, 0, &at, NULL);
 }
 
-static bool turn(struct engine *e, int sleep_ms)
+static void turn(struct engine *e, int sleep_ms)
 {
-    bool goes_on = engine_turn(e, sleep_ms);
-
-    if (goes_on)
-        timer_set(e);
-    return goes_on;
+    engine_turn(e, sleep_ms);
+    timer_set(e);
 }
 
 /* Is there something to do that no descriptor tells of? */
@@ -111,11 +104,77 @@ static bool is_busy(struct engine *e)
     return engine_timeout_ms(e) == 0 || connection_pending(e->connection);
 }
 
-static void sleep_watch(struct engine *e, int operation)
-{
-    struct epoll_event event = {.events = EPOLLIN};
+/* --- In the hub ----------------------------------------------------------- */
 
-    epoll_ctl(e->sleep_fd, operation, connection_fd(e->connection), &event);
+/* A caller who has the turn does all there is to do, and says when he leaves
+ * whether there is more. */
+static bool hub_turn(void *engine)
+{
+    struct engine *e = engine;
+    bool again;
+
+    if (pthread_mutex_trylock(&e->c->turn))
+        return false;
+    turn(e, 0);
+    again = is_busy(e);
+    pthread_mutex_unlock(&e->c->turn);
+    return again;
+}
+
+int engine_start(struct choir *c)
+{
+    struct engine *e = calloc(1, sizeof *e);
+    int r = e ? start(e, c) : -ENOMEM;
+
+    c->engine = e;
+    if (!r) {
+        e->seat.turn = hub_turn;
+        e->seat.of = e;
+        c->intake.seat = &e->seat;
+        r = hub_join(&e->seat);
+    }
+    if (r)
+        engine_stop(c);
+    return r ? error_set(r, 0, "what=engine") : 0;
+}
+
+void engine_stop(struct choir *c)
+{
+    struct engine *e = c->engine;
+
+    if (!e)
+        return;
+    pthread_mutex_lock(&c->lock);
+    c->intake.seat = NULL;
+    pthread_mutex_unlock(&c->lock);
+    hub_leave(&e->seat);
+    pthread_mutex_lock(&c->turn);
+    finish(e);
+    pthread_mutex_unlock(&c->turn);
+    free(e);
+    c->engine = NULL;
+}
+
+/* --- A caller ------------------------------------------------------------- */
+
+/* To the hub again. Whoever finds its seat in the intake finds the turn free,
+ * or taken by the hub. */
+static void leave(struct engine *e)
+{
+    struct choir *c = e->c;
+    bool again;
+
+    pthread_mutex_lock(&c->lock);
+    again = is_busy(e);
+    hub_watch(&e->seat, true);
+    c->is_driven = false;
+    c->intake.seat = &e->seat;
+    pthread_mutex_unlock(&c->turn);
+    if (again) {
+        c->intake.is_awake = false; /* we were, and are not any more */
+        intake_wake(&c->intake);
+    }
+    pthread_mutex_unlock(&c->lock);
 }
 
 void engine_drive(struct choir *c, int64_t deadline)
@@ -125,8 +184,8 @@ void engine_drive(struct choir *c, int64_t deadline)
     int left = 0;
 
     error_keep(&mine);
-    sleep_watch(e, EPOLL_CTL_DEL);
-    while (turn(e, left) && !e->has_news) {
+    hub_watch(&e->seat, false);
+    for (turn(e, left); !e->has_news; turn(e, left)) {
         int64_t now = sdk_clock_ms();
 
         if (deadline >= 0 && deadline <= now)
@@ -135,57 +194,6 @@ void engine_drive(struct choir *c, int64_t deadline)
         if (deadline >= 0 && (left < 0 || left > deadline - now))
             left = (int)(deadline - now);
     }
-    pthread_mutex_lock(&c->lock);
-    c->is_driven = false;
-    if (c->stop || is_busy(e)) {
-        c->intake.is_awake = false; /* we were, and are not any more */
-        intake_wake(&c->intake);
-    }
-    pthread_mutex_unlock(&c->lock);
-    sleep_watch(e, EPOLL_CTL_ADD);
+    leave(e);
     error_restore(&mine);
-    pthread_mutex_unlock(&c->turn);
-}
-
-static void engine_show(struct engine *e, bool runs)
-{
-    pthread_mutex_lock(&e->c->turn);
-    pthread_mutex_lock(&e->c->lock);
-    e->c->engine = runs ? e : NULL;
-    pthread_mutex_unlock(&e->c->lock);
-    pthread_mutex_unlock(&e->c->turn);
-}
-
-static void turns(struct engine *e)
-{
-    struct epoll_event event;
-    bool goes_on, is_idle;
-
-    engine_show(e, true);
-    do {
-        pthread_mutex_lock(&e->c->turn);
-        goes_on = turn(e, 0);
-        is_idle = goes_on && !is_busy(e);
-        pthread_mutex_unlock(&e->c->turn);
-        if (is_idle)
-            epoll_wait(e->sleep_fd, &event, 1, -1);
-    } while (goes_on);
-    engine_show(e, false);
-}
-
-void *engine_run(void *handle)
-{
-    struct engine e;
-    int r = start(&e, handle);
-
-    if (r) {
-        e.ended = r;
-        error_set(r, 0, NULL);
-        e.line = strdup(choir_error_text());
-        engine_tell(&e);
-    } else {
-        turns(&e);
-    }
-    finish(&e);
-    return NULL;
 }

@@ -89,6 +89,7 @@ static void drive(struct choir *c, const struct sleep *s)
 {
     intake_hand(&c->intake);
     c->is_driven = true;
+    c->intake.seat = NULL;
     c->is_poked = false;
     pthread_mutex_unlock(&c->lock);
     engine_drive(c, s->deadline);
@@ -104,7 +105,7 @@ int handle_sleep(struct choir *c, const struct sleep *s)
         return r;
     }
     c->waiting++;
-    if (c->engine && pthread_mutex_trylock(&c->turn) == 0) {
+    if (pthread_mutex_trylock(&c->turn) == 0) {
         drive(c, s);
     } else {
         intake_drawn(&c->intake);

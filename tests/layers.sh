@@ -34,7 +34,7 @@ guardians_of() {
     sodium.h | sodium/*) who='proto/key.[ch] proto/hash.[ch]' ;;
     nettle/*) who='proto/hash.[ch]' ;;
     msgpack.h | msgpack/*) who='proto/pack.[ch] tools/json.c' ;;
-    zmq.h | czmq.h | zmq_utils.h) who='broker/edge*.[ch] broker/main.c agent-sdk/connection.[ch]' ;;
+    zmq.h | czmq.h | zmq_utils.h) who='broker/edge*.[ch] broker/main.c agent-sdk/connection*.[ch]' ;;
     confuse.h) who='broker/base/config_file.c' ;;
     bsd/*) who='agent-sdk/replica_map.c' ;;
     jansson.h) who='tools/*' ;;

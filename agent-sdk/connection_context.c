@@ -1,0 +1,76 @@
+/* A context's thread also looks up the name of a host, and waits for that. So
+ * only connections to the same broker share one: a name that nobody answers
+ * for keeps no other broker waiting. */
+#include "connection_context.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+#include <zmq.h>
+
+#include "process.h"
+
+/* A connection has three sockets, for a while six when it begins anew; a
+ * context as it comes has room for 1,023. */
+enum { CONNECTIONS_MAX = 128 };
+
+struct context {
+    struct context *prev, *next;
+    void *zmq;
+    unsigned users;
+    char url[];
+};
+
+static struct context *context_new(const char *url)
+{
+    struct context *c = calloc(1, sizeof *c + strlen(url) + 1);
+
+    if (!c)
+        return NULL;
+    strcpy(c->url, url);
+    c->zmq = zmq_ctx_new();
+    if (c->zmq)
+        return c;
+    free(c);
+    return NULL;
+}
+
+struct context *context_take(const char *url)
+{
+    struct process_shared *p = process_shared();
+    struct context *c;
+
+    pthread_mutex_lock(&p->lock);
+    DL_FOREACH (p->contexts, c)
+        if (c->users < CONNECTIONS_MAX && strcmp(c->url, url) == 0)
+            break;
+    if (!c && (c = context_new(url)))
+        DL_APPEND(p->contexts, c);
+    if (c)
+        c->users++;
+    pthread_mutex_unlock(&p->lock);
+    return c;
+}
+
+void *context_zmq(const struct context *c)
+{
+    return c->zmq;
+}
+
+void context_drop(struct context *c)
+{
+    struct process_shared *p = process_shared();
+    bool is_last;
+
+    pthread_mutex_lock(&p->lock);
+    is_last = --c->users == 0;
+    if (is_last)
+        DL_DELETE(p->contexts, c);
+    pthread_mutex_unlock(&p->lock);
+    if (!is_last)
+        return;
+    while (zmq_ctx_term(c->zmq) && errno == EINTR)
+        ;
+    free(c);
+}

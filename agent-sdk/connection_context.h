@@ -1,0 +1,17 @@
+/* ZeroMQ contexts, and with them the threads that encrypt and move bytes,
+ * shared by the connections of the process. Any thread. */
+#ifndef CHOIR_SDK_CONNECTION_CONTEXT_H
+#define CHOIR_SDK_CONNECTION_CONTEXT_H
+
+struct context;
+
+/* For a connection to url: one that others to that url use, too, if there is
+ * one with room for its sockets. NULL: no memory. Give it to context_drop. */
+struct context *context_take(const char *url);
+/* ZeroMQ's name of it. */
+void *context_zmq(const struct context *c);
+/* The connection has closed its sockets. Whoever drops it last waits for what
+ * they still have to send, as long as their linger allows. */
+void context_drop(struct context *c);
+
+#endif

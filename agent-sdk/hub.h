@@ -1,0 +1,41 @@
+/* One thread of the library turns the engines of all handles of the process.
+ * It sleeps until one of them has something to do, then gives each that has a
+ * turn, one after the other, before it looks again: what came for many handles
+ * together costs one wake-up. It is there while a seat is taken.
+ *
+ * Any thread, unless it says otherwise. */
+#ifndef CHOIR_SDK_HUB_H
+#define CHOIR_SDK_HUB_H
+
+#include <uthash.h>
+
+#include "process.h"
+
+/* A place in it. fd, turn and of: set before hub_join; the rest is the hub's.
+ */
+struct seat {
+    int fd; /* readable: a turn is due */
+    /* In the hub's thread, one seat at a time. It must not block: all others
+     * wait. True: another turn is due, whatever fd says. */
+    bool (*turn)(void *of);
+    void *of;
+
+    UT_hash_handle hh;
+    struct seat *prev, *next; /* of those that are due */
+    struct hub *hub;
+    uint64_t number; /* never used again in this process */
+    bool is_due, is_taken;
+};
+
+/* Its first turn is due at once. 0 or -errno. */
+int hub_join(struct seat *s);
+/* When it returns no turn of s is under way, and none will come. Not in a
+ * turn. Nothing, if s is not in a hub. */
+void hub_leave(struct seat *s);
+/* A turn is due. It comes though fd is not readable, or not watched. */
+void hub_due(struct seat *s);
+/* Look at fd, or do not, for a while; it is looked at first. Whoever calls it
+ * keeps turns and other calls of it away meanwhile. */
+void hub_watch(struct seat *s, bool looks);
+
+#endif
