@@ -4,6 +4,7 @@
 #include <utlist.h>
 
 #include "proto/bundle.h"
+#include "proto/slots.h"
 #include "tests/check.h"
 
 static uint8_t value[100000];
