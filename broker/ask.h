@@ -43,6 +43,10 @@ void asks_destroy(struct asks **self_p);
 /* Does it neither read nor need what is being committed, so that it can be
  * answered before? */
 bool ask_is_volatile(unsigned verb);
+/* The first of these ops will be answered in a moment: what they read is read
+ * together. Returns how many that is about. Changes nothing. */
+size_t ask_ahead(struct asks *a, const struct presence *p,
+                 const struct bundle_op *ops, size_t n);
 /* Answer one; ask: its number. 0 or negative errno. */
 int ask_answer(struct asks *a, struct presence *p, uint64_t ask,
                const struct bundle_op *op);

@@ -54,6 +54,8 @@ static void bundle_move(struct bundle *b, const uint8_t *from,
         b->ops[i].head = moved(b->ops[i].head, from, to);
         b->ops[i].rows = moved(b->ops[i].rows, from, to);
         b->ops[i].payload = moved(b->ops[i].payload, from, to);
+        b->ops[i].space = moved(b->ops[i].space, from, to);
+        b->ops[i].key = moved(b->ops[i].key, from, to);
     }
 }
 
@@ -98,12 +100,15 @@ static int job_go(struct cycle *c, struct job *j, struct presence *p)
     uint64_t *spent = spent_us(c, p->connection);
     uint64_t began = env_steady_us(c->env), now = began;
     struct bundle *b = &j->bundle;
+    size_t ahead = j->at;
     int r = 0;
 
     while (!r && j->at < b->count && p->connection &&
            *spent + (now - began) < ASK_SLICE_US &&
            outbox_bytes(c->outbox) < OUTBOX_MAX &&
            connection_has_room(c->router, p->connection)) {
+        if (j->at == ahead)
+            ahead += ask_ahead(c->asks, p, b->ops + j->at, b->count - j->at);
         r = ask_answer(c->asks, p, b->first_seq + j->at, &b->ops[j->at]);
         j->at++;
         c->jobs_ready = true;

@@ -28,6 +28,7 @@ enum {
     LEDGER_RESERVE_DEFAULT = 1 << 20,
     LEDGER_MAPS_MAX = 32768,
     LEDGER_MAPPED_DEFAULT = 1024,
+    LEDGER_AHEAD_MAX = 64,
     LEDGER_CHECK_DEFAULT = 256 << 20,
 };
 
@@ -151,6 +152,12 @@ int ledger_entry(struct ledger *l, uint64_t index,
  * session, seq, position, header, signature) is not set. Fewer reads. */
 int ledger_body(struct ledger *l, uint64_t index,
                 const struct entry **e) LEDGER_MUST_CHECK;
+
+/* These will be asked for in a moment, by ledger_body, best in that order: they
+ * are read and checked together, which costs a fraction, up to
+ * LEDGER_AHEAD_MAX. A hint: whatever is wrong with one is said when it is asked
+ * for. They are remembered until the next call. */
+void ledger_ahead(struct ledger *l, const uint64_t *indices, size_t n);
 
 /* From now on entries that are read say of these slots that they are ERASED,
  * although they are stored and checked. h: borrowed; NULL: of none. */

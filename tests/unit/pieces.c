@@ -8,6 +8,7 @@
 
 #include "broker/base/file.h"
 #include "broker/ledger/ledger.h"
+#include "proto/refusal.h"
 #include "tests/support/scribe.h"
 
 enum { SEGMENT = 1 << 14, SEGMENTS_MANY = 20, MAPPED_MAX = 4, VALUE = 4000 };
@@ -145,6 +146,103 @@ TEST(entry_whose_file_was_cut_is_an_error)
     CHECK(strstr(ledger_trouble(d.l), "cannot be read"));
     for (uint64_t i = n; i < ledger_size(d.l); i++)
         CHECK_OK(ledger_entry(d.l, i, &e));
+    desk_free(&d);
+}
+
+/* --- Read ahead ----------------------------------------------------------- */
+
+static void check_body(struct desk *d, uint64_t index)
+{
+    const struct entry *e;
+    struct buf was = {0};
+
+    CHECK_OK(ledger_entry(d->l, index, &e));
+    buf_put(&was, e->head.p, e->head.n);
+    buf_put(&was, e->effect.p, e->effect.n);
+    buf_put(&was, e->payload.p, e->payload.n);
+    if (ledger_body(d->l, index, &e))
+        fail_msg("%s", ledger_trouble(d->l));
+    CHECK_EQ(e->index, index);
+    CHECK_EQ(e->head.n + e->effect.n + e->payload.n, was.n);
+    CHECK_MEM(e->head.p, was.p, e->head.n);
+    CHECK_MEM(e->payload.p, was.p + e->head.n + e->effect.n, e->payload.n);
+    CHECK_OK(entry_slots_check(e));
+    buf_free(&was);
+}
+
+TEST(entries_read_ahead_are_what_they_are)
+{
+    uint64_t indices[LEDGER_AHEAD_MAX], size;
+    const struct entry *e;
+    struct desk d;
+
+    desk_init(&d);
+    for (int i = 0; i < 60; i++)
+        desk_write(&d, 100 + 40 * (size_t)i);
+    size = ledger_size(d.l);
+    for (uint64_t round = 0; round < 20; round++) {
+        for (uint64_t i = 0; i < LEDGER_AHEAD_MAX; i++)
+            indices[i] = (round * 31 + i * i) % (size + 3);
+        ledger_ahead(d.l, indices, LEDGER_AHEAD_MAX);
+        for (uint64_t i = 0; i < LEDGER_AHEAD_MAX; i++) {
+            uint64_t at = indices[round % 2 ? i : LEDGER_AHEAD_MAX - 1 - i];
+
+            if (at < size)
+                check_body(&d, at);
+            else
+                CHECK_EQ(ledger_body(d.l, at, &e), CHOIR_NOT_FOUND);
+        }
+        check_body(&d, round * 3);
+    }
+    desk_free(&d);
+}
+
+/* 64 of a megabyte are not held at once. */
+TEST(entries_too_large_to_be_read_ahead_are_read)
+{
+    uint64_t indices[4];
+    struct desk d;
+
+    desk_init(&d);
+    for (int i = 0; i < 2; i++)
+        desk_write(&d, 200000);
+    for (uint64_t i = 0; i < 4; i++)
+        indices[i] = ledger_size(d.l) - 4 + i;
+    ledger_ahead(d.l, indices, 4);
+    for (uint64_t i = 0; i < 4; i++)
+        check_body(&d, indices[i]);
+    desk_free(&d);
+}
+
+/* The last one is; nobody else suffers for it. */
+TEST(damage_among_entries_read_ahead_is_refused)
+{
+    uint64_t indices[12], last;
+    const struct entry *e;
+    struct desk d;
+    uint8_t byte;
+    int fd;
+
+    desk_init(&d);
+    for (int i = 0; i < 6; i++)
+        desk_write(&d, 300);
+    last = ledger_size(d.l) - 1;
+    check_all(&d);
+    fd = segment_file(&d, 1);
+    for (uint64_t at = SEGMENT - 1;; at--) {
+        if (file_pread_all(fd, &byte, 1, at) || !byte)
+            continue;
+        byte ^= 1;
+        CHECK_OK(file_pwrite_all(fd, &byte, 1, at));
+        break;
+    }
+    close(fd);
+    for (uint64_t i = 0; i < 12; i++)
+        indices[i] = last - i;
+    ledger_ahead(d.l, indices, 12);
+    CHECK_EQ(ledger_body(d.l, last, &e), -EUCLEAN);
+    for (uint64_t i = 1; i < 12; i++)
+        CHECK_OK(ledger_body(d.l, last - i, &e));
     desk_free(&d);
 }
 

@@ -461,6 +461,38 @@ TEST(what_the_state_says_is_erased_is_hidden_at_once)
     hall_close(&hall);
 }
 
+/* Whatever was read before. */
+TEST(what_was_read_ahead_is_hidden_and_given_back_as_well)
+{
+    const struct entry *e;
+    struct bytes value;
+    struct ledger *l;
+    uint64_t at;
+
+    begin();
+    fill();
+    l = core_ledger(hall.rig.core);
+    at = made[0][1];
+    ledger_ahead(l, &at, 1);
+    CHECK_OK(ledger_body(l, at, &e));
+    CHECK_OK(entry_slot(e, 0, &value));
+    CHECK_OK(erasure_add(rig_state(&hall.rig)->erasure, at, 0));
+    CHECK_OK(ledger_body(l, at, &e));
+    CHECK_EQ(entry_slot(e, 0, &value), CHOIR_ERASED);
+    CHECK_OK(ledger_entry(l, at, &e));
+    CHECK_EQ(entry_slot(e, 0, &value), CHOIR_ERASED);
+    ledger_ahead(l, &at, 1);
+    compact(head());
+    reclaim_all();
+    CHECK_OK(ledger_body(l, at, &e));
+    CHECK_EQ(e->payload.n, 0);
+    ledger_ahead(l, &at, 1);
+    CHECK_OK(ledger_body(l, at, &e));
+    CHECK_EQ(e->payload.n, 0);
+    CHECK(entry_slot(e, 0, &value) != 0);
+    hall_close(&hall);
+}
+
 TEST(verify_refuses_what_is_missing_as_if_erased)
 {
     begin();
