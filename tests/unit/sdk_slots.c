@@ -33,10 +33,18 @@ static struct op *op_of(size_t first, size_t second)
 
 static bool is_right(const struct op *op)
 {
-    struct bytes rows;
+    struct bytes rows, salt, slot;
+    struct buf wanted = {0};
+    bool right;
 
     CHECK_OK(head_slots(buf_bytes(&op->head), &rows));
-    return slots_check(rows, buf_bytes(&op->payload)) == 0;
+    for (size_t i = 0; i < rows.n / SLOT_ROW_BYTES; i++) {
+        CHECK_OK(slot_at(rows, buf_bytes(&op->payload), i, &salt, &slot));
+        slot_row(&wanted, salt.p, slot);
+    }
+    right = bytes_equal(buf_bytes(&wanted), rows);
+    buf_free(&wanted);
+    return right;
 }
 
 static void list_free(struct op *list)
