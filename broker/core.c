@@ -40,6 +40,11 @@ uint64_t core_time(const struct core *c)
     return c->time;
 }
 
+const struct msg *core_told_op(const struct core *c)
+{
+    return c->told_op;
+}
+
 uint64_t core_durable(const struct core *c)
 {
     return c->durable_size;

@@ -64,6 +64,8 @@ typedef void (*core_told)(void *arg, const struct bundle *b, uint32_t position,
 
 /* While an operation is told: the payload section of its effect, borrowed. */
 struct bytes core_merged(const struct core *c);
+/* Likewise the operation, decoded; NULL: of a duplicate. */
+const struct msg *core_told_op(const struct core *c);
 
 /* What was found out about a bundle ahead of its turn, on whatever core was
  * free: its signature under the key that seemed to be the right one, and its

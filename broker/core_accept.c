@@ -427,8 +427,10 @@ static int apply_one(struct application *a, core_told told, void *arg,
         ends_sessions(a->op.verb) &&
         !session_by_id(c->state->sessions, a->b->session))
         out->ends_session = true;
+    c->told_op = step.op;
     if (!r)
         told(arg, a->b, a->position, step.outcome, step.index, effect);
+    c->told_op = NULL;
     return r;
 }
 

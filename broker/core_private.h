@@ -66,7 +66,8 @@ struct core {
     void *observed_arg;
     struct buf observed_rows;
 
-    uint64_t told_again; /* operations, in this cycle */
+    uint64_t told_again;       /* operations, in this cycle */
+    const struct msg *told_op; /* borrowed while it is told */
 
     struct hash durable_root;
     uint64_t durable_size;

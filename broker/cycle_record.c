@@ -94,39 +94,35 @@ int change_applied(struct cycle *c, const struct bundle_op *op,
     return cursors_live(c->cursors, &e, agent);
 }
 
-static int task_applied(struct cycle *c, struct bytes head, uint64_t index)
+static int task_applied(struct cycle *c, const struct msg *op, uint64_t index)
 {
-    unsigned field;
-    struct msg op;
-    int r;
+    int r = lease_applied(c->leases, op, index);
 
-    if (msg_decode(head, CLASS_OPERATION, &op, &field))
-        return -EUCLEAN;
-    r = lease_applied(c->leases, &op, index);
-    await_touch(c->awaits, msg_u(&op, FIELD_TASK));
-    inboxes_touch(c->inboxes, &op);
+    await_touch(c->awaits, msg_u(op, FIELD_TASK));
+    inboxes_touch(c->inboxes, op);
     return r;
 }
 
 static int applied(struct cycle *c, const struct bundle *b, uint32_t position,
                    uint64_t index, struct bytes effect)
 {
-    struct bytes head = b->ops[position].head;
-    unsigned field;
-    struct msg op;
-    int r;
+    const struct bundle_op *as_sent = &b->ops[position];
+    const struct msg *op = core_told_op(c->core);
+    int r = 0;
 
-    switch (head_verb(head)) {
+    switch (op->verb) {
     case MSG_PUT:
     case MSG_DELETE:
     case MSG_APPEND:
     case MSG_INCR:
-    case MSG_TXN:
-        return change_applied(c, &b->ops[position], &b->agent, index, effect);
+    case MSG_TXN: return change_applied(c, as_sent, &b->agent, index, effect);
     case MSG_COMPLETE:
-        r = change_applied(c, &b->ops[position], &b->agent, index, effect);
-        return r ? r : task_applied(c, head, index);
+        if (msg_has(op, FIELD_WRITES))
+            r = change_applied(c, as_sent, &b->agent, index, effect);
+        return r ? r : task_applied(c, op, index);
     case MSG_SUBMIT:
+        lease_submitted(c->leases, op, as_sent->payload, index);
+        return task_applied(c, op, index);
     case MSG_PROGRESS:
     case MSG_FAIL:
     case MSG_NAK:
@@ -136,41 +132,32 @@ static int applied(struct cycle *c, const struct bundle *b, uint32_t position,
     case MSG_PARTIAL:
     case MSG_ASK_INPUT:
     case MSG_INPUT:
-    case MSG_QUEUE_SET: return task_applied(c, head, index);
-    case MSG_SEND:
-        if (msg_decode(head, CLASS_OPERATION, &op, &field))
-            return -EUCLEAN;
-        inboxes_touch(c->inboxes, &op);
-        return 0;
+    case MSG_QUEUE_SET: return task_applied(c, op, index);
+    case MSG_SEND: inboxes_touch(c->inboxes, op); return 0;
     case MSG_ROTATE:
     case MSG_RECOVER:
         key_ended(c, agent_by_id(cycle_state(c)->agents, &b->agent), b->session,
                   false);
         return 0;
     case MSG_GRANT:
-    case MSG_REVOKE:
-        if (msg_decode(head, CLASS_OPERATION, &op, &field))
-            return -EUCLEAN;
-        rights_applied(c, b, &op);
-        return 0;
+    case MSG_REVOKE: rights_applied(c, b, op); return 0;
     default: return 0;
     }
 }
 
 /* Policy requeue: another attempt is owed although nothing was done. */
-static int stale_applied(struct cycle *c, struct bytes head,
-                         struct bytes effect_bytes)
+static int stale_applied(struct cycle *c, struct bytes effect_bytes)
 {
-    struct msg op, effect;
+    const struct msg *op = core_told_op(c->core);
+    struct msg effect;
     unsigned field;
     int r;
 
-    if (msg_decode(head, CLASS_OPERATION, &op, &field) ||
-        part_decode(MSG_EFFECT, effect_bytes, &effect, &field))
+    if (part_decode(MSG_EFFECT, effect_bytes, &effect, &field))
         return -EUCLEAN;
-    r = lease_stale(c->leases, &op, &effect);
+    r = lease_stale(c->leases, op, &effect);
     if (msg_has(&effect, FIELD_STATE))
-        await_touch(c->awaits, msg_u(&op, FIELD_TASK));
+        await_touch(c->awaits, msg_u(op, FIELD_TASK));
     return r;
 }
 
@@ -250,7 +237,7 @@ static void on_told(void *arg, const struct bundle *b, uint32_t position,
     if (!again && outcome == CHOIR_OK && !c->error)
         c->error = applied(c, b, position, index, effect);
     if (!again && outcome == CHOIR_STALE && !c->error)
-        c->error = stale_applied(c, b->ops[position].head, effect);
+        c->error = stale_applied(c, effect);
 }
 
 /* --- Answering a bundle -------------------------------------------------- */

@@ -318,7 +318,8 @@ struct leases *leases_new(struct core *core, struct env *env,
                        ? 0
                        : UINT64_MAX;
     l->reads = readsets_new(lease_may_read, l);
-    if (!l->reads) {
+    l->fresh = fresh_new();
+    if (!l->reads || !l->fresh) {
         leases_destroy(&l);
         return NULL;
     }
@@ -344,6 +345,7 @@ void leases_destroy(struct leases **self_p)
         lease_free(l, lease);
     core_observe(l->core, NULL, NULL);
     readsets_destroy(&l->reads);
+    fresh_destroy(&l->fresh);
     buf_free(&l->moves);
     free(l->full);
     buf_free(&l->payload);

@@ -57,6 +57,10 @@ void leases_drop(struct leases *l, struct presence *p);
  * by a heartbeat. */
 void leases_orphan(struct leases *l, struct presence *p);
 
+/* A task was just submitted, with that payload section: whoever gets it soon is
+ * told it from memory. */
+void lease_submitted(struct leases *l, const struct msg *submit,
+                     struct bytes payload, uint64_t index);
 /* An operation on a task was just applied with outcome OK. 0 or -ENOMEM. */
 int lease_applied(struct leases *l, const struct msg *op, uint64_t index);
 

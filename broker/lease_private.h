@@ -2,6 +2,7 @@
 #ifndef CHOIR_BROKER_LEASE_PRIVATE_H
 #define CHOIR_BROKER_LEASE_PRIVATE_H
 
+#include "fresh.h"
 #include "lease.h"
 #include "timers.h"
 
@@ -87,6 +88,7 @@ struct leases {
     uint64_t limit_seen;  /* of leases an agent may have */
     uint64_t settle_at;   /* steady time; UINT64_MAX: nothing to settle */
     struct timers ends, wakes;
+    struct fresh *fresh;
     struct buf payload, type, progress, input; /* of the task being told */
     struct buf moves;
     struct lease_counters counters;

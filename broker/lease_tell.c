@@ -73,6 +73,15 @@ void delivery_clear(struct leases *l, struct lease *lease)
         untold_less(l, lease->p);
 }
 
+void lease_submitted(struct leases *l, const struct msg *submit,
+                     struct bytes payload, uint64_t index)
+{
+    struct bytes salt, value;
+
+    if (!slot_at(msg_b(submit, FIELD_SLOTS), payload, 0, &salt, &value))
+        fresh_put(l->fresh, index, value, msg_b(submit, FIELD_TYPE));
+}
+
 /* Slot 0 of an entry, copied because the next entry read replaces it. 0;
  * CHOIR_ERASED; negative errno. */
 static int slot_read(struct leases *l, uint64_t index, struct buf *out,
@@ -96,13 +105,31 @@ static int slot_read(struct leases *l, uint64_t index, struct buf *out,
     return out->failed ? -ENOMEM : r;
 }
 
+/* The payload of a task, from memory if it is there still and was not erased.
+ * Borrowed until the next is read, or submitted. As slot_read. */
+static int payload_read(struct leases *l, uint64_t index, struct bytes *value,
+                        struct bytes *type)
+{
+    const struct slot_hider *h = &leases_state(l)->hider;
+    int r;
+
+    if (!h->hides(h->arg, index, 0) && fresh_get(l->fresh, index, value, type))
+        return 0;
+    buf_clear(&l->payload);
+    buf_clear(&l->type);
+    r = slot_read(l, index, &l->payload, &l->type);
+    *value = buf_bytes(&l->payload);
+    *type = buf_bytes(&l->type);
+    return r;
+}
+
 /* A value, or that it was erased: its receiver is told either way. */
-static void value_put(struct msg *m, const struct buf *value, int r)
+static void value_put(struct msg *m, struct bytes value, int r)
 {
     if (r == CHOIR_ERASED)
         msg_set_u(m, FIELD_OUTCOME, CHOIR_ERASED);
     else
-        msg_set_b(m, FIELD_VALUE, buf_bytes(value));
+        msg_set_b(m, FIELD_VALUE, value);
 }
 
 /* The entry that this one names as the reason for it; 0: none. */
@@ -151,13 +178,12 @@ static int say_task(struct leases *l, struct presence *p, const struct task *t)
     const struct agent *submitter =
         agent_by_number(leases_state(l)->agents, t->submitter);
     int r, payload, progress = 0, input = 0;
+    struct bytes value, type;
     struct msg m;
 
-    buf_clear(&l->payload);
-    buf_clear(&l->type);
     buf_clear(&l->progress);
     buf_clear(&l->input);
-    r = payload = slot_read(l, t->payload, &l->payload, &l->type);
+    r = payload = payload_read(l, t->payload, &value, &type);
     if (r >= 0 && t->progress)
         r = progress = slot_read(l, t->progress, &l->progress, NULL);
     if (r >= 0 && t->links && t->links->input)
@@ -171,12 +197,12 @@ static int say_task(struct leases *l, struct presence *p, const struct task *t)
     msg_set_text(&m, FIELD_SPACE, t->queue->space);
     msg_set_text(&m, FIELD_QUEUE, t->queue->name);
     msg_set_u(&m, FIELD_LEASE_MS, t->lease_ms);
-    value_put(&m, &l->payload, payload);
+    value_put(&m, value, payload);
     if (submitter)
         msg_set_hash(&m, FIELD_AGENT, &submitter->id);
     msg_set_u(&m, FIELD_REVISION, core_size(l->core) - 1);
-    if (l->type.n)
-        msg_set_b(&m, FIELD_TYPE, buf_bytes(&l->type));
+    if (type.n)
+        msg_set_b(&m, FIELD_TYPE, type);
     if (t->progress && !progress)
         msg_set_b(&m, FIELD_PROGRESS, buf_bytes(&l->progress));
     if (t->links && t->links->input && !input)
@@ -185,7 +211,7 @@ static int say_task(struct leases *l, struct presence *p, const struct task *t)
     if (r < 0)
         return r;
     presence_say(l->router, p, &m);
-    told_note(p, l->payload.n);
+    told_note(p, value.n);
     l->counters.delivered++;
     return 0;
 }
@@ -206,7 +232,7 @@ static int say_input(struct leases *l, struct presence *p,
     msg_set_u(&m, FIELD_TASK, lease->task);
     msg_set_u(&m, FIELD_TOKEN, lease->token);
     msg_set_u(&m, FIELD_REVISION, lease->input);
-    value_put(&m, &l->input, r);
+    value_put(&m, buf_bytes(&l->input), r);
     if (l->type.n)
         msg_set_b(&m, FIELD_TYPE, buf_bytes(&l->type));
     presence_say(l->router, p, &m);
