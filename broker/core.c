@@ -12,6 +12,7 @@
 enum {
     BROKER = 1,
     SAID_MAX = LIMIT_BUNDLE_OPS,
+    SAID_HASHED = 64,
     GROUP_SLACK = 64 * 1024,
 };
 
@@ -121,7 +122,6 @@ static int said_keep(struct said *s, struct bytes head, struct bytes effect)
         s->leaves = leaves;
         s->cap = cap;
     }
-    s->leaves[s->count] = op_hash(head);
     s->ops[s->count] = (struct said_op){(uint32_t)head.n, (uint32_t)effect.n};
     s->count++;
     buf_put(&s->heads, head.p, head.n);
@@ -219,6 +219,21 @@ static void said_header(struct core *c, uint8_t signature[KEY_SIGNATURE_BYTES])
              signature);
 }
 
+/* Side by side, which takes a quarter of the time. */
+static void said_hash(struct said *s)
+{
+    struct cursor heads = cursor_of(buf_bytes(&s->heads));
+    struct hash_job jobs[SAID_HASHED];
+
+    for (size_t i = 0, n; i < s->count; i += n) {
+        n = s->count - i < SAID_HASHED ? s->count - i : SAID_HASHED;
+        for (size_t k = 0; k < n; k++)
+            jobs[k] = (struct hash_job){
+                .a = cursor_take(&heads, s->ops[i + k].head_bytes)};
+        hash_many(HASH_OP, jobs, n, s->leaves + i);
+    }
+}
+
 /* Each operation with its effect into the group, each leaf into the tree. */
 static int said_place(struct core *c, const struct hash *bundle)
 {
@@ -259,6 +274,7 @@ int core_flush(struct core *c)
 
     if (c->said.count == 0)
         return 0;
+    said_hash(&c->said);
     r = merkle_build(&c->said.tree, c->said.leaves, c->said.count);
     if (r)
         return r;

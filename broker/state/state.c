@@ -107,9 +107,11 @@ void state_destroy(struct state **self_p)
 
 struct hash state_digest(const struct state *s)
 {
-    struct digest sum = s->digest;
+    struct digest sum;
     struct item it;
 
+    tasks_hash(s->tasks);
+    sum = s->digest;
     facts_item(&it, s);
     item_add(&sum, &it);
     return digest_value(&sum);

@@ -41,17 +41,56 @@ static void task_item(struct item *it, const struct task *t)
     item_name(it, bytes_text(t->queue->name));
 }
 
-static void task_enter(struct tasks *t, struct task *task)
-{
-    struct item it;
+enum { HASHED_AT_ONCE = 8 };
 
-    task_item(&it, task);
-    item_enter(t->digest, &it, &task->item);
+static const struct hash not_hashed;
+
+static void hash_some(struct tasks *t, struct task *const *some, unsigned n)
+{
+    struct item items[HASHED_AT_ONCE];
+    struct hash_job jobs[HASHED_AT_ONCE];
+    struct hash hashes[HASHED_AT_ONCE];
+
+    for (unsigned i = 0; i < n; i++) {
+        task_item(&items[i], some[i]);
+        jobs[i] = (struct hash_job){.a = item_record(&items[i])};
+    }
+    hash_many(HASH_STATE, jobs, n, hashes);
+    for (unsigned i = 0; i < n; i++) {
+        some[i]->item = hashes[i];
+        digest_add(t->digest, &hashes[i]);
+    }
 }
 
-static void task_leave(struct tasks *t, const struct task *task)
+void tasks_hash(struct tasks *t)
 {
+    unsigned n;
+
+    for (unsigned i = 0; i < t->changed_count; i += n) {
+        n = t->changed_count - i;
+        if (n > HASHED_AT_ONCE)
+            n = HASHED_AT_ONCE;
+        hash_some(t, t->changed + i, n);
+    }
+    t->changed_count = 0;
+}
+
+/* To be hashed, as it is then. */
+static void task_enter(struct tasks *t, struct task *task)
+{
+    if (t->changed_count == TASKS_CHANGED)
+        tasks_hash(t);
+    task->item = not_hashed;
+    t->changed[t->changed_count++] = task;
+}
+
+/* It is about to change. */
+static void task_changes(struct tasks *t, struct task *task)
+{
+    if (hash_equal(&task->item, &not_hashed))
+        return;
     digest_sub(t->digest, &task->item);
+    task_enter(t, task);
 }
 
 static void final_append(struct tasks *t, struct task *task)
@@ -126,12 +165,20 @@ void tasks_destroy(struct tasks **self_p)
     *self_p = NULL;
 }
 
-struct task *task_by_id(const struct tasks *t, uint64_t id)
+/* A step of a task's life looks for it again and again: when it is decided,
+ * when it is done, when those hear of it whom it concerns. */
+struct task *task_by_id(struct tasks *t, uint64_t id)
 {
     struct number_key key = number_key(id);
-    struct index_key *k = index_find(t->by_id, &key, sizeof(key));
+    struct index_key *k;
 
-    return k ? &index_item(k, struct task_node, id)->task : NULL;
+    if (t->last && t->last->id == id)
+        return t->last;
+    k = index_find(t->by_id, &key, sizeof(key));
+    if (!k)
+        return NULL;
+    t->last = &index_item(k, struct task_node, id)->task;
+    return t->last;
 }
 
 size_t tasks_count(const struct tasks *t)
@@ -199,7 +246,7 @@ int task_add(struct tasks *t, struct bytes space, struct bytes queue,
 void task_claim(struct tasks *t, struct task *task, uint64_t token,
                 uint32_t agent, uint64_t session, uint32_t attempt)
 {
-    task_leave(t, task);
+    task_changes(t, task);
     queue_leave(task);
     task->state = TASK_WORKING;
     task->token = token;
@@ -208,14 +255,12 @@ void task_claim(struct tasks *t, struct task *task, uint64_t token,
     task->attempt = attempt;
     task->not_before = 0;
     task->changed = token;
-    task_enter(t, task);
 }
 
 void task_progress(struct tasks *t, struct task *task, uint64_t index)
 {
-    task_leave(t, task);
+    task_changes(t, task);
     task->progress = index;
-    task_enter(t, task);
 }
 
 /* Out of its queue or its holder's hands. */
@@ -230,46 +275,42 @@ static void task_take(struct task *task)
 void task_release(struct tasks *t, struct task *task, uint64_t index,
                   uint64_t not_before)
 {
-    task_leave(t, task);
+    task_changes(t, task);
     task_take(task);
     task->state = TASK_QUEUED;
     task->not_before = not_before;
     task->changed = index;
     queue_enter(task);
-    task_enter(t, task);
 }
 
 void task_rest(struct tasks *t, struct task *task, uint64_t index)
 {
-    task_leave(t, task);
+    task_changes(t, task);
     task->state = TASK_INPUT_REQUIRED;
     task->changed = index;
-    task_enter(t, task);
 }
 
 /* The question stays what brought the present state. */
 void task_rest_alone(struct tasks *t, struct task *task)
 {
-    task_leave(t, task);
+    task_changes(t, task);
     task->token = 0;
     task->session = 0;
-    task_enter(t, task);
 }
 
 void task_resume(struct tasks *t, struct task *task, uint64_t index)
 {
-    task_leave(t, task);
+    task_changes(t, task);
     task->state = task->token ? TASK_WORKING : TASK_QUEUED;
     task->changed = index;
     if (!task->token)
         queue_enter(task);
-    task_enter(t, task);
 }
 
 void task_finish(struct tasks *t, struct task *task, uint64_t index,
                  enum task_state state)
 {
-    task_leave(t, task);
+    task_changes(t, task);
     task_take(task);
     task->state = (uint8_t)state;
     task->not_before = 0;
@@ -277,21 +318,24 @@ void task_finish(struct tasks *t, struct task *task, uint64_t index,
     task->queue->open--;
     lane_of(task)->open--;
     final_append(t, task);
-    task_enter(t, task);
     if (task->links)
         links_finish(t, task);
 }
 
 void tasks_forget(struct tasks *t, uint64_t index)
 {
-    struct task *task;
+    struct task *task = t->final_first;
 
+    if (!task || task->changed > index)
+        return;
+    tasks_hash(t);
+    t->last = NULL;
     while ((task = t->final_first) && task->changed <= index) {
         struct number_key id = number_key(task->id);
 
         struct lane *lane = lane_of(task);
 
-        task_leave(t, task);
+        digest_sub(t->digest, &task->item);
         if (task->links)
             links_forget(t, task);
         index_remove(t->by_id, &id, sizeof(id));

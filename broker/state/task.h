@@ -27,7 +27,7 @@ struct task {
     uint8_t priority, state; /* enum task_state */
     uint8_t stale;           /* enum stale_policy; 0: none was named */
     uint8_t place;           /* which heap; below: the module's own */
-    struct hash item;        /* its part of the digest */
+    struct hash item;        /* its part of the digest; zero: none yet */
     uint32_t at;             /* its row there */
     struct queue *queue;
     struct task *next;        /* final tasks, by `changed` */
@@ -63,9 +63,13 @@ struct tasks;
 struct tasks *tasks_new(struct digest *digest);
 void tasks_destroy(struct tasks **self_p);
 
+/* Changes of tasks join the digest when it is looked at, so that a task which
+ * comes, is claimed and completed in between is hashed once: call this first. */
+void tasks_hash(struct tasks *t);
+
 /* Borrowed until the task is forgotten, and so is its queue until its last
  * task is: find it again by name rather than keep it. */
-struct task *task_by_id(const struct tasks *t, uint64_t id);
+struct task *task_by_id(struct tasks *t, uint64_t id);
 struct queue *queue_find(const struct tasks *t, struct bytes space,
                          struct bytes name);
 /* Tasks in memory, final ones included; and final ones alone. */

@@ -13,9 +13,14 @@ struct queue_node {
     struct index_key name;
 };
 
+enum { TASKS_CHANGED = 1024 };
+
 struct tasks {
     struct digest *digest; /* borrowed */
     struct index *by_id, *queues;
+    struct task *last;                   /* looked for, and found */
+    struct task *changed[TASKS_CHANGED]; /* no part of the digest just now */
+    unsigned changed_count;
     struct task *final_first, *final_last;
     size_t final_count;
     struct task_links *unsettled;

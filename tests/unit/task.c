@@ -58,6 +58,13 @@ static void claim(struct tasks *t, uint64_t id, uint64_t token)
     task_claim(t, task, token, 3, 9, task->attempt + 1);
 }
 
+/* With what is in there now. */
+static bool holds(struct tasks *t, const struct hash *wanted)
+{
+    tasks_hash(t);
+    return digest_is(&digest, wanted);
+}
+
 TEST(submitted_task_is_found_in_its_queue)
 {
     struct tasks *t = fresh();
@@ -83,6 +90,7 @@ TEST(task_is_refused_under_an_id_twice_and_beyond_the_limits)
     struct hash before;
 
     CHECK_OK(add(t, "q", 10, 0));
+    tasks_hash(t);
     before = digest_value(&digest);
     CHECK_REFUSED(add(t, "q", 10, 0), -EEXIST);
     CHECK_REFUSED(add(t, "other", 10, 0), -EEXIST);
@@ -94,7 +102,7 @@ TEST(task_is_refused_under_an_id_twice_and_beyond_the_limits)
     CHECK_REFUSED(add(t, longest, 11, 0), -EINVAL);
     CHECK_REFUSED(add(t, "", 11, 0), -EINVAL);
     CHECK_EQ(queue_of(t, "q")->open, 1);
-    CHECK(digest_is(&digest, &before));
+    CHECK(holds(t, &before));
     CHECK_OK(add(t, longest + 1, 11, 0));
     tasks_destroy(&t);
 }
@@ -221,7 +229,7 @@ TEST(final_tasks_are_forgotten_in_the_order_they_ended)
     CHECK_EQ(tasks_count(t), 0);
     CHECK_NULL(queue_of(t, "q"));
     CHECK_NULL(queues_next(t, NULL));
-    CHECK(digest_is(&digest, &empty));
+    CHECK(holds(t, &empty));
     CHECK_OK(add(t, "q", 105, 0));
     task_finish(t, task_by_id(t, 105), 106, TASK_CANCELLED);
     CHECK_EQ(tasks_oldest_final(t)->id, 105);
@@ -370,13 +378,13 @@ static struct tasks *reloaded(struct tasks *t)
 
     CHECK_OK(tasks_save(t, records_put, &saved));
     wanted = records_digest(&saved);
-    CHECK(digest_is(&digest, &wanted));
+    CHECK(holds(t, &wanted));
     tasks_destroy(&t);
     digest = (struct digest){0};
     again = tasks_new(&digest);
     for (size_t i = 0; i < saved.count; i++)
         CHECK_OK(tasks_load(again, buf_bytes(&saved.v[i])));
-    CHECK(digest_is(&digest, &wanted));
+    CHECK(holds(again, &wanted));
     CHECK_OK(tasks_save(again, records_put, &twice));
     CHECK_EQ(twice.count, saved.count);
     for (size_t i = 0; i < saved.count; i++)
@@ -384,6 +392,27 @@ static struct tasks *reloaded(struct tasks *t)
     records_free(&saved);
     records_free(&twice);
     return again;
+}
+
+TEST(digest_of_more_changes_than_wait_is_that_of_the_tasks)
+{
+    enum { TASKS = 5000 };
+    struct records saved = {0};
+    struct tasks *t = fresh();
+    struct hash wanted;
+
+    for (uint64_t id = 1; id <= TASKS; id++)
+        CHECK_OK(add(t, "q", id, 0));
+    for (uint64_t id = 1; id <= TASKS; id++)
+        claim(t, id, TASKS + id);
+    for (uint64_t id = 1; id <= TASKS; id += 2)
+        task_finish(t, task_by_id(t, id), 2 * TASKS + id, TASK_COMPLETED);
+    tasks_forget(t, 2 * TASKS + TASKS / 2);
+    CHECK_OK(tasks_save(t, records_put, &saved));
+    wanted = records_digest(&saved);
+    CHECK(holds(t, &wanted));
+    records_free(&saved);
+    tasks_destroy(&t);
 }
 
 TEST(random_changes_agree_with_a_model_and_their_digest)
@@ -396,6 +425,8 @@ TEST(random_changes_agree_with_a_model_and_their_digest)
             submit(t, now);
         else if (model_n)
             change(t, &model[roll(model_n)], now);
+        if (roll(20) == 0)
+            tasks_hash(t);
         for (uint8_t q = 0; q < QUEUES; q++)
             queue_agrees(t, q, now);
         if (now % 1000 == 0)
