@@ -239,9 +239,13 @@ static int leaves_make(struct outbox *o, size_t n)
         o->leaves = leaves;
         o->leaf_cap = o->cap;
     }
-    for (size_t i = 0; i < n; i++)
-        o->leaves[i] =
-            answer_leaf(answer_end(&body_at(o, o->first + i)->answer));
+    for (size_t i = 0, some; i < n; i += some) {
+        struct bytes bodies[ANSWER_LEAVES_MAX];
+
+        for (some = 0; some < ANSWER_LEAVES_MAX && i + some < n; some++)
+            bodies[some] = answer_end(&body_at(o, o->first + i + some)->answer);
+        answer_leaves(bodies, some, o->leaves + i);
+    }
     return merkle_build(&o->tree, o->leaves, n);
 }
 

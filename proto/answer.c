@@ -43,6 +43,15 @@ struct hash answer_leaf(struct bytes body)
     return hash_of(HASH_ANSWER, body);
 }
 
+void answer_leaves(const struct bytes *bodies, size_t n, struct hash *leaves)
+{
+    struct hash_job jobs[ANSWER_LEAVES_MAX];
+
+    for (size_t i = 0; i < n; i++)
+        jobs[i] = (struct hash_job){.a = bodies[i]};
+    hash_many(HASH_ANSWER, jobs, n, leaves);
+}
+
 int answer_sign(const struct answer_facts *facts, const struct merkle *tree,
                 const struct key_pair *key, struct buf *out)
 {

@@ -39,6 +39,9 @@ struct answer_facts {
 int answer_sign(const struct answer_facts *facts, const struct merkle *tree,
                 const struct key_pair *key, struct buf *out);
 struct hash answer_leaf(struct bytes body);
+/* Of many bodies, up to ANSWER_LEAVES_MAX. */
+enum { ANSWER_LEAVES_MAX = 64 };
+void answer_leaves(const struct bytes *bodies, size_t n, struct hash *leaves);
 /* One whole frame: the signed front, leaf i's path, its body. */
 void answer_frame(struct buf *out, struct bytes front,
                   const struct merkle *tree, size_t i, struct bytes body);

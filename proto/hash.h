@@ -63,8 +63,8 @@ struct hash hash_run_now(const struct hash_run *h);
 struct bytes hash_tag_bytes(enum hash_tag tag);
 
 /* Many with the same tag: out[i] = H(tag, a || b) of jobs[i]. Several times
- * quicker than one by one where the processor has AVX2 or AVX-512 and messages
- * beside one another are about equally long. out[i] may lie in what the jobs
+ * quicker than one by one where the processor has AVX2 or AVX-512, unless one
+ * is longer than all the others together. out[i] may lie in what the jobs
  * up to i say, not in what later ones do. */
 struct hash_job {
     struct bytes a, b;

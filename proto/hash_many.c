@@ -6,7 +6,13 @@
 
 #ifdef __x86_64__
 
-enum { LANES = 8, BLOCK = 128, PARTS = 3 };
+enum {
+    LANES = 8,
+    BLOCK = 128,
+    PARTS = 3,
+    WINDOW = 64, /* jobs that are looked at together */
+    FEW = 3,     /* fewer are quicker one by one */
+};
 
 /* A message is its tag and the job's two parts. */
 struct message {
@@ -49,8 +55,8 @@ static const uint8_t sigma[12][16] = {
 struct blocks {
     lanes h[8];
     uint8_t in[LANES][BLOCK];
-    uint64_t bytes[LANES]; /* of its message, up to this block's end */
-    bool last;
+    lanes bytes; /* of its message, up to this block's end */
+    lanes last;  /* all ones: it is the last one */
 };
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
@@ -93,10 +99,8 @@ static ALWAYS_INLINE void compress(struct blocks *b)
         v[i] = b->h[i];
         v[i + 8] = (lanes){0} + iv[i];
     }
-    for (int k = 0; k < LANES; k++)
-        v[12][k] ^= b->bytes[k];
-    if (b->last)
-        v[14] = ~v[14];
+    v[12] ^= b->bytes;
+    v[14] ^= b->last;
 #pragma GCC unroll 12
     for (int i = 0; i < 12; i++)
         round_of(v, m, sigma[i]);
@@ -148,49 +152,109 @@ static size_t blocks_of(const struct message *m)
     return (m->bytes + BLOCK - 1) / BLOCK;
 }
 
-/* Messages of equally many blocks, one in each lane. */
-static void side_by_side(compress_blocks compress_all,
-                         const struct message m[LANES], struct blocks *b)
-{
-    size_t n = blocks_of(m);
+/* Messages on their way through the lanes: whichever has ended makes room for
+ * the next. */
+struct run {
+    const struct message *m;
+    size_t n, next, most; /* blocks: what is longer goes alone */
+    size_t job[LANES];    /* WINDOW: none */
+    size_t at[LANES];     /* its next block */
+    unsigned busy;        /* lanes */
+    uint64_t done;        /* jobs */
+    struct blocks b;
+};
 
+static void next_find(struct run *r)
+{
+    while (r->next < r->n && blocks_of(&r->m[r->next]) > r->most)
+        r->next++;
+}
+
+static void lane_begin(struct run *r, int k)
+{
+    r->job[k] = r->next++;
+    r->at[k] = 0;
+    r->busy++;
     for (int i = 0; i < 8; i++) /* unkeyed, 64 bytes of output */
-        b->h[i] = (lanes){0} + (i ? iv[i] : iv[0] ^ 0x01010040);
-    for (size_t at = 0; at < n; at++) {
-        b->last = at + 1 == n;
+        r->b.h[i][k] = i ? iv[i] : iv[0] ^ 0x01010040;
+    next_find(r);
+}
+
+static void lane_fill(struct run *r, int k)
+{
+    const struct message *m = &r->m[r->job[k]];
+    size_t end = (r->at[k] + 1) * BLOCK;
+    bool last = end >= m->bytes;
+
+    block_fill(r->b.in[k], m, r->at[k] * BLOCK);
+    r->b.bytes[k] = last ? m->bytes : end;
+    r->b.last[k] = last ? UINT64_MAX : 0;
+    r->at[k]++;
+}
+
+static void lane_end(struct run *r, int k, struct hash *out)
+{
+    for (int i = 0; i < 4; i++)
+        put_u64(out[r->job[k]].b + 8 * i, r->b.h[i][k]);
+    r->done |= (uint64_t)1 << r->job[k];
+    r->job[k] = WINDOW;
+    r->busy--;
+}
+
+static void side_by_side(compress_blocks compress_all, struct run *r,
+                         struct hash *out)
+{
+    for (int k = 0; k < LANES; k++)
+        r->job[k] = WINDOW;
+    next_find(r);
+    while (r->busy || r->n - r->next >= FEW) {
         for (int k = 0; k < LANES; k++) {
-            block_fill(b->in[k], &m[k], at * BLOCK);
-            b->bytes[k] = b->last ? m[k].bytes : (at + 1) * BLOCK;
+            if (r->job[k] == WINDOW && r->next < r->n)
+                lane_begin(r, k);
+            if (r->job[k] != WINDOW)
+                lane_fill(r, k);
         }
-        compress_all(b);
+        compress_all(&r->b);
+        for (int k = 0; k < LANES; k++) {
+            if (r->job[k] != WINDOW && r->b.last[k])
+                lane_end(r, k, out);
+        }
     }
 }
 
-/* As many of the first jobs as go together; 0: they are too few. */
+/* The first jobs, up to a window of them. What is longer than a third of all
+ * would go on alone when the others have ended, which is quicker from the start.
+ * Returns how many; 0: they are not quicker side by side. */
 static size_t some_at_once(enum hash_tag tag, const struct hash_job *jobs,
                            size_t n, struct hash *out)
 {
     compress_blocks compress_all = compress_for_this_machine();
-    struct message m[LANES];
-    struct blocks b;
-    size_t some = 0;
+    struct message m[WINDOW];
+    struct hash hashes[WINDOW]; /* out may lie in jobs that go on */
+    struct run r;
 
-    if (!compress_all)
+    if (!compress_all || n < FEW)
         return 0;
-    for (; some < LANES && some < n; some++) {
-        m[some] = message_of(tag, &jobs[some]);
-        if (blocks_of(&m[some]) != blocks_of(m))
-            break;
+    r.m = m;
+    r.n = n < WINDOW ? n : WINDOW;
+    r.next = r.most = 0;
+    r.busy = 0;
+    r.done = 0;
+    if (n < LANES) /* some will stay empty */
+        memset(&r.b, 0, sizeof r.b);
+    for (size_t i = 0; i < r.n; i++) {
+        m[i] = message_of(tag, &jobs[i]);
+        r.most += blocks_of(&m[i]);
     }
-    if (some < 3)
-        return 0;
-    for (size_t k = some; k < LANES; k++)
-        m[k] = m[0];
-    side_by_side(compress_all, m, &b);
-    for (size_t k = 0; k < some; k++)
-        for (int i = 0; i < 4; i++)
-            put_u64(out[k].b + 8 * i, b.h[i][k]);
-    return some;
+    r.most /= FEW;
+    side_by_side(compress_all, &r, hashes);
+    for (size_t i = 0; i < r.n; i++) {
+        if (!(r.done >> i & 1))
+            hashes[i] =
+                hash_parts(tag, jobs[i].a, jobs[i].b, (struct bytes){0});
+    }
+    memcpy(out, hashes, r.n * sizeof *hashes);
+    return r.n;
 }
 
 #else

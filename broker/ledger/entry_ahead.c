@@ -5,7 +5,10 @@
 #include "broker/ledger/entry_inside.h"
 #include "proto/slots.h"
 
-enum { AHEAD_BYTES = 512 << 10 }; /* more would push itself out of the cache */
+enum {
+    AHEAD_BYTES = 512 << 10, /* more would push itself out of the cache */
+    MAPS_AT_ONCE = 4,        /* each is a whole group, read and proven */
+};
 
 struct wanted {
     uint64_t index;
@@ -17,10 +20,13 @@ struct wanted {
 static void maps_make(struct ledger *l, const uint64_t *indices, size_t n)
 {
     struct group_map *made;
+    int some = 0;
 
-    for (size_t i = 0; i < n; i++) {
-        if (indices[i] < l->written.size && !map_find(l->cache, indices[i]) &&
-            map_get(l, indices[i], &made))
+    for (size_t i = 0; i < n && some < MAPS_AT_ONCE; i++) {
+        if (indices[i] >= l->written.size || map_find(l->cache, indices[i]))
+            continue;
+        some++;
+        if (map_get(l, indices[i], &made))
             l->trouble[0] = '\0'; /* said when it is asked for */
     }
 }
