@@ -10,6 +10,7 @@ struct choir_event {
     struct choir_event *prev, *next;         /* of its request */
     struct choir_event *all_prev, *all_next; /* of the handle's queue */
     bool queued;                             /* is it in the latter? */
+    struct entry *entry; /* its request's, which waits for it; or NULL */
     uint64_t request;
     enum message kind; /* MSG_DONE, MSG_REPLY, MSG_CHANGE, ... */
     enum message verb; /* of the request */

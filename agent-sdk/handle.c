@@ -178,7 +178,8 @@ static void entry_free(struct choir *c, struct entry *e)
 
 void handle_deliver(struct choir *c, struct choir_event *event)
 {
-    struct entry *e = handle_entry(c, event->request);
+    struct entry *e =
+        event->entry ? event->entry : handle_entry(c, event->request);
     bool last = event->last;
 
     if (!e) {
@@ -199,6 +200,7 @@ void handle_deliver(struct choir *c, struct choir_event *event)
     }
     if (event->kind == MSG_TASK && e->outstanding)
         e->outstanding--;
+    event->entry = e;
     DL_APPEND(e->events, event);
     if (!e->is_reserved)
         queue_add(c, event);
@@ -319,6 +321,8 @@ static int entry_add(struct choir *c, struct choir_request *r,
     e->bytes = request_bytes(r) + REQUEST_BYTES;
     request_give(r, op);
     op->event = *event;
+    if (op->event) /* it will be its only one, so the entry is there then */
+        op->event->entry = e;
     *event = NULL;
     e->id = op->id = *id = ++c->last_id;
     e->verb = op->verb;

@@ -28,11 +28,13 @@ struct list_field {
 };
 
 struct choir_request {
+    const struct message_row *row; /* of m */
     struct msg m, element;
     size_t at[FIELD_END], element_at[FIELD_END]; /* offsets of bytes */
     struct buf arena, rows, payload, head;
     struct list_field lists[LISTS_MAX], *open;
-    bool is_bare; /* the head was encoded without its slots' hashes */
+    bool is_bare;   /* the head was encoded without its slots' hashes, */
+    size_t rows_at; /* which belong there */
     int error;
     char *line; /* owned: what the first failed setter said */
 };
@@ -122,10 +124,12 @@ struct choir_request *choir_request_new(struct choir *c, const char *verb)
     r = shelf_take(&requests);
     if (!r)
         r = calloc(1, sizeof *r);
-    if (r)
-        msg_init(&r->m, v);
-    else
+    if (!r) {
         error_set(-ENOMEM, 0, NULL);
+        return NULL;
+    }
+    r->row = row;
+    msg_init(&r->m, v);
     return r;
 }
 
@@ -153,8 +157,8 @@ size_t request_slots(const struct choir_request *r)
 static unsigned field_of(struct choir_request *r, const char *name,
                          const struct field_row **row)
 {
-    const struct msg *m = r->open ? &r->element : &r->m;
-    const struct message_row *message = message_row(m->verb);
+    const struct message_row *message =
+        r->open ? message_row(r->element.verb) : r->row;
     unsigned f = name_field(name);
 
     if (f > FIELD_VERB && f != FIELD_SLOTS &&
@@ -163,8 +167,8 @@ static unsigned field_of(struct choir_request *r, const char *name,
         return f;
     }
     fail(r, error_set(CHOIR_UNSUPPORTED, 0,
-                      "verb=%s field=%s: %s has no such field",
-                      message_row(r->m.verb)->name, name, message->name));
+                      "verb=%s field=%s: %s has no such field", r->row->name,
+                      name, message->name));
     return 0;
 }
 
@@ -172,17 +176,16 @@ static int wrong_kind(struct choir_request *r, const char *field,
                       const char *wanted)
 {
     return fail(r, error_set(CHOIR_INVALID, 0, "verb=%s field=%s: %s",
-                             message_row(r->m.verb)->name, field, wanted));
+                             r->row->name, field, wanted));
 }
 
 static int too_much(struct choir_request *r, const char *field, uint64_t size,
                     uint64_t limit)
 {
-    return fail(r,
-                error_set(CHOIR_OVER_LIMIT, 0,
-                          "verb=%s field=%s size=%llu limit=%llu",
-                          message_row(r->m.verb)->name, field,
-                          (unsigned long long)size, (unsigned long long)limit));
+    return fail(r, error_set(CHOIR_OVER_LIMIT, 0,
+                             "verb=%s field=%s size=%llu limit=%llu",
+                             r->row->name, field, (unsigned long long)size,
+                             (unsigned long long)limit));
 }
 
 int choir_request_uint(struct choir_request *r, const char *field,
@@ -271,7 +274,7 @@ int choir_request_bytes(struct choir_request *r, const char *field,
 int choir_request_slot(struct choir_request *r, const void *p, size_t bytes,
                        unsigned *slot)
 {
-    const struct message_row *row = message_row(r->m.verb);
+    const struct message_row *row = r->row;
     size_t n = r->rows.n / SLOT_ROW_BYTES;
     uint8_t salt[SLOT_SALT_BYTES];
 
@@ -343,7 +346,7 @@ static int needs_check(struct choir_request *r, const struct msg *m)
     if (!missing)
         return 0;
     return fail(r, error_set(CHOIR_INVALID, 0, "verb=%s field=%s: %s needs it",
-                             message_row(r->m.verb)->name,
+                             r->row->name,
                              field_row(first_field(missing))->name, row->name));
 }
 
@@ -353,7 +356,7 @@ int choir_request_end(struct choir_request *r)
 
     if (!r->open)
         return fail(r, error_set(CHOIR_INVALID, 0, "verb=%s: no list has begun",
-                                 message_row(r->m.verb)->name));
+                                 r->row->name));
     e = needs_check(r, &r->element);
     if (!e) {
         settle(&r->element, r->element_at, &r->arena);
@@ -428,7 +431,7 @@ void op_reset(struct op *op)
 /* What the caller left out, and what was collected beside the message. */
 static int put_together(struct choir_request *r, const char *space)
 {
-    const struct message_row *row = message_row(r->m.verb);
+    const struct message_row *row = r->row;
     field_mask fields = row->need | row->may;
 
     if ((fields >> FIELD_SPACE & 1) && !msg_has(&r->m, FIELD_SPACE) &&
@@ -450,8 +453,7 @@ int request_encode(struct choir_request *r, const char *space)
 {
     if (r->open)
         return error_set(CHOIR_INVALID, 0, "verb=%s field=%s: has not ended",
-                         message_row(r->m.verb)->name,
-                         field_row(r->open->field)->name);
+                         r->row->name, field_row(r->open->field)->name);
     if (r->error)
         return error_line(r->error, 0, r->line ? r->line : "ENOMEM");
     if (put_together(r, space))
@@ -459,7 +461,7 @@ int request_encode(struct choir_request *r, const char *space)
     if (needs_check(r, &r->m))
         return CHOIR_INVALID;
     buf_clear(&r->head);
-    msg_encode(&r->m, &r->head);
+    r->rows_at = msg_encode(&r->m, &r->head);
     if (r->head.failed)
         return error_set(-ENOMEM, 0, NULL);
     if (r->head.n > LIMIT_HEAD_BYTES)
@@ -486,6 +488,8 @@ void request_give(struct choir_request *r, struct op *op)
     op->token = msg_u(&r->m, FIELD_TOKEN);
     op->has_id = msg_has(&r->m, FIELD_ID);
     op->is_bare = r->is_bare;
+    op->rows_at = r->rows_at;
+    op->rows_bytes = r->rows.n;
     swap(&op->head, &r->head);
     swap(&op->payload, &r->payload);
 }

@@ -22,6 +22,8 @@ struct op {
     bool has_id;         /* carries an operation id: may be said twice */
     bool again;          /* was said in an earlier session already */
     bool is_bare;        /* its slots' hashes are not there yet: slots.h */
+    size_t rows_at;      /* if so, where in the head their rows begin, */
+    size_t rows_bytes;   /* and end */
     uint64_t number;     /* as it was last sent: of the ask */
     struct batch *batch; /* asks: what it was last sent with */
     uint64_t standing;   /* asks: the standing request it opens; 0: none */

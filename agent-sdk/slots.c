@@ -1,7 +1,5 @@
 #include "slots.h"
 
-#include "proto/pack.h"
-
 enum { AT_ONCE = 64 };
 
 /* Slots to be hashed, and where to. */
@@ -55,37 +53,15 @@ void slots_hash_rows(struct buf *rows, struct bytes payload)
     some_hash(&s);
 }
 
-/* We encoded it ourselves; slots stand in front of most other fields. */
-static struct bytes rows_of(struct bytes head)
-{
-    struct cursor c = cursor_of(head);
-    struct pack_item item;
-
-    if (pack_next(&c, &item))
-        return (struct bytes){0};
-    while (pack_next(&c, &item) == 0) {
-        bool found = item.u == FIELD_SLOTS;
-
-        if (found && pack_next(&c, &item) == 0)
-            return item.bytes;
-        if (pack_skip(&c))
-            break;
-    }
-    return (struct bytes){0};
-}
-
 void slots_hash(struct op *ops, size_t count)
 {
     struct some s;
 
     s.n = 0;
     for (struct op *op = ops; count > 0; count--, op = op->next) {
-        struct bytes rows;
-
         if (!op->is_bare)
             continue;
-        rows = rows_of(buf_bytes(&op->head));
-        some_add(&s, op->head.p + (rows.p - op->head.p), rows.n,
+        some_add(&s, op->head.p + op->rows_at, op->rows_bytes,
                  buf_bytes(&op->payload));
         op->is_bare = false;
     }

@@ -142,7 +142,7 @@ int choir_next(struct choir *c, int timeout_ms, struct choir_event **event)
     while (!r && !c->queue)
         r = c->ended ? handle_ended(c) : handle_sleep(c, &s);
     if (!r)
-        *event = handle_take(c, handle_entry(c, c->queue->request));
+        *event = handle_take(c, c->queue->entry);
     pthread_mutex_unlock(&c->lock);
     return r;
 }

@@ -61,34 +61,24 @@ bool bytes_utf8(struct bytes b)
     return true;
 }
 
-uint8_t *buf_grow(struct buf *b, size_t n)
+uint8_t *buf_grow_more(struct buf *b, size_t n)
 {
+    size_t cap = b->cap ? b->cap : 256;
+    uint8_t *p;
+
     if (b->failed)
         return NULL;
-    if (!b->p || b->cap - b->n < n) {
-        size_t cap = b->cap ? b->cap : 256;
-        uint8_t *p;
-
-        while (cap - b->n < n && cap < SIZE_MAX / 2)
-            cap *= 2;
-        p = cap - b->n < n ? NULL : realloc(b->p, cap);
-        if (!p) {
-            b->failed = true;
-            return NULL;
-        }
-        b->p = p;
-        b->cap = cap;
+    while (cap - b->n < n && cap < SIZE_MAX / 2)
+        cap *= 2;
+    p = cap - b->n < n ? NULL : realloc(b->p, cap);
+    if (!p) {
+        b->failed = true;
+        return NULL;
     }
+    b->p = p;
+    b->cap = cap;
     b->n += n;
     return b->p + b->n - n;
-}
-
-void buf_put(struct buf *b, const void *p, size_t n)
-{
-    uint8_t *to = buf_grow(b, n);
-
-    if (to && n)
-        memcpy(to, p, n);
 }
 
 void buf_put_u32(struct buf *b, uint32_t v)

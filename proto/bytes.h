@@ -48,11 +48,28 @@ struct buf {
     bool failed;
 };
 
+/* When there is no room yet. */
+uint8_t *buf_grow_more(struct buf *b, size_t n);
+
 /* Room for n more bytes, or NULL (and b->failed). The bytes are counted as
  * written; their content is whatever the caller puts there. Borrowed until
  * the next call. */
-uint8_t *buf_grow(struct buf *b, size_t n);
-void buf_put(struct buf *b, const void *p, size_t n);
+static inline uint8_t *buf_grow(struct buf *b, size_t n)
+{
+    if (b->failed || !b->p || b->cap - b->n < n)
+        return buf_grow_more(b, n);
+    b->n += n;
+    return b->p + b->n - n;
+}
+
+static inline void buf_put(struct buf *b, const void *p, size_t n)
+{
+    uint8_t *to = buf_grow(b, n);
+
+    if (to && n)
+        memcpy(to, p, n);
+}
+
 void buf_put_u32(struct buf *b, uint32_t v);
 void buf_put_u64(struct buf *b, uint64_t v);
 static inline void buf_clear(struct buf *b)

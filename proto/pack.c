@@ -1,4 +1,6 @@
-/* The strict reader, and msgpack-c's packer writing into our buffer. */
+/* The strict reader, and msgpack-c's packer writing into our buffer; but the
+ * forms whose head is a byte or two, which are nearly all, are put there
+ * directly: msgpack-c hands over each head and each body by a call. */
 #include "pack.h"
 
 #include <msgpack.h>
@@ -181,10 +183,21 @@ int pack_next(struct cursor *c, struct pack_item *item)
     }
 }
 
-int pack_skip(struct cursor *c)
+static uint64_t items_in(const struct pack_item *item)
 {
-    uint64_t left[LIMIT_DEPTH] = {1};
-    int depth = 0;
+    return item->kind == PACK_MAP ? 2 * item->u : item->u;
+}
+
+static bool holds_items(const struct pack_item *item)
+{
+    return item->kind == PACK_ARRAY || item->kind == PACK_MAP;
+}
+
+/* Skips what stands in an array or a map. */
+static int skip_items(struct cursor *c, uint64_t n)
+{
+    uint64_t left[LIMIT_DEPTH] = {0, n};
+    int depth = 1;
 
     while (depth >= 0) {
         struct pack_item item;
@@ -196,13 +209,22 @@ int pack_skip(struct cursor *c)
         left[depth]--;
         if (pack_next(c, &item))
             return CHOIR_MALFORMED;
-        if (item.kind != PACK_ARRAY && item.kind != PACK_MAP)
+        if (!holds_items(&item))
             continue;
         if (++depth == LIMIT_DEPTH)
             return CHOIR_MALFORMED;
-        left[depth] = item.kind == PACK_MAP ? 2 * item.u : item.u;
+        left[depth] = items_in(&item);
     }
     return 0;
+}
+
+int pack_skip(struct cursor *c)
+{
+    struct pack_item item;
+
+    if (pack_next(c, &item))
+        return CHOIR_MALFORMED;
+    return holds_items(&item) ? skip_items(c, items_in(&item)) : 0;
 }
 
 bool pack_valid(struct bytes b)
@@ -228,10 +250,23 @@ static msgpack_packer packer(struct buf *b)
     return k;
 }
 
+static void put_byte(struct buf *b, size_t byte)
+{
+    uint8_t *to = buf_grow(b, 1);
+
+    if (to)
+        *to = (uint8_t)byte;
+}
+
 void pack_uint(struct buf *b, uint64_t v)
 {
-    msgpack_packer k = packer(b);
+    msgpack_packer k;
 
+    if (v <= 0x7f) {
+        put_byte(b, v);
+        return;
+    }
+    k = packer(b);
     msgpack_pack_uint64(&k, v);
 }
 
@@ -244,30 +279,49 @@ void pack_int(struct buf *b, int64_t v)
 
 void pack_text(struct buf *b, struct bytes v)
 {
-    msgpack_packer k = packer(b);
+    if (v.n <= 0x1f) {
+        put_byte(b, 0xa0 | v.n);
+    } else {
+        msgpack_packer k = packer(b);
 
-    msgpack_pack_str(&k, v.n);
-    msgpack_pack_str_body(&k, v.p, v.n);
+        msgpack_pack_str(&k, v.n);
+    }
+    buf_put(b, v.p, v.n);
 }
 
 void pack_bytes(struct buf *b, struct bytes v)
 {
-    msgpack_packer k = packer(b);
+    if (v.n <= 0xff) {
+        put_byte(b, 0xc4);
+        put_byte(b, v.n);
+    } else {
+        msgpack_packer k = packer(b);
 
-    msgpack_pack_bin(&k, v.n);
-    msgpack_pack_bin_body(&k, v.p, v.n);
+        msgpack_pack_bin(&k, v.n);
+    }
+    buf_put(b, v.p, v.n);
 }
 
 void pack_array(struct buf *b, size_t n)
 {
-    msgpack_packer k = packer(b);
+    msgpack_packer k;
 
+    if (n <= 0x0f) {
+        put_byte(b, 0x90 | n);
+        return;
+    }
+    k = packer(b);
     msgpack_pack_array(&k, n);
 }
 
 void pack_map(struct buf *b, size_t n)
 {
-    msgpack_packer k = packer(b);
+    msgpack_packer k;
 
+    if (n <= 0x0f) {
+        put_byte(b, 0x80 | n);
+        return;
+    }
+    k = packer(b);
     msgpack_pack_map(&k, n);
 }

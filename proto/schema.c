@@ -392,8 +392,9 @@ static void value_encode(struct buf *out, const struct field_row *row,
     }
 }
 
-void msg_encode(const struct msg *m, struct buf *out)
+size_t msg_encode(const struct msg *m, struct buf *out)
 {
+    size_t slots_at = 0;
     bool part = messages[m->verb].class == CLASS_PART;
     field_mask has = m->has & ~FIELD_BIT(VERB);
     size_t n = (size_t)__builtin_popcountll((uint64_t)has) +
@@ -412,8 +413,11 @@ void msg_encode(const struct msg *m, struct buf *out)
 
             pack_uint(out, f);
             value_encode(out, &fields[f], &m->v[f]);
+            if (f == FIELD_SLOTS)
+                slots_at = out->n - m->v[f].bytes.n;
         }
     }
+    return slots_at;
 }
 
 void slot_row(struct buf *rows, const uint8_t salt[SLOT_SALT_BYTES],

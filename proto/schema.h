@@ -612,8 +612,9 @@ static inline void msg_set_list(struct msg *m, enum field f, uint64_t n,
 }
 
 /* Append the encoding. The verb goes first unless the message is a part.
- * Does not check: what leaves us is checked by the tests and by the reader. */
-void msg_encode(const struct msg *m, struct buf *out);
+ * Does not check: what leaves us is checked by the tests and by the reader.
+ * Returns where in out the rows of its slots begin; 0: it has none. */
+size_t msg_encode(const struct msg *m, struct buf *out);
 /* Append a slot's row: length and H("slot/1", salt || payload). */
 void slot_row(struct buf *rows, const uint8_t salt[SLOT_SALT_BYTES],
               struct bytes payload);
