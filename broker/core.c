@@ -70,6 +70,17 @@ void core_answer_facts(const struct core *c, struct answer_facts *facts)
     facts->root = c->durable_root;
 }
 
+void core_answer_facts_ahead(const struct core *c, struct answer_facts *facts)
+{
+    const struct boundary *last = c->boundaries + c->boundary_count;
+
+    core_answer_facts(c, facts);
+    if (c->boundary_count) {
+        facts->size = last[-1].size;
+        facts->root = last[-1].root;
+    }
+}
+
 /* The wall clock, but never back. When someone has set it back, time goes on
  * at half its speed until the clock has caught up: were it to stand, whatever
  * waits for a time would wait as long as the clock was wrong. */
@@ -422,7 +433,7 @@ static int group_write(struct core *c)
     return 0;
 }
 
-static int sync_all(struct core *c)
+int core_sync(struct core *c)
 {
     int r = ledger_sync(c->ledger);
 
@@ -452,7 +463,7 @@ int core_append(struct core *c)
     r = group_write(c);
     if (r || !core_snapshot_due(c))
         return r;
-    r = sync_all(c); /* a snapshot covers durable entries only */
+    r = core_sync(c); /* a snapshot covers durable entries only */
     return r ? r : core_snapshot(c, false);
 }
 
@@ -460,7 +471,12 @@ int core_commit(struct core *c)
 {
     int r = core_append(c);
 
-    return r ? r : sync_all(c);
+    return r ? r : core_sync(c);
+}
+
+int core_sync_ahead(struct core *c)
+{
+    return ledger_sync_ahead(c->ledger);
 }
 
 int core_sync_begin(struct core *c)

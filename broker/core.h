@@ -119,8 +119,12 @@ void core_said(const struct core *c, struct bytes *head, struct bytes *effect);
  * durable. Appends checkpoint entries; when a snapshot is due it syncs, too,
  * and starts one. */
 int core_append(struct core *c);
-/* The same, and wait until all is durable. */
+/* Wait until all that was appended is durable. */
+int core_sync(struct core *c);
+/* Both. */
 int core_commit(struct core *c);
+/* The disk begins with what core_sync will wait for. 0 or negative errno. */
+int core_sync_ahead(struct core *c);
 
 /* Syncing while the next cycles go on, if ledger_beside was called; else
  * begin does it all. Begin: nothing happens if all is durable or one is under
@@ -136,6 +140,8 @@ uint64_t core_durable(const struct core *c);
 uint64_t core_size(const struct core *c);
 /* Facts for this cycle's answer header: durable size and tree head. */
 void core_answer_facts(const struct core *c, struct answer_facts *facts);
+/* The same as they will be once all that was appended is durable. */
+void core_answer_facts_ahead(const struct core *c, struct answer_facts *facts);
 
 /* --- Proofs -------------------------------------------------------------- */
 

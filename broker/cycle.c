@@ -166,16 +166,14 @@ static int end_idle(struct cycle *c)
 static int sync_begin(struct cycle *c)
 {
     bool beside = c->beside && (c->unsynced_frames > 1 || c->overlap);
-    int r;
 
     if (core_unsynced_bytes(c->core) == 0)
         return 0;
     c->unsynced_frames = 0;
     if (beside)
         return core_sync_begin(c->core);
-    r = core_commit(c->core);
-    c->synced_us = env_steady_us(c->env);
-    return r;
+    c->sync_due = true;
+    return core_sync_ahead(c->core);
 }
 
 /* Does anybody send while a sync goes on? A frame that stands there when one
@@ -191,14 +189,14 @@ static void overlap_note(struct cycle *c, bool waited)
 /* Append what was accepted and see to it that it becomes durable. */
 static int record(struct cycle *c)
 {
-    int r = core_append(c->core), tended = core_tend(c->core);
+    int r = core_append(c->core);
 
-    if (!r)
-        r = tended;
     c->unsynced_frames += c->frames;
     if (c->frames && c->began_us - c->synced_us < AT_ONCE_US)
         overlap_note(c, true);
-    return r || core_syncing(c->core) ? r : sync_begin(c);
+    if (!r && !core_syncing(c->core))
+        r = sync_begin(c);
+    return r ? r : core_tend(c->core); /* while the disk is at work */
 }
 
 /* Its peer has read: what waited for that goes on. */
@@ -216,11 +214,31 @@ static void on_room(void *arg, struct connection *connection)
     }
 }
 
-static int release(struct cycle *c)
+/* The sync that is to be waited for here. The disk is at work since
+ * sync_begin; the answers are signed meanwhile, as they will be when it is
+ * done. */
+static int sync_here(struct cycle *c)
 {
     struct answer_facts facts;
     int r;
 
+    c->sync_due = false;
+    core_answer_facts_ahead(c->core, &facts);
+    r = router_sign(c->router, &facts, core_key(c->core));
+    if (!r)
+        r = core_sync(c->core);
+    c->synced_us = env_steady_us(c->env);
+    return r;
+}
+
+/* What is durable leaves. */
+static int release(struct cycle *c)
+{
+    struct answer_facts facts;
+    int r = c->sync_due ? sync_here(c) : 0;
+
+    if (r)
+        return r;
     core_answer_facts(c->core, &facts);
     r = router_release(c->router, &facts, core_key(c->core));
     return r < 0 ? r : 0;

@@ -67,6 +67,7 @@ struct cycle {
     uint64_t began_us;      /* steady time of this turn */
     uint64_t synced_us;     /* when the last sync here ended */
     bool draining, jobs_ready, beside;
+    bool sync_due;        /* here, once everything is ready to leave */
     uint64_t end_retry;   /* steady time; sessions cannot be ended before */
     uint64_t lapse_retry; /* nor keys */
     int error;            /* from inside a callback */

@@ -32,6 +32,11 @@ struct outbox {
     size_t leaf_cap;
     struct merkle tree;
     struct buf front, frame;
+    struct { /* what front is the signature of */
+        uint64_t first;
+        size_t n; /* 0: nothing that is still here */
+        struct answer_facts facts;
+    } ahead;
 };
 
 static struct body *body_at(const struct outbox *o, uint64_t number)
@@ -261,12 +266,31 @@ static void body_leave(struct outbox *o)
     o->first++;
 }
 
+static bool is_signed(const struct outbox *o, size_t n,
+                      const struct answer_facts *facts)
+{
+    return o->ahead.n == n && o->ahead.first == o->first &&
+           memcmp(&o->ahead.facts, facts, sizeof *facts) == 0;
+}
+
+static int sign(struct outbox *o, size_t n, const struct answer_facts *facts,
+                const struct key_pair *key)
+{
+    buf_clear(&o->front);
+    o->ahead.n = 0;
+    if (leaves_make(o, n) || answer_sign(facts, &o->tree, key, &o->front))
+        return -ENOMEM;
+    o->ahead.n = n;
+    o->ahead.first = o->first;
+    o->ahead.facts = *facts;
+    return 0;
+}
+
 static int release_some(struct outbox *o, size_t n,
                         const struct answer_facts *facts,
                         const struct key_pair *key, outbox_send send, void *arg)
 {
-    buf_clear(&o->front);
-    if (leaves_make(o, n) || answer_sign(facts, &o->tree, key, &o->front))
+    if (!is_signed(o, n, facts) && sign(o, n, facts, key))
         return -ENOMEM;
     for (size_t i = 0; i < n; i++, body_leave(o)) {
         struct body *b = body_at(o, o->first);
@@ -282,6 +306,14 @@ static int release_some(struct outbox *o, size_t n,
     if (o->frame.cap > BODY_KEEP)
         buf_free(&o->frame);
     return 0;
+}
+
+int outbox_sign(struct outbox *o, const struct answer_facts *facts,
+                const struct key_pair *key)
+{
+    size_t n = ready(o, facts->size);
+
+    return n ? sign(o, n, facts, key) : 0;
 }
 
 int outbox_release(struct outbox *o, const struct answer_facts *facts,

@@ -36,6 +36,12 @@ bool outbox_waits(const struct outbox *o);
 typedef void (*outbox_send)(void *arg, uint64_t connection, struct bytes frame,
                             size_t took);
 
+/* Sign what a release with these facts would send, and send nothing: then that
+ * release, when it comes, need not. What changes until then is signed anew. 0
+ * or -ENOMEM. */
+int outbox_sign(struct outbox *o, const struct answer_facts *facts,
+                const struct key_pair *key);
+
 /* Sign and send all that rests on no more than facts->size entries. Frames of
  * one recipient leave in the order they were begun. Returns how many, or
  * -ENOMEM. */

@@ -145,7 +145,9 @@ void router_look(struct router *r, uint64_t now, connection_woken woken,
 /* Is there any without room? */
 bool router_waits(const struct router *r);
 
-/* Outbox to transport; see outbox_release. */
+/* Outbox to transport; see outbox_sign and outbox_release. */
+int router_sign(struct router *r, const struct answer_facts *facts,
+                const struct key_pair *key);
 int router_release(struct router *r, const struct answer_facts *facts,
                    const struct key_pair *key);
 /* Peers cut because they took nothing in. */

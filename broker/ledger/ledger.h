@@ -105,6 +105,10 @@ int ledger_append(struct ledger *l, struct group *g) LEDGER_MUST_CHECK;
 /* Make everything appended durable: one fdatasync, and before it the end of
  * one that is under way. 0 or negative errno. */
 int ledger_sync(struct ledger *l) LEDGER_MUST_CHECK;
+/* The disk begins to write what a sync will wait for; nothing is durable by
+ * that. What is done before the sync costs no time as long as the disk takes.
+ * 0 or negative errno. */
+int ledger_sync_ahead(struct ledger *l) LEDGER_MUST_CHECK;
 
 /* From now on threads of its own wait for the disk: syncs may go on while the
  * ledger thread appends what comes next, and zeros are written ahead. *fd:

@@ -425,6 +425,22 @@ int ledger_sync(struct ledger *l)
     return synced(l, &l->written);
 }
 
+int ledger_sync_ahead(struct ledger *l)
+{
+    uint64_t from = l->durable.segment == l->written.segment
+                        ? l->durable.offset
+                        : SEGMENT_HEADER_BYTES;
+
+    if (l->broken || l->is_syncing || l->durable.size == l->written.size)
+        return l->broken;
+    if (sync_file_range(l->current.fd, (off_t)from,
+                        (off_t)(l->written.offset - from),
+                        SYNC_FILE_RANGE_WRITE) &&
+        errno != ENOSYS) /* a sandbox: then the sync does it all */
+        return broken(l, -errno, "syncing");
+    return 0;
+}
+
 int ledger_beside(struct ledger *l, int *fd)
 {
     int r = beside_open(&l->beside);

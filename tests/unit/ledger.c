@@ -207,6 +207,28 @@ TEST(ledger_gives_back_what_was_appended)
     desk_free(&d);
 }
 
+TEST(ledger_is_not_durable_by_a_sync_that_is_only_prepared)
+{
+    struct desk d;
+    uint64_t durable;
+
+    desk_init(&d);
+    durable = ledger_durable(d.l);
+    CHECK_OK(ledger_sync_ahead(d.l)); /* of nothing */
+    for (int i = 0; i < 20; i++) {    /* of one segment, and of several */
+        desk_write(&d, 2, 100, false);
+        durable = ledger_durable(d.l);
+        CHECK(durable < d.s.tree.size);
+        CHECK_OK(ledger_sync_ahead(d.l));
+        CHECK_EQ(ledger_durable(d.l), durable);
+    }
+    CHECK(ledger_segments(d.l) > 1);
+    CHECK_OK(ledger_sync(d.l));
+    CHECK_EQ(ledger_durable(d.l), d.s.tree.size);
+    check_readable(&d, d.s.tree.size);
+    desk_free(&d);
+}
+
 TEST(ledger_reads_from_any_index_on)
 {
     struct desk d;
@@ -727,6 +749,7 @@ TEST(ledger_stays_broken_after_a_failed_write)
     CHECK(ledger_append(d.l, &d.s.g) < 0);
     CHECK_OK(setrlimit(RLIMIT_FSIZE, &before));
     CHECK(ledger_append(d.l, &d.s.g) < 0);
+    CHECK(ledger_sync_ahead(d.l) < 0);
     CHECK(ledger_sync(d.l) < 0);
     CHECK(ledger_room(d.l, 0) < 0);
     CHECK(ledger_seal(d.l) < 0);

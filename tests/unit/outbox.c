@@ -108,6 +108,60 @@ TEST(outbox_sends_each_recipient_one_frame_that_verifies)
     outbox_destroy(&o);
 }
 
+TEST(outbox_signs_ahead_and_sends_nothing)
+{
+    struct outbox *o = box();
+
+    add(o, 1, 5, &ada, 1);
+    add(o, 2, 6, &bob, 2);
+    outbox_rests_on(o, facts.size);
+    CHECK_OK(outbox_sign(o, &facts, &key));
+    CHECK_EQ(sent.frames, 0);
+    CHECK(outbox_waits(o));
+    CHECK_EQ(outbox_release(o, &facts, &key, keep, &sent), 2);
+    CHECK_EQ(first_seq(0), 1);
+    CHECK_EQ(first_seq(1), 2);
+    add(o, 1, 5, &ada, 3);
+    CHECK_EQ(leave(o), 1); /* under a signature of its own */
+    CHECK_EQ(first_seq(2), 3);
+    outbox_destroy(&o);
+}
+
+static uint64_t size_stated(unsigned frame)
+{
+    struct answer a;
+
+    CHECK_OK(answer_open(&a, buf_bytes(&sent.bytes[frame])));
+    CHECK_OK(answer_verify(&a, key.public_key));
+    return a.size;
+}
+
+TEST(outbox_signs_anew_what_is_not_as_it_was_signed_ahead)
+{
+    struct outbox *o = box();
+
+    add(o, 1, 5, &ada, 1);
+    outbox_rests_on(o, 10);
+    CHECK_OK(outbox_sign(o, &facts, &key));
+    add(o, 2, 6, &bob, 2); /* one more */
+    CHECK_EQ(leave(o), 2);
+    CHECK_EQ(first_seq(0), 1);
+    CHECK_EQ(first_seq(1), 2);
+    add(o, 1, 5, &ada, 3);
+    outbox_rests_on(o, 10);
+    CHECK_OK(outbox_sign(o, &facts, &key));
+    facts.size = 11; /* other facts */
+    CHECK_EQ(outbox_release(o, &facts, &key, keep, &sent), 1);
+    CHECK_EQ(size_stated(2), 11);
+    add(o, 1, 5, &ada, 4);
+    outbox_rests_on(o, 12);
+    facts.size = 12;
+    CHECK_OK(outbox_sign(o, &facts, &key));
+    facts.size = 11; /* not durable that far, whatever was signed */
+    CHECK_EQ(outbox_release(o, &facts, &key, keep, &sent), 0);
+    outbox_destroy(&o);
+}
+
 TEST(outbox_takes_an_encoded_item_for_the_same)
 {
     struct outbox *o = box();

@@ -19,14 +19,22 @@ static struct guest ada, bob;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static bool is_slow;
-static unsigned begun, let_go;
+static unsigned begun, let_go, left_before;
 static int failure;
+
+/* Answers that have left; they are only looked at while the broker waits. */
+static unsigned left(void)
+{
+    return (unsigned)(guest_items(&ada, MSG_DONE_ALL) +
+                      guest_items(&bob, MSG_DONE_ALL));
+}
 
 int fdatasync(int fd)
 {
     int r = 0;
 
     pthread_mutex_lock(&lock);
+    left_before = left();
     if (is_slow) {
         unsigned mine = ++begun;
 
@@ -259,6 +267,35 @@ TEST(a_lone_frame_is_synced_in_its_own_turn)
     CHECK_OK(guest_put(&ada, "a", "1"));
     hall_turn(&hall);
     CHECK_EQ(done(&ada), 1);
+    end();
+}
+
+/* It is signed before, while the disk is at work: it must not leave then. */
+TEST(a_lone_frame_is_answered_after_its_sync)
+{
+    begin();
+    disk_set(false, 0);
+    hall_pass(&hall, 1);
+    left_before = 99;
+    CHECK_OK(guest_put(&ada, "a", "1"));
+    CHECK_OK(cycle_end(hall.cycle));
+    CHECK_EQ(left_before, 0);
+    CHECK_EQ(done(&ada), 1);
+    CHECK_OK(cycle_begin(hall.cycle));
+    end();
+}
+
+TEST(a_lone_frame_whose_sync_fails_is_not_answered)
+{
+    begin();
+    disk_set(false, 0);
+    hall_pass(&hall, 1);
+    disk_set(false, EIO);
+    CHECK_OK(guest_put(&ada, "a", "1"));
+    CHECK_EQ(cycle_end(hall.cycle), -EIO);
+    CHECK_EQ(done(&ada), 0);
+    CHECK_EQ(guest_put(&ada, "b", "1"), -EIO);
+    CHECK_EQ(done(&ada), 0);
     end();
 }
 
