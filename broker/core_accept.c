@@ -342,7 +342,8 @@ static int decide_one(struct application *a, struct decide_facts *facts)
     unsigned field;
 
     if (op->refusal == 0 &&
-        msg_decode(op->head, CLASS_OPERATION, &a->op, &field) == 0) {
+        (brief_read(&op->brief, &a->op) ||
+         msg_decode(op->head, CLASS_OPERATION, &a->op, &field) == 0)) {
         observed_add(a->c, &a->op, facts);
         return decide(a->c->state, &a->op, facts, &a->effect, &a->c->scratch);
     }

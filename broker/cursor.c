@@ -134,6 +134,11 @@ static int spot_tell(struct cursors *c, struct spot *s, const struct entry *e,
     return 0;
 }
 
+bool cursors_any(const struct cursors *c)
+{
+    return c->used_count != 0;
+}
+
 int cursors_live(struct cursors *c, const struct entry *e,
                  const struct hash *author)
 {
@@ -142,7 +147,7 @@ int cursors_live(struct cursors *c, const struct entry *e,
     uint64_t task;
     int r;
 
-    if (c->used_count == 0)
+    if (!cursors_any(c))
         return 0;
     r = entry_take(c, e, &space, &task);
     if (r)

@@ -71,7 +71,13 @@ int change_applied(struct cycle *c, const struct bundle_op *op,
                    const struct hash *agent, uint64_t index,
                    struct bytes effect)
 {
-    struct entry e = {
+    bool concerned = leases_concerned(c->leases, op);
+    struct entry e;
+    int r = 0;
+
+    if (!concerned && !cursors_any(c->cursors))
+        return 0; /* mostly; an entry is 2 KiB to clear */
+    e = (struct entry){
         .index = index,
         .time = core_time(c->core),
         .outcome = CHOIR_OK,
@@ -79,19 +85,14 @@ int change_applied(struct cycle *c, const struct bundle_op *op,
         .effect = effect,
         .payload = op->payload,
     };
-
     if (head_slots(e.head, &e.rows) ||
         (effect.n && head_slots(effect, &e.effect_rows)))
         return -EUCLEAN;
     if (e.effect_rows.n)
         e.effect_payload = core_merged(c->core);
-    if (leases_concerned(c->leases, op)) {
-        int r = leases_changed(c->leases, &e, agent);
-
-        if (r)
-            return r;
-    }
-    return cursors_live(c->cursors, &e, agent);
+    if (concerned)
+        r = leases_changed(c->leases, &e, agent);
+    return r ? r : cursors_live(c->cursors, &e, agent);
 }
 
 static int task_applied(struct cycle *c, const struct msg *op, uint64_t index)

@@ -114,6 +114,7 @@ static int op_open(struct bundle_op *op, unsigned classes)
     op->rows = msg_b(&m, FIELD_SLOTS);
     op->space = msg_b(&m, FIELD_SPACE);
     op->key = msg_b(&m, FIELD_KEY);
+    brief_keep(&op->brief, &m);
     return 0;
 }
 

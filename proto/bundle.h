@@ -10,6 +10,7 @@
 #ifndef CHOIR_PROTO_BUNDLE_H
 #define CHOIR_PROTO_BUNDLE_H
 
+#include "brief.h"
 #include "key.h"
 #include "merkle.h"
 #include "schema.h"
@@ -24,6 +25,7 @@ struct bundle_op {
     struct bytes space, key; /* of the head, or no bytes */
     int refusal;             /* 0, or CHOIR_UNSUPPORTED */
     unsigned field;          /* which field or verb (1) is not supported */
+    struct brief brief;      /* the head, decoded, if there is no refusal */
 };
 
 /* An opened bundle; `ops` is owned and reused from frame to frame. Zero-
