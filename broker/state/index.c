@@ -502,14 +502,25 @@ static bool key_appends(const struct index *index, const struct index_key *key)
            index_compare(last->bytes, last->len, key->bytes, key->len) < 0;
 }
 
+/* Was it looked for just now, and is there room where it belongs? */
+static bool key_fits(const struct index *index, const struct sought *sought)
+{
+    return index_missed(index, sought) &&
+           index->path[index->depth - 1].node->n < FANOUT;
+}
+
 int index_insert(struct index *index, struct index_key *key)
 {
     struct sought sought = {key->bytes, key->len};
     struct node *leaf = NULL;
     uint32_t at;
-    bool equal = false;
+    bool equal = false, fits = key_fits(index, &sought);
 
-    if (key_appends(index, key)) {
+    index->missed = false;
+    if (fits) {
+        leaf = index->path[--index->depth].node;
+        at = index->path[index->depth].at;
+    } else if (key_appends(index, key)) {
         leaf = index->path[--index->depth].node;
         at = leaf->n;
     } else {
@@ -548,6 +559,7 @@ struct index_key *index_remove(struct index *index, const void *bytes,
     bool equal;
 
     index->last = NULL;
+    index->missed = false;
     if (!index->root)
         return NULL;
     leaf = leaf_for_remove(index, &sought);

@@ -36,7 +36,7 @@ struct index_key *index_find(struct index *index, const void *bytes, size_t len)
     if (index->last && index->last->len == len &&
         !memcmp(index->last->bytes, sought.bytes, len))
         return index->last;
-    if (!node)
+    if (!node || index_missed(index, &sought))
         return NULL;
     for (; !node->leaf; node = node->children[at]) {
         at = child_rank(node, &sought);
@@ -46,6 +46,11 @@ struct index_key *index_find(struct index *index, const void *bytes, size_t len)
     *step++ = (struct step){node, at};
     index->depth = (uint32_t)(step - index->path);
     index->last = equal ? node->keys[at] : NULL;
+    index->missed = !equal && len <= MISSED_MAX;
+    if (index->missed) {
+        index->missed_len = (uint16_t)len;
+        memcpy(index->missed_bytes, sought.bytes, len);
+    }
     return index->last;
 }
 

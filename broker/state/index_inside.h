@@ -21,6 +21,8 @@
 
 #define FANOUT 64u
 #define HINT_NONE UINT32_MAX
+/* Longer keys are looked for again. */
+#define MISSED_MAX 96u
 /* A node has at least two children, and 2^32 leaves do not fit in memory. */
 #define DEPTH_MAX 32
 
@@ -56,6 +58,11 @@ struct index {
     /* The key that was found or inserted last, and the way to it: most keys
      * are looked for several times in a row. NULL: not known. */
     struct index_key *last;
+    /* Or the way to where a key would be that was just not found: it is looked
+     * for once more and then inserted. */
+    bool missed;
+    uint16_t missed_len;
+    unsigned char missed_bytes[MISSED_MAX];
     uint32_t depth; /* steps of the path; the last is in the leaf */
     struct step {
         struct node *node;
@@ -67,6 +74,14 @@ struct sought {
     const unsigned char *bytes;
     size_t len;
 };
+
+/* Was it looked for last, and not there? */
+static inline bool index_missed(const struct index *index,
+                                const struct sought *sought)
+{
+    return index->missed && index->missed_len == sought->len &&
+           !memcmp(index->missed_bytes, sought->bytes, sought->len);
+}
 
 /* No bytes at all may come as NULL, to which not even 0 may be added. */
 static inline struct sought sought_of(const void *bytes, size_t len)

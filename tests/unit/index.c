@@ -100,6 +100,18 @@ static size_t key_roll(unsigned char *bytes)
     return len;
 }
 
+/* As evolve does: looked for before, once or twice, or another one. */
+static void step_look(struct index *index, const void *bytes, size_t len)
+{
+    size_t at = model_place(bytes, len);
+
+    for (uint64_t n = roll(3); n; n--)
+        assert_ptr_equal(index_find(index, bytes, len),
+                         model_has(at, bytes, len) ? &model[at]->key : NULL);
+    if (roll(8) == 0)
+        CHECK_NULL(index_find(index, "never there", 11));
+}
+
 static void step_insert(struct index *index, const void *bytes, size_t len)
 {
     struct item *item = item_new(bytes, len);
@@ -206,6 +218,7 @@ static void round_run(struct index *index, size_t steps, uint64_t removes_of_10)
 
         /* A random key is seldom there: half of the removals aim. */
         if (roll(10) >= removes_of_10 && model_n < MODEL_MAX) {
+            step_look(index, bytes, len);
             step_insert(index, bytes, len);
         } else if (model_n && roll(2)) {
             struct index_key *key = &model[roll(model_n)]->key;
@@ -252,6 +265,29 @@ TEST(index_knows_the_newest_of_any_prefix_under_random_work)
     for (uint64_t seed = 1; seed <= 4; seed++)
         model_run(seed * 0x9e3779b97f4a7c15);
     stamped = false;
+}
+
+/* Where a key would be is remembered; what comes or goes between moves it. */
+TEST(index_inserts_what_was_not_found_where_it_belongs_by_then)
+{
+    struct index *index = index_new();
+
+    model_n = 0;
+    step_insert(index, "b", 1);
+    step_insert(index, "d", 1);
+    CHECK_NULL(index_find(index, "c", 1));
+    step_insert(index, "a", 1);
+    step_insert(index, "c", 1);
+    CHECK_OK(index_check(index));
+    CHECK_NULL(index_find(index, "cc", 2));
+    step_remove(index, "a", 1);
+    step_remove(index, "b", 1);
+    step_insert(index, "cc", 2);
+    CHECK_OK(index_check(index));
+    step_remove(index, "cc", 2);
+    CHECK_NULL(index_find(index, "cc", 2));
+    step_range(index, "", 0);
+    index_empty(&index);
 }
 
 TEST(index_stamp_is_never_lowered)
