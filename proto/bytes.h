@@ -36,6 +36,11 @@ static inline bool bytes_start_with(struct bytes a, struct bytes prefix)
            (prefix.n == 0 || memcmp(a.p, prefix.p, prefix.n) == 0);
 }
 
+static inline bool bytes_zero(struct bytes b)
+{
+    return b.n == 0 || (b.p[0] == 0 && memcmp(b.p, b.p + 1, b.n - 1) == 0);
+}
+
 /* Well-formed UTF-8 without NUL. */
 bool bytes_utf8(struct bytes b);
 

@@ -62,17 +62,13 @@ int reading_add(struct reading *r, const struct group_header *header,
 
 /* --- What it says -------------------------------------------------------- */
 
-static bool all_zero(const uint8_t *p, const uint8_t *end)
-{
-    while (p < end && *p == 0)
-        p++;
-    return p == end;
-}
-
 static bool group_fits(const struct read_group *g, struct bytes body)
 {
+    const uint8_t *end = body.p + body.n;
+    size_t padding = (size_t)(g->bytes + group_bytes(&g->header) - end);
+
     return group_check_outline(&g->header, g->bytes, body) == 0 &&
-           all_zero(body.p + body.n, g->bytes + group_bytes(&g->header));
+           bytes_zero(bytes_of(end, padding));
 }
 
 static int bundle_keep(struct reading *r, const struct entry *e)

@@ -16,16 +16,11 @@ struct rest {
     uint64_t from, end;
 };
 
-static bool all_zero(const uint8_t *p, size_t n)
-{
-    return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
-}
-
 /* Zeros are not copied: a segment's file is made as long as it may become. */
 static int rest_chunk(struct rest *rest, const uint8_t *p, size_t n,
                       uint64_t at)
 {
-    if (all_zero(p, n))
+    if (bytes_zero(bytes_of(p, n)))
         return 0;
     if (!rest->p)
         rest->p = calloc(1, (size_t)(rest->end - rest->from));
@@ -130,8 +125,8 @@ static int group_read(struct check *c, const struct rest *rest,
                     (size_t)(g->heads_bytes + group_stored(g)));
     if (body_check(c, g, p, body))
         return CHOIR_BROKEN;
-    if (!all_zero(body.p + body.n,
-                  (size_t)(p + group_bytes(g) - body.p) - body.n))
+    if (!bytes_zero(bytes_of(body.p + body.n,
+                             (size_t)(p + group_bytes(g) - body.p) - body.n)))
         return check_broken(c, "padding is not zero");
     return check_follows(c, g);
 }

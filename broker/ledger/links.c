@@ -266,18 +266,13 @@ static struct link *tail_grow(struct links *l)
     return &l->tail[l->count++];
 }
 
-static void add(struct links *l, uint64_t to, unsigned kind, uint64_t value)
+void links_add(struct links *l, uint64_t to, unsigned kind, uint64_t value)
 {
     struct link *link = tail_grow(l);
 
     if (!link)
         return;
     *link = (struct link){to, l->size - 1, value, kind};
-}
-
-void links_add(struct links *l, uint64_t to, unsigned kind, uint64_t value)
-{
-    add(l, to, kind, value);
 }
 
 void links_author(struct links *l, uint32_t agent, unsigned kind)
@@ -290,7 +285,7 @@ void links_author(struct links *l, uint32_t agent, unsigned kind)
         last->value++;
     } else {
         l->author = (long)l->count;
-        add(l, to, kind, 1);
+        links_add(l, to, kind, 1);
         if (l->failed)
             l->author = NONE;
     }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "broker/base/file.h"
+#include "broker/ledger/segment.h"
 
 enum {
     HEADER_BYTES = 128,
@@ -113,13 +114,6 @@ static int header_get(const uint8_t h[HEADER_BYTES], struct run *run,
 
 /* --- Opening ---------------------------------------------------------------- */
 
-static int path_of(char path[PATH_MAX], const char *dir, const char *name)
-{
-    int n = snprintf(path, PATH_MAX, "%s/%s", dir, name);
-
-    return n < 0 || n >= PATH_MAX ? -ENAMETOOLONG : 0;
-}
-
 void run_name(const struct run *run, char name[RUN_NAME_BYTES])
 {
     snprintf(name, RUN_NAME_BYTES, "links-%llu-%llu",
@@ -152,7 +146,7 @@ int run_open(struct run *run, const char *dir, const char *name,
 {
     uint8_t header[HEADER_BYTES];
     char path[PATH_MAX];
-    int r = path_of(path, dir, name);
+    int r = path_join(path, dir, name);
 
     *run = (struct run){.fd = -1};
     if (r)
@@ -186,7 +180,7 @@ int run_remove(const struct run *run, const char *dir)
     int r;
 
     run_name(run, name);
-    r = path_of(path, dir, name);
+    r = path_join(path, dir, name);
     return r ? r : unlink(path) && errno != ENOENT ? -errno : 0;
 }
 
@@ -300,7 +294,7 @@ int run_merge(struct run *out, const char *dir, const struct hash *ledger,
         out->count += runs[i].count;
     run_name(out, name);
     if (!r)
-        r = path_of(path, dir, name);
+        r = path_join(path, dir, name);
     if (!r) {
         sources[n].next = tail;
         sources[n].end = tail + tail_count;

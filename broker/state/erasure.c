@@ -28,37 +28,29 @@ struct erasure {
 };
 
 /* Highest byte first, so that memcmp orders them. */
-static void number_put(uint8_t *p, size_t n, uint64_t v)
-{
-    while (n--) {
-        p[n] = (uint8_t)v;
-        v >>= 8;
-    }
-}
-
-static uint64_t number_get(const uint8_t *p, size_t n)
-{
-    uint64_t v = 0;
-
-    for (size_t i = 0; i < n; i++)
-        v = v << 8 | p[i];
-    return v;
-}
-
 static void place_put(uint8_t place[PLACE_BYTES], uint64_t page, size_t slot)
 {
-    number_put(place, 8, page);
-    number_put(place + 8, 4, slot);
+    uint64_t first = htobe64(page);
+    uint32_t second = htobe32((uint32_t)slot);
+
+    memcpy(place, &first, sizeof first);
+    memcpy(place + sizeof first, &second, sizeof second);
 }
 
 static uint64_t place_page(const uint8_t place[PLACE_BYTES])
 {
-    return number_get(place, 8);
+    uint64_t page;
+
+    memcpy(&page, place, sizeof page);
+    return be64toh(page);
 }
 
 static size_t place_slot(const uint8_t place[PLACE_BYTES])
 {
-    return (size_t)number_get(place + 8, 4);
+    uint32_t slot;
+
+    memcpy(&slot, place + sizeof(uint64_t), sizeof slot);
+    return be32toh(slot);
 }
 
 /* Those of the effect come behind the operation's own. */
