@@ -18,7 +18,7 @@ ends() {
     shift
     "$@" >"$CHOIR_TMP/out" 2>"$CHOIR_TMP/err" </dev/null
     code=$?
-    out=$(cat "$CHOIR_TMP/out") err=$(cat "$CHOIR_TMP/err")
+    out=$(<"$CHOIR_TMP/out") err=$(<"$CHOIR_TMP/err")
     if [ $code -eq "$wanted" ]; then ok; else
         bad "$* ends with $wanted" "  got: $code" "  out: $out" "  err: $err"
     fi
