@@ -14,7 +14,6 @@ gone() { ! on_disk "$1"; }
 verified() {
     ends 0 choir verify "$CHOIR_DATA"
     ends 0 choird --data "$CHOIR_DATA" --verify
-    ends 0 node tests/reader/verify.mjs "$CHOIR_DATA"
 }
 
 # one value
@@ -91,6 +90,7 @@ ends 0 choir backup "$CHOIR_TMP/copies/one"
 ends 0 choir verify "$CHOIR_TMP/copies/one"
 stop_broker
 verified
+ends 0 node tests/reader/verify.mjs "$CHOIR_DATA"
 start_broker
 ends 1 choir get plan --at "$secret"
 like 'replayed, and still erased' ERASED "$err"
@@ -134,4 +134,6 @@ for step in written linked renamed; do
     verified
     start_broker
 done
+stop_broker
+ends 0 node tests/reader/verify.mjs "$CHOIR_DATA" # all three at once
 finish

@@ -13,13 +13,25 @@ X
 start_broker
 file=$CHOIR_TMP/x.export
 key=$CHOIR_DATA/broker.identity
-hexkey() { choir verify --json "$1" | field broker_key; }
-# Both readers: proven, with so many entries of the selection.
+# Proven, with so many entries of the selection; by the other reader at the end.
+mkdir "$CHOIR_TMP/proven"
+entries=()
 proven() {
     ends 0 choir verify "$file" --key "$key"
     like "$1: proven" 'proven' "$out"
-    ends 0 node tests/reader/export.mjs "$file" --key "$(hexkey "$file")"
-    is "$1: entries" "$2" "$(awk 'NR == 1 {print $1}' <<<"$out")"
+    cp "$file" "$CHOIR_TMP/proven/$((100 + ${#entries[@]}))"
+    entries+=("$1: $2")
+}
+# The same by the other reader.
+all_proven() {
+    local hexkey i=0
+    hexkey=$(choir verify --json "$CHOIR_TMP/proven/100" | field broker_key)
+    ends 0 node tests/reader/export.mjs "$CHOIR_TMP"/proven/* --key "$hexkey"
+    while read -r n _; do
+        is "${entries[i]%: *}: entries" "${entries[i]}" "${entries[i]%: *}: $n"
+        i=$((i + 1))
+    done < <(grep ' for identity, ' <<<"$out")
+    is 'and that of all' ${#entries[@]} $i
 }
 
 # ada writes, rotates, loses her key and comes back; eve is revoked
@@ -200,6 +212,8 @@ stop_broker
 ends 3 choir --timeout 1 export plan --output "$file"
 is 'the old one is still there' "$before" "$(cksum <"$file")"
 is 'and no half one' '' "$(cd "$CHOIR_TMP" && compgen -G "*.new")"
+
+all_proven
 
 # a file that one may not read is not called something else
 chmod 000 "$file"

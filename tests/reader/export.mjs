@@ -1,6 +1,6 @@
 // Checks a file that `choir export` wrote, from docs/export-format.md alone:
 //
-//   node tests/reader/export.mjs FILE [--key HEX] [--agents FILE]
+//   node tests/reader/export.mjs FILE... [--key HEX] [--agents FILE]
 //
 // --key pins the broker's key; without it the file is consistent, but whose it
 // is is not known. --agents pins who may have exported it and who may have said
@@ -212,23 +212,9 @@ export function trustedAgents(text) {
   return new Set(lines.map((l) => /^([0-9a-f]{64})(?:\s|$)/i.exec(l)?.[1].toLowerCase() ?? malformed(`no agent: ${l}`)));
 }
 
-function main(args) {
-  const option = (name) => (args.indexOf(name) >= 0 ? args.splice(args.indexOf(name), 2)[1] : undefined);
-  const key = option('--key');
-  const agents = option('--agents');
-  if (args.length !== 1) {
-    console.error('usage: export.mjs FILE [--key HEX] [--agents FILE]');
-    return 2;
-  }
-  let trusted = null;
+function show(file, key, trusted) {
   try {
-    if (agents !== undefined) trusted = trustedAgents(readFileSync(agents, 'utf8'));
-  } catch (error) {
-    console.error(`${agents}: ${error.message}`);
-    return 2;
-  }
-  try {
-    const x = checkExport(readFileSync(args[0]), key === undefined ? null : fromHex(key), trusted);
+    const x = checkExport(readFileSync(file), key === undefined ? null : fromHex(key), trusted);
     const c = x.counts;
     console.log(
       `${c.entries} entries, ${c.identities} for identity, ${c.signatures} signatures, ` +
@@ -242,6 +228,24 @@ function main(args) {
     console.log(`FAILED ${error.message}`);
     return 1;
   }
+}
+
+function main(args) {
+  const option = (name) => (args.indexOf(name) >= 0 ? args.splice(args.indexOf(name), 2)[1] : undefined);
+  const key = option('--key');
+  const agents = option('--agents');
+  if (!args.length) {
+    console.error('usage: export.mjs FILE... [--key HEX] [--agents FILE]');
+    return 2;
+  }
+  let trusted = null;
+  try {
+    if (agents !== undefined) trusted = trustedAgents(readFileSync(agents, 'utf8'));
+  } catch (error) {
+    console.error(`${agents}: ${error.message}`);
+    return 2;
+  }
+  return Math.max(...args.map((file) => show(file, key, trusted)));
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) process.exitCode = main(process.argv.slice(2));
