@@ -101,21 +101,21 @@ check_foreign() { # file, header
 }
 
 check_tree() { # root -> prints violations; $files, ${#bad[@]}
-    root=$1 files=0
+    root=$1
     declare -gA bad=()
-    local file line name
-    while IFS= read -r file; do
-        files=$((files + 1))
-        while IFS= read -r line; do
-            [[ $line =~ [\<\"]([^\>\"]+)[\>\"] ]] || continue
-            name=${BASH_REMATCH[1]}
-            resolve "$file" "$name"
-            if [ -n "$target" ]; then check_own "$file" "$target"
-            elif [[ $line == *\"* ]]; then wrong "$file" "\"$name\" is not there"
-            else check_foreign "$file" "$name"; fi
-        done < <(grep -hE '^[ \t]*#[ \t]*include[ \t]*[<"]' "$root/$file")
-    done < <(cd "$root" && for d in proto broker agent-sdk tools; do
+    local all file line name
+    mapfile -t all < <(cd "$root" && for d in proto broker agent-sdk tools; do
         [ -d $d ] && find $d -name node_modules -prune -o -name '*.[ch]' -print; done | sort)
+    files=${#all[@]}
+    while IFS=: read -r file line; do
+        [[ $line =~ [\<\"]([^\>\"]+)[\>\"] ]] || continue
+        name=${BASH_REMATCH[1]}
+        resolve "$file" "$name"
+        if [ -n "$target" ]; then check_own "$file" "$target"
+        elif [[ $line == *\"* ]]; then wrong "$file" "\"$name\" is not there"
+        else check_foreign "$file" "$name"; fi
+    done < <(cd "$root" && printf '%s\0' "${all[@]}" |
+        xargs -0 grep -HE '^[ \t]*#[ \t]*include[ \t]*[<"]')
 }
 
 # ---- proof that it fails ---------------------------------------------------
