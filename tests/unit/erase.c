@@ -579,6 +579,55 @@ TEST(what_was_merged_from_an_entry_goes_along)
     hall_close(&hall);
 }
 
+/* The numbers 1 at "a" and "b", as one entry. */
+static uint64_t put_both(struct guest *g)
+{
+    struct bytes values[] = {bytes_text("\x01"), bytes_text("\x01")};
+    struct buf writes = {0};
+    struct msg m, row;
+
+    for (unsigned i = 0; i < 2; i++) {
+        msg_init(&row, MSG_WRITE);
+        msg_set_text(&row, FIELD_KEY, i ? "b" : "a");
+        msg_set_text(&row, FIELD_TYPE, "application/msgpack");
+        msg_set_u(&row, FIELD_SLOT, i);
+        msg_encode(&row, &writes);
+    }
+    on(&m, MSG_TXN, NULL);
+    msg_set_list(&m, FIELD_WRITES, 2, buf_bytes(&writes));
+    CHECK_OK(guest_do_n(g, &m, values, 2));
+    hall_settle(&hall);
+    buf_free(&writes);
+    return head();
+}
+
+TEST(all_keys_of_a_merged_transaction_are_named)
+{
+    uint64_t first, merged, order;
+    struct list items;
+    struct msg m, item;
+
+    begin();
+    on(&m, MSG_POLICY, NULL);
+    msg_set_text(&m, FIELD_PREFIX, "");
+    msg_set_u(&m, FIELD_RULE, RULE_COUNTER);
+    CHECK_OK(said(&ada, &m, NULL));
+    first = put_both(&bob);
+    merged = put_both(&ada);
+    CHECK_OK(erase_entry(&ada, first));
+    for (order = merged + 1;
+         !erasing_find(rig_state(&hall.rig)->erasings, order);)
+        order++;
+    items = msg_list(erasure(&ada, order), FIELD_ITEMS);
+    for (const char *key = "a"; *key <= 'b'; key = *key == 'a' ? "b" : "c") {
+        CHECK(list_next(&items, &item));
+        CHECK(bytes_equal(msg_b(&item, FIELD_KEY), bytes_of(key, 1)));
+        CHECK_EQ(msg_u(&item, FIELD_REVISION), merged);
+    }
+    CHECK(!list_next(&items, &item));
+    hall_close(&hall);
+}
+
 /* It stands in one entry with a value that goes. */
 TEST(nothing_comes_of_what_an_agent_deleted)
 {
