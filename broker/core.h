@@ -182,8 +182,6 @@ int core_gap(struct core *c, struct core_gaps *g, uint64_t from, uint64_t to,
 /* Sign a tree head, as a note; appended to text. 0 or -ENOMEM. */
 int core_note(struct core *c, uint64_t size, const struct hash *root,
               struct buf *text);
-/* Is there something to read back for the tree's files? */
-bool core_tree_lags(const struct core *c);
 
 /* --- What rests on what --------------------------------------------------- */
 
@@ -195,8 +193,6 @@ const struct linking *core_links(const struct core *c);
  * There must be one. */
 int core_links_find(struct core *c, uint64_t to, uint64_t after,
                     struct link *out, int max, bool *more);
-/* Is there something to read back for it? */
-bool core_links_lag(const struct core *c);
 /* Its files are written by a thread. */
 void core_links_beside(struct core *c);
 
@@ -216,6 +212,12 @@ void core_hold(struct core *c, bool held);
 bool core_reclaims(const struct core *c);
 /* Bytes of the record's files given back since the start. */
 uint64_t core_reclaimed(const struct core *c);
+
+/* Somebody wants something: what lags behind the record, the tree's files and
+ * the links, leaves most of the time to him. */
+void core_heard(struct core *c);
+/* Steady time at which that reads on; UINT64_MAX: nothing lags. */
+uint64_t core_behind_next(const struct core *c);
 
 /* Waits for a snapshot child without blocking, has the tree's files follow;
  * gives space back; call it after each append. 0 or negative errno. */

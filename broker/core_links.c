@@ -116,7 +116,7 @@ static int note_entry(struct core *c, const struct entry *e)
     return 0;
 }
 
-static int read_on(struct core *c)
+static int slice_read(struct core *c)
 {
     uint64_t at = links_size(c->links.links), upto = at + SLICE_ENTRIES;
     int r = c->links_reader
@@ -133,6 +133,17 @@ static int read_on(struct core *c)
             r = note_entry(c, e);
     }
     return r == -EAGAIN ? 0 : of_record(r);
+}
+
+static int read_on(struct core *c)
+{
+    int r;
+
+    if (!core_slice_begin(c))
+        return 0;
+    r = slice_read(c);
+    core_slice_end(c);
+    return r;
 }
 
 static int follow(struct core *c)

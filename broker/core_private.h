@@ -95,6 +95,11 @@ struct core {
     struct ledger_reader *links_reader; /* of what is read back */
     uint64_t links_again; /* steady time; not to be tried before */
 
+    struct {                   /* steady times */
+        uint64_t others;       /* when somebody wanted something */
+        uint64_t begun, again; /* of slices that are read back */
+    } behind;
+
     uint64_t compact_segments, compact_again; /* looked at; steady time */
     struct {                    /* payloads given back, segment by segment */
         struct reclaim *plan;   /* NULL: nothing under way */
@@ -121,6 +126,14 @@ struct core {
     uint64_t snapshot_size; /* entries in the last one that was begun */
     struct core_counters counters;
 };
+
+/* May what lags behind read a slice of the record back now? Then say when it is
+ * done. */
+bool core_slice_begin(struct core *c);
+void core_slice_end(struct core *c);
+/* Is there something to read back, for the tree's files or the links? */
+bool core_tree_lags(const struct core *c);
+bool core_links_lag(const struct core *c);
 
 /* Sign what the broker said so far and give it its place in the group; an
  * agent's bundle may follow. 0 or negative errno. */

@@ -10,7 +10,7 @@
 
 enum { SLICE_ENTRIES = 512 };
 
-static int read_on(struct core *c)
+static int slice_read(struct core *c)
 {
     uint64_t upto = c->tree_past.size + SLICE_ENTRIES;
     const struct entry *e;
@@ -28,6 +28,17 @@ static int read_on(struct core *c)
         leaf = entry_leaf(e);
         tree_add(c->tree, &c->tree_past, &leaf);
     }
+    return r;
+}
+
+static int read_on(struct core *c)
+{
+    int r;
+
+    if (!core_slice_begin(c))
+        return 0;
+    r = slice_read(c);
+    core_slice_end(c);
     return r;
 }
 

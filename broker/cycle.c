@@ -191,6 +191,8 @@ static int record(struct cycle *c)
 {
     int r = core_append(c->core);
 
+    if (c->frames)
+        core_heard(c->core);
     c->unsynced_frames += c->frames;
     if (c->frames && c->began_us - c->synced_us < AT_ONCE_US)
         overlap_note(c, true);
@@ -296,6 +298,7 @@ bool cycle_waits(const struct cycle *c)
 uint64_t cycle_next(const struct cycle *c)
 {
     uint64_t next = leases_next(c->leases), lapse = cycle_lapse_next(c), idle;
+    uint64_t behind = core_behind_next(c->core);
     uint64_t retry = env_steady_us(c->env) + BLOCKED_RETRY_US;
     const struct presence *p = presence_longest_away(c->router);
 
@@ -303,9 +306,10 @@ uint64_t cycle_next(const struct cycle *c)
         next = UINT64_MAX;
     if (lapse < next)
         next = lapse;
+    if (behind < next)
+        next = behind;
     if (cursors_ready(c->cursors) || inboxes_ready(c->inboxes) ||
         awaits_ready(c->awaits) || (c->jobs && c->jobs_ready) ||
-        core_tree_lags(c->core) || core_links_lag(c->core) ||
         (core_erases(c->core) && !c->draining))
         return 0;
     if ((cursors_wait(c->cursors) || router_waits(c->router) || c->jobs ||

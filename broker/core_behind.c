@@ -1,0 +1,43 @@
+/* What lags behind the record, after an upgrade or a crash, reads it back slice
+ * by slice: as fast as it can while nobody wants anything, else in a part of
+ * the time. The tree and the index of links share it. */
+#include "core_private.h"
+
+enum {
+    OTHERS_US = 10000, /* so long after somebody wanted something */
+    REST = 3,          /* times as long as a slice took is left to them */
+};
+
+static bool others(const struct core *c, uint64_t now)
+{
+    return now < c->behind.others + OTHERS_US;
+}
+
+bool core_slice_begin(struct core *c)
+{
+    uint64_t now = env_steady_us(c->env);
+
+    if (others(c, now) && now < c->behind.again)
+        return false;
+    c->behind.begun = now;
+    return true;
+}
+
+void core_slice_end(struct core *c)
+{
+    uint64_t now = env_steady_us(c->env);
+
+    c->behind.again = now + REST * (now - c->behind.begun);
+}
+
+void core_heard(struct core *c)
+{
+    c->behind.others = env_steady_us(c->env);
+}
+
+uint64_t core_behind_next(const struct core *c)
+{
+    if (!core_tree_lags(c) && !core_links_lag(c))
+        return UINT64_MAX;
+    return others(c, env_steady_us(c->env)) ? c->behind.again : 0;
+}
