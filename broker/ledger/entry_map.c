@@ -62,50 +62,79 @@ void entry_cache_free(struct entry_cache **cache_p)
 
 /* --- The map of a group -------------------------------------------------- */
 
-static int map_walk(struct group_map *m, const struct group_header *g,
-                    struct bytes body)
+/* Marks of a thin group, all of them. */
+static int marks_keep(struct group_map *m, const struct group_walk *walk)
 {
-    struct group_walk walk;
+    size_t n = cursor_left(&walk->marks);
+
+    if (!m->entry_marks)
+        return 0;
+    m->marks = malloc(n + 1u);
+    if (!m->marks)
+        return -ENOMEM;
+    if (n)
+        memcpy(m->marks, walk->marks.p, n);
+    m->entry_marks[m->count] = (uint32_t)n;
+    return 0;
+}
+
+/* Of what the heads say is stored, whether payloads were read or not. */
+static uint64_t payload_bytes(const struct entry *e)
+{
+    return slots_kept_bytes(e->rows, e->marks) +
+           slots_kept_bytes(e->effect_rows, e->effect_marks);
+}
+
+/* payload: where the first one is, behind the heads. */
+static int map_walk(struct group_map *m, struct group_walk *walk,
+                    const uint8_t *heads, uint64_t payload)
+{
+    const uint8_t *marks = m->marks;
     const struct entry *e;
     uint32_t i = 0, b = 0;
-    size_t marks;
     int r;
 
-    group_walk_begin(&walk, g, body);
-    walk.unhashed = true;
-    marks = cursor_left(&walk.marks);
-    if (m->entry_marks) {
-        m->marks = malloc(marks + 1u);
-        if (!m->marks)
-            return -ENOMEM;
-        if (marks)
-            memcpy(m->marks, walk.marks.p, marks);
-        m->entry_marks[m->count] = (uint32_t)marks;
-    }
-    while (!(r = group_walk_next(&walk, &e))) {
-        const uint8_t *payload =
-            walk.payload.p - e->payload.n - e->effect_payload.n;
-
+    while (!(r = group_walk_next(walk, &e))) {
         if (i == m->count)
             return CHOIR_MALFORMED;
-        if (m->entry_marks)
-            m->entry_marks[i] = (uint32_t)(marks - cursor_left(&walk.marks) -
-                                           e->marks.n - e->effect_marks.n);
+        if (m->entry_marks) {
+            m->entry_marks[i] = (uint32_t)(marks - m->marks);
+            marks += e->marks.n + e->effect_marks.n;
+        }
         if (e->position == 0) {
             if (b == m->bundle_count)
                 return CHOIR_MALFORMED;
             m->bundles[b++] =
-                (struct bundle_place){(uint32_t)(e->header.p - body.p) - 4, i};
+                (struct bundle_place){(uint32_t)(e->header.p - heads) - 4, i};
         }
         m->entries[i++] = (struct entry_place){
-            (uint32_t)(walk.heads.p - body.p - (ptrdiff_t)e->head.n -
+            (uint32_t)(walk->heads.p - heads - (ptrdiff_t)e->head.n -
                        (ptrdiff_t)e->effect.n) -
                 OP_WORDS_BYTES,
-            (uint32_t)(payload - body.p - (ptrdiff_t)m->heads_bytes)};
+            (uint32_t)payload};
+        payload += payload_bytes(e);
     }
     if (r != CHOIR_NOT_FOUND)
         return r;
-    return i == m->count && b == m->bundle_count ? 0 : CHOIR_MALFORMED;
+    return i == m->count && b == m->bundle_count && payload == m->payload_bytes
+               ? 0
+               : CHOIR_MALFORMED;
+}
+
+static int map_fill(struct group_map *m, const struct group_header *g,
+                    struct bytes body)
+{
+    struct group_walk walk;
+    int r;
+
+    group_walk_begin(&walk, g, body);
+    walk.unhashed = true;
+    r = marks_keep(m, &walk);
+    return r ? r
+             : map_walk(m, &walk, body.p,
+                        g->thin ? (uint64_t)(walk.payload.p - body.p) -
+                                      g->heads_bytes
+                                : 0);
 }
 
 /* Counts are checked against the bytes there are before they are believed. */
@@ -132,7 +161,7 @@ static int map_make(struct group_map **out, const struct group_header *g,
     if (g->thin)
         m->entry_marks = calloc(m->count + 1u, sizeof *m->entry_marks);
     r = m->entries && m->bundles && (!g->thin || m->entry_marks)
-            ? map_walk(m, g, body)
+            ? map_fill(m, g, body)
             : -ENOMEM;
     if (r) {
         map_free(m);
@@ -232,8 +261,10 @@ int map_get(struct ledger *l, uint64_t index, struct group_map **out)
     if (*out)
         return 0;
     r = locate(l, index, &segment, &offset, &g);
-    if (!r)
+    if (!r && g.thin)
         r = group_load(l, &c->window, segment, offset, &g, &body);
+    else if (!r)
+        r = group_load_heads(l, &c->window, segment, offset, &g, &body);
     if (!r) {
         c->loaded += body.n;
         r = map_make(out, &g, body);

@@ -145,8 +145,8 @@ struct hash ledger_group(const struct ledger *l);
 /* --- Reading ------------------------------------------------------------- */
 
 /* One entry by index, appended ones included: the caller gates by durable.
- * A few small reads from the page cache; what was read is checked against the
- * group's hash once and against the slot hashes each time.
+ * Two small pieces of a mapped file; heads are checked against their group's
+ * hash once, payloads against the slot hashes each time.
  * *e: borrowed until the next ledger_entry. 0; CHOIR_NOT_FOUND (index >=
  * size); -EUCLEAN (damage), negative errno. */
 int ledger_entry(struct ledger *l, uint64_t index,
@@ -167,7 +167,7 @@ void ledger_ahead(struct ledger *l, const uint64_t *indices, size_t n);
  * although they are stored and checked. h: borrowed; NULL: of none. */
 void ledger_hide(struct ledger *l, const struct slot_hider *h);
 
-/* Bytes of groups that the two above have read whole, to check them, since the
+/* Bytes of groups that the two above have read to check them, since the
  * ledger was opened: what they cost beside a few reads. */
 uint64_t ledger_loaded(const struct ledger *l);
 
