@@ -33,6 +33,7 @@ static void status_of_state(const struct asks *a, struct status_list *s)
     status_number(s, "size", state->size);
     status_number(s, "durable", core_durable(a->with.core));
     status_number(s, "checkpoint", state->checkpoint);
+    status_number(s, "behind", core_behind(a->with.core));
     status_number(s, "ledger_bytes", ledger_bytes(a->ledger));
     status_number(s, "ledger_segments", ledger_segments(a->ledger));
     status_number(s, "reclaimed_bytes", core_reclaimed(a->with.core));

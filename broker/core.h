@@ -216,7 +216,9 @@ uint64_t core_reclaimed(const struct core *c);
 /* Somebody wants something: what lags behind the record, the tree's files and
  * the links, leaves most of the time to him. */
 void core_heard(struct core *c);
-/* Steady time at which that reads on; UINT64_MAX: nothing lags. */
+/* Entries that it has yet to read back. */
+uint64_t core_behind(const struct core *c);
+/* Steady time at which it reads on; UINT64_MAX: nothing lags. */
 uint64_t core_behind_next(const struct core *c);
 
 /* Waits for a snapshot child without blocking, has the tree's files follow;

@@ -35,6 +35,15 @@ void core_heard(struct core *c)
     c->behind.others = env_steady_us(c->env);
 }
 
+uint64_t core_behind(const struct core *c)
+{
+    uint64_t size = c->state->size;
+    uint64_t tree = c->tree_is_whole ? 0 : size - c->tree_past.size;
+    uint64_t links = c->links.links ? size - links_size(c->links.links) : 0;
+
+    return tree > links ? tree : links;
+}
+
 uint64_t core_behind_next(const struct core *c)
 {
     if (!core_tree_lags(c) && !core_links_lag(c))

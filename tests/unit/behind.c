@@ -77,11 +77,13 @@ TEST(who_has_to_wait_reads_nothing)
     slice_take(100);
     CHECK_OK(core_tend(rig.core));
     CHECK(core_tree_lags(rig.core));
+    CHECK(core_behind(rig.core) > 100);
     env_sim_advance_us(rig.env, 300);
     CHECK_OK(core_tend(rig.core));
     CHECK(!core_tree_lags(rig.core));
     CHECK_OK(core_tend(rig.core));
     CHECK_EQ(core_behind_next(rig.core), UINT64_MAX);
+    CHECK_EQ(core_behind(rig.core), 0);
     rig_close(&rig);
 }
 

@@ -55,6 +55,7 @@ static struct held place_open(const struct place *p)
     broker_set("leases_per_agent_max = 1000000");
     record_extend(h.record, p->keys);
     broker_start();
+    broker_catch_up();
     if (idle.agents)
         h.crowd = crowd_new(b, h.record, &idle);
     return h;

@@ -69,6 +69,10 @@ void record_extend(struct record *r, uint64_t entries);
 const struct meeting *record_meeting(const struct record *r);
 void record_free(struct record **self_p);
 
+/* Waits until it has read back what proofs and links need of a record that was
+ * made without it. */
+void broker_catch_up(void);
+
 /* What the broker has counted since it started. */
 struct counts {
     uint64_t entries, bundles, groups, syncs, ledger_bytes, keys;
