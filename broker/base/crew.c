@@ -44,6 +44,7 @@ static void *help(void *self)
         crew_item item = c->item;
         void *arg = c->arg;
         size_t n = c->n;
+        bool last;
 
         if (!c->is_open || c->number == seen) {
             pthread_cond_wait(&c->begun, &c->lock);
@@ -54,8 +55,11 @@ static void *help(void *self)
         pthread_mutex_unlock(&c->lock);
         work(c, item, arg, n);
         pthread_mutex_lock(&c->lock);
-        if (--c->at_work == 0)
+        last = --c->at_work == 0;
+        pthread_mutex_unlock(&c->lock);
+        if (last)
             pthread_cond_signal(&c->done);
+        pthread_mutex_lock(&c->lock);
     }
     pthread_mutex_unlock(&c->lock);
     return NULL;
@@ -121,9 +125,10 @@ static void open_to_all(struct crew *c, crew_item item, void *arg, size_t n)
     c->number++;
     c->is_open = true;
     atomic_store_explicit(&c->next, 0, memory_order_relaxed);
+    pthread_mutex_unlock(&c->lock);
+    /* who wakes up while the lock is held goes back to sleep at once */
     for (size_t i = 1; i < n && i <= c->helpers; i++)
         pthread_cond_signal(&c->begun);
-    pthread_mutex_unlock(&c->lock);
 }
 
 void crew_run(struct crew *c, crew_item item, void *arg, size_t n)

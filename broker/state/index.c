@@ -134,10 +134,11 @@ static bool same_begin(const struct node *node, const struct index_key *key)
 }
 
 /* In an open node, what all share may have become less. It may also be more
- * than was known: that is looked at each time their number has doubled. */
+ * than was known: that is looked at each time their number has doubled. In any
+ * other the first key is not looked at: it would have to come from memory. */
 static void keys_add(struct node *node, uint32_t at, struct index_key *key)
 {
-    bool same = node->n && same_begin(node, key);
+    bool same = !node->open || (node->n && same_begin(node, key));
 
     keys_open(node, at);
     node->keys[at] = key;

@@ -54,6 +54,20 @@ struct index_key *index_find(struct index *index, const void *bytes, size_t len)
     return index->last;
 }
 
+static void lines_fetch(const void *from, size_t n)
+{
+    const char *p = from;
+
+    for (size_t i = 0; i < n; i += 64)
+        __builtin_prefetch(p + i);
+}
+
+/* An item's key, and what stands before it. */
+static void item_fetch(const struct index_key *key)
+{
+    lines_fetch((const char *)key - 64, 128);
+}
+
 void index_seek(const struct index *index, struct index_cursor *cursor,
                 const void *bytes, size_t len)
 {
@@ -78,19 +92,14 @@ struct index_key *index_next(struct index_cursor *cursor)
         leaf = leaf->next;
         cursor->node = leaf;
         cursor->at = 0;
+        /* whoever comes this far walks over all, in memory's order of none */
+        for (uint32_t i = 0; leaf && i < leaf->n; i++)
+            item_fetch(leaf->keys[i]);
     }
     return leaf ? leaf->keys[cursor->at++] : NULL;
 }
 
 /* --- Fetching ahead ------------------------------------------------------ */
-
-static void lines_fetch(const void *from, size_t n)
-{
-    const char *p = from;
-
-    for (size_t i = 0; i < n; i += 64)
-        __builtin_prefetch(p + i);
-}
 
 /* All of them one step further at a time, so that the waits for memory run
  * beside one another. A child stands first in `ways`, then what is in it. */
@@ -125,7 +134,7 @@ static void ways_end(const struct node *nodes[], uint32_t ats[],
     }
     for (size_t i = 0; i < n; i++)
         if (ats[i] < nodes[i]->n)
-            lines_fetch((const char *)nodes[i]->keys[ats[i]] - 64, 128);
+            item_fetch(nodes[i]->keys[ats[i]]);
 }
 
 void index_fetch(const struct index *index, const struct index_text *texts,
