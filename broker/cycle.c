@@ -295,6 +295,11 @@ bool cycle_waits(const struct cycle *c)
     return outbox_waits(c->outbox);
 }
 
+bool cycle_was_alone(const struct cycle *c)
+{
+    return c->frames <= 1 && !c->overlap && !core_syncing(c->core);
+}
+
 uint64_t cycle_next(const struct cycle *c)
 {
     uint64_t next = leases_next(c->leases), lapse = cycle_lapse_next(c), idle;

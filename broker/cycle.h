@@ -63,6 +63,10 @@ int cycle_settle(struct cycle *c);
 /* Is there anything that waits to be let out? */
 bool cycle_waits(const struct cycle *c);
 
+/* Was there no more than one frame in the turn that has ended, and none that
+ * came while the disk was waited for? */
+bool cycle_was_alone(const struct cycle *c);
+
 /* Steady time at which the next cycle has something to do without any frame;
  * 0: at once; UINT64_MAX: nothing known. */
 uint64_t cycle_next(const struct cycle *c);

@@ -12,6 +12,7 @@
 
 #include "base/crew.h"
 #include "base/log.h"
+#include "base/near.h"
 #include "edge_private.h"
 #include "proto/refusal.h"
 
@@ -29,6 +30,8 @@ enum {
     MESSAGE_OVERHEAD = 64,     /* CURVE and ZMTP around a frame */
     ASK_KERNEL_BYTES = 262144, /* unknown so far: then the kernel is asked */
     CREW_MAX = 32,
+    ALONE_FRAMES = 8, /* in a row: somebody waits for each answer */
+    ALONE_US = 30,    /* and does something before the next one comes */
     FDS_KEPT = 64,
 };
 
@@ -101,8 +104,34 @@ static long wait_ms(const struct edge *e, int most_ms)
     return most_ms >= 0 && ms > most_ms ? most_ms : ms;
 }
 
+/* What one thread does after the other is not faster on two cores. */
+static int poll_near(struct edge *e, zmq_pollitem_t *items, int n, long ms,
+                     uint64_t *slept_us)
+{
+    uint64_t began = env_steady_us(e->env);
+    int r;
+
+    if (ms)
+        near_sleep(e->near, e->alone >= ALONE_FRAMES, began);
+    r = zmq_poll(items, n, ms);
+    near_wake(e->near);
+    *slept_us = env_steady_us(e->env) - began;
+    return r;
+}
+
+static void alone_note(struct edge *e, uint64_t slept_us)
+{
+    if (!e->busy) /* nobody: it was time for something */
+        return;
+    if (!cycle_was_alone(e->cycle) || slept_us < ALONE_US)
+        e->alone = 0;
+    else if (e->alone < ALONE_FRAMES)
+        e->alone++;
+}
+
 int edge_turn(struct edge *e, int also, int most_ms, bool *also_ready)
 {
+    uint64_t slept_us;
     zmq_pollitem_t items[] = {
         {.socket = e->monitor, .events = ZMQ_POLLIN},
         {.socket = e->zap, .events = ZMQ_POLLIN},
@@ -111,7 +140,7 @@ int edge_turn(struct edge *e, int also, int most_ms, bool *also_ready)
         {.socket = e->router, .events = ZMQ_POLLIN},
     };
     int n = cycle_blocked(e->cycle) ? 4 : 5; /* frames can wait outside */
-    int r = zmq_poll(items, n, wait_ms(e, most_ms));
+    int r = poll_near(e, items, n, wait_ms(e, most_ms), &slept_us);
 
     if (r < 0 && errno != EINTR)
         return -errno;
@@ -126,6 +155,7 @@ int edge_turn(struct edge *e, int also, int most_ms, bool *also_ready)
         r = edge_receive(e);
     if (!r)
         r = cycle_end(e->cycle);
+    alone_note(e, slept_us);
     monitor_serve(e); /* after what those who left have sent before */
     return r;
 }
@@ -365,6 +395,8 @@ int edge_open(struct edge **out, const struct edge_options *o,
         r = cycle_make(e);
     if (!r)
         r = sockets_make(e, trouble);
+    if (!r)
+        r = near_new(&e->near, "ZMQbg/IO/"); /* libzmq calls it that */
     if (r) {
         if (!trouble[0])
             snprintf(trouble, EDGE_TROUBLE_BYTES, "cannot make the socket: %s",
@@ -397,6 +429,7 @@ void edge_close(struct edge **self_p, unsigned linger_ms)
         zmq_close(e->zap);
     if (e->context)
         zmq_ctx_term(e->context);
+    near_destroy(&e->near);
     cycle_destroy(&e->cycle);
     crew_destroy(&e->crew);
     secret_wipe(e->challenge_key, sizeof e->challenge_key);

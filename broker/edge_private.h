@@ -56,6 +56,9 @@ struct edge {
     int synced_fd; /* the ledger's: a sync has ended */
     struct cycle *cycle;
     struct crew *crew;
+    struct near *near; /* this thread and libzmq's, while one waits for the
+                          other */
+    unsigned alone;    /* frames in a row that came one at a time */
     struct batch batch;
     struct peer *peers; /* by routing id */
     struct line_in *lines;
