@@ -2,7 +2,7 @@
  *     One process puts, another watches: from the moment a put is handed over
  *     to its event there. One put at a time, with a pause of a millisecond.
  *
- * fanout [watchers=1000] [processes=8] [handles=watchers] [depth=16]
+ * fanout [watchers=1000] [processes=8] [handles=watchers] [depth=256]
  *        [value=256]
  *     One process puts; `watchers` watches of that key hear of every change.
  *     They are in so many processes, on so many handles, each a connection of
@@ -205,7 +205,7 @@ void work_fanout(void)
         .watchers = watchers,
         .processes = load_number("processes", 8),
         .handles = load_number("handles", watchers),
-        .depth = load_number("depth", 16),
+        .depth = load_number("depth", 256),
         .value = load_number("value", 256),
     });
 }
