@@ -182,25 +182,44 @@ static void credit_told(struct standing *s)
     s->more = 0;
 }
 
+static struct standing *due_at(struct asks *a, size_t at)
+{
+    struct standing *s;
+    uint64_t id;
+
+    memcpy(&id, a->due.p + at, sizeof id);
+    s = standing_find(&a->standing, id);
+    return s && s->is_due ? s : NULL;
+}
+
 /* Told once, however often it was given since. */
 static void credit_tell(struct asks *a, struct wire *w)
 {
-    uint64_t id;
+    for (size_t at = 0; at < a->due.n; at += sizeof(uint64_t)) {
+        struct standing *s = due_at(a, at);
 
-    for (size_t at = 0; at + sizeof id <= a->due.n; at += sizeof id) {
-        struct standing *s;
-
-        memcpy(&id, a->due.p + at, sizeof id);
-        s = standing_find(&a->standing, id);
-        if (!s || !s->is_due)
+        if (!s)
             continue;
         if (s->verb == MSG_WORK)
             enqueue(a, standing_credit_op(s, w));
         else
-            enqueue(a, simple_op(MSG_CREDIT, id, true, s->more));
+            enqueue(a, simple_op(MSG_CREDIT, s->id, true, s->more));
         credit_told(s);
     }
     buf_clear(&a->due);
+}
+
+/* Has the broker, of what some worker wants, only the smaller part to give? It
+ * would have given that before it answers what is under way. */
+static bool credit_is_low(struct asks *a)
+{
+    for (size_t at = 0; at < a->due.n; at += sizeof(uint64_t)) {
+        const struct standing *s = due_at(a, at);
+
+        if (s && s->verb == MSG_WORK && 2 * s->more >= s->credit)
+            return true;
+    }
+    return false;
 }
 
 /* What the library asked for itself is made anew from what is known now. */
@@ -494,6 +513,7 @@ static bool worth_sending(const struct asks *a)
 int asks_pump(struct asks *a, struct wire *w, uint64_t session,
               uint64_t answered)
 {
+    bool is_low;
     int e = 0;
 
     if (!session)
@@ -505,8 +525,12 @@ int asks_pump(struct asks *a, struct wire *w, uint64_t session,
     beat(a, w);
     if (w->growth.again_ms && w->now_ms >= w->growth.again_ms)
         enqueue(a, growth_ask(&w->growth, &w->verifier, w->now_ms));
-    credit_tell(a, w);
     reads_tell(a, w);
+    is_low = credit_is_low(a);
+    if (is_low || a->queue || !a->waiting)
+        credit_tell(a, w);
+    if (is_low && a->queue && a->under_way < BUNDLES_UNDER_WAY)
+        e = send_batch(a, w, session, answered);
     while (!e && worth_sending(a))
         e = send_batch(a, w, session, answered);
     return e;
