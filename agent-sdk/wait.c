@@ -129,18 +129,26 @@ int choir_fd(struct choir *c)
     return c->ready_fd;
 }
 
+static int queue_wait(struct choir *c, int timeout_ms)
+{
+    struct sleep s = handle_sleep_begin(c, timeout_ms);
+    int r = 0;
+
+    while (!r && !c->queue)
+        r = c->ended ? handle_ended(c) : handle_sleep(c, &s);
+    return r;
+}
+
 int choir_next(struct choir *c, int timeout_ms, struct choir_event **event)
 {
-    struct sleep s;
     int r = handle_check(c);
 
     *event = NULL;
     if (r)
         return r;
     pthread_mutex_lock(&c->lock);
-    s = handle_sleep_begin(c, timeout_ms);
-    while (!r && !c->queue)
-        r = c->ended ? handle_ended(c) : handle_sleep(c, &s);
+    if (!c->queue) /* else nobody looks at the clock */
+        r = queue_wait(c, timeout_ms);
     if (!r)
         *event = handle_take(c, c->queue->entry);
     pthread_mutex_unlock(&c->lock);
