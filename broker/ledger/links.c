@@ -295,7 +295,7 @@ void links_author(struct links *l, uint32_t agent, unsigned kind)
 static void tail_sort(struct links *l)
 {
     if (!l->is_sorted && l->count)
-        qsort(l->tail, l->count, sizeof *l->tail, link_compare);
+        links_sort(l->tail, l->count);
     l->is_sorted = true;
     l->author = NONE; /* it is elsewhere now */
 }

@@ -19,6 +19,8 @@ struct run {
 };
 
 int link_compare(const void *a, const void *b);
+/* As qsort would with that. */
+void links_sort(struct link *links, size_t n);
 
 void run_name(const struct run *run, char name[RUN_NAME_BYTES]);
 /* Open by name in dir. 0; -EUCLEAN: it is none of that ledger. */
