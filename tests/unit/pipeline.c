@@ -281,6 +281,19 @@ TEST(a_lone_frame_is_answered_after_its_sync)
     CHECK_OK(cycle_end(hall.cycle));
     CHECK_EQ(left_before, 0);
     CHECK_EQ(done(&ada), 1);
+    CHECK(cycle_was_alone(hall.cycle));
+    CHECK_OK(cycle_begin(hall.cycle));
+    end();
+}
+
+TEST(frames_of_one_turn_are_not_alone)
+{
+    begin();
+    disk_set(false, 0);
+    CHECK_OK(guest_put(&ada, "a", "1"));
+    CHECK_OK(guest_put(&bob, "b", "1"));
+    CHECK_OK(cycle_end(hall.cycle));
+    CHECK(!cycle_was_alone(hall.cycle));
     CHECK_OK(cycle_begin(hall.cycle));
     end();
 }
