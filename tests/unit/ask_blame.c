@@ -320,19 +320,31 @@ TEST(blame_walks_a_bounded_number_of_versions_and_goes_on)
     hall_close(&hall);
 }
 
-/* A version may lie among much else, which is read and checked with it. */
+/* A version may lie among much else, whose heads are read and checked with it:
+ * here 16 KB beside each. */
 TEST(blame_counts_what_has_to_be_read_for_it)
 {
-    enum { MANY = 30, BIG = 900000 };
-    struct msg m = op(MSG_PUT, "big");
-    struct bytes big = bytes_of(calloc(1, BIG), BIG);
+    enum { MANY = 400, KEYS = 30, KEY = 500 };
+    struct msg m = op(MSG_TXN, NULL);
+    struct buf writes = {0};
+    char key[KEY + 1] = {0};
     uint64_t last = 0, from = 0, oldest = 0;
     unsigned asks = 0;
 
+    memset(key, 'k', KEY);
+    for (unsigned i = 0; i < KEYS; i++) {
+        struct msg write;
+
+        key[0] = (char)('0' + i);
+        msg_init(&write, MSG_WRITE);
+        msg_set_text(&write, FIELD_KEY, key);
+        msg_encode(&write, &writes);
+    }
+    msg_set_list(&m, FIELD_WRITES, KEYS, buf_bytes(&writes));
     begin();
     first = put_map(&ada, 0, 1, 1, 1);
     for (unsigned i = 2; i < MANY; i++) {
-        CHECK_OK(guest_do_n(&cid, &m, &big, 1));
+        CHECK_OK(guest_do_n(&cid, &m, NULL, 0));
         last = put_map(&bob, 0, 1, i, 1);
     }
     do {
@@ -346,7 +358,7 @@ TEST(blame_counts_what_has_to_be_read_for_it)
     CHECK_EQ(oldest, first);
     CHECK_OK(ask(&cid, "m/1", last)); /* it need not be read again */
     CHECK_NOT(msg_has(answer, FIELD_PREV));
-    free((void *)(uintptr_t)big.p);
+    buf_free(&writes);
     hall_close(&hall);
 }
 
