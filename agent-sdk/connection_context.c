@@ -1,6 +1,6 @@
 /* A context's thread also looks up the name of a host, and waits for that. So
- * only connections to the same broker share one: a name that nobody answers
- * for keeps no other broker waiting. */
+ * only connections to the same broker share one, and only where there is
+ * nothing to look up: a name that nobody answers for keeps nobody waiting. */
 #include "connection_context.h"
 
 #include <errno.h>
@@ -36,14 +36,23 @@ static struct context *context_new(const char *url)
     return NULL;
 }
 
+/* Digits, or an address in brackets, or not TCP at all. */
+static bool is_address(const char *url)
+{
+    const char *host = strncmp(url, "tcp://", 6) ? NULL : url + 6;
+
+    return !host || *host == '[' || host[strspn(host, "0123456789.")] == ':';
+}
+
 struct context *context_take(const char *url)
 {
+    unsigned most = is_address(url) ? CONNECTIONS_MAX : 1;
     struct process_shared *p = process_shared();
     struct context *c;
 
     pthread_mutex_lock(&p->lock);
     DL_FOREACH (p->contexts, c)
-        if (c->users < CONNECTIONS_MAX && strcmp(c->url, url) == 0)
+        if (c->users < most && strcmp(c->url, url) == 0)
             break;
     if (!c && (c = context_new(url)))
         DL_APPEND(p->contexts, c);

@@ -16,7 +16,8 @@ enum {
     WELCOME_MS = 5000,     /* a connection without a welcome is dead */
     SEEN_SAVE_MS = 5000,   /* how often the checkpoint is stored */
     BREAKS_MAX = 3,        /* handshakes broken off before the first success */
-    FRAMES_PER_TURN = 256, /* so that callers are heard in between */
+    FRAMES_PER_TURN = 256, /* so that callers are heard in between, */
+    TURN_BYTES = 1 << 20,  /* and other handles have their turn */
     HOLD_SHARE = 4, /* of a round trip: so long, callers are waited for */
 };
 
@@ -201,8 +202,11 @@ static int frame_hear(struct engine *e, struct bytes frame)
 
 static void hear(struct engine *e)
 {
-    for (int n = 0; n < FRAMES_PER_TURN && !e->ended; n++) {
-        struct bytes frame;
+    size_t bytes = 0;
+
+    for (int n = 0; n < FRAMES_PER_TURN && bytes < TURN_BYTES && !e->ended;
+         n++) {
+        struct bytes frame = {0};
         int r = connection_receive(e->connection, &frame);
 
         if (r == -EAGAIN)
@@ -213,6 +217,7 @@ static void hear(struct engine *e)
                           "more is accepted");
         else
             r = frame_hear(e, frame);
+        bytes += frame.n;
         end(e, r);
     }
 }

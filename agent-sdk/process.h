@@ -16,7 +16,7 @@ uint64_t process_mark(void);
 struct process_shared {
     pthread_mutex_t lock;     /* the others only with it held */
     struct hub *hub;          /* see hub.h; NULL: there is none */
-    struct context *contexts; /* see connection.c */
+    struct context *contexts; /* see connection_context.h */
 };
 struct process_shared *process_shared(void);
 

@@ -310,6 +310,7 @@ void records_fail(struct records *r, struct wire *w, int code, const char *line)
     DL_CONCAT(ops, r->queue);
     r->queue = NULL;
     r->queued = r->queued_bytes = 0;
+    r->keeps = false;
     DL_FOREACH_SAFE (ops, op, next) {
         DL_DELETE(ops, op);
         wire_outcome(w, op, MSG_DONE, code, 0, NULL, line);
@@ -329,11 +330,6 @@ int records_trouble(const struct records *r)
 uint64_t records_answered(const struct records *r)
 {
     return r->answered;
-}
-
-bool records_idle(const struct records *r)
-{
-    return !r->queue && !r->sent;
 }
 
 void records_close(struct records *r, struct wire *w)

@@ -46,7 +46,6 @@ uint64_t records_session(const struct records *r);
 int records_trouble(const struct records *r);
 /* The number that answers for everything up to it. */
 uint64_t records_answered(const struct records *r);
-bool records_idle(const struct records *r);
 /* Say goodbye, if there is a session; not kept, not answered. */
 void records_close(struct records *r, struct wire *w);
 

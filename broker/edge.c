@@ -111,8 +111,7 @@ static int poll_near(struct edge *e, zmq_pollitem_t *items, int n, long ms,
     uint64_t began = env_steady_us(e->env);
     int r;
 
-    if (ms)
-        near_sleep(e->near, e->alone >= ALONE_FRAMES, began);
+    near_sleep(e->near, ms && e->alone >= ALONE_FRAMES, began);
     r = zmq_poll(items, n, ms);
     near_wake(e->near);
     *slept_us = env_steady_us(e->env) - began;
@@ -427,9 +426,9 @@ void edge_close(struct edge **self_p, unsigned linger_ms)
     }
     if (e->zap)
         zmq_close(e->zap);
+    near_destroy(&e->near); /* while the other thread lives */
     if (e->context)
         zmq_ctx_term(e->context);
-    near_destroy(&e->near);
     cycle_destroy(&e->cycle);
     crew_destroy(&e->crew);
     secret_wipe(e->challenge_key, sizeof e->challenge_key);

@@ -114,7 +114,10 @@ static int op_open(struct bundle_op *op, unsigned classes)
     op->rows = msg_b(&m, FIELD_SLOTS);
     op->space = msg_b(&m, FIELD_SPACE);
     op->key = msg_b(&m, FIELD_KEY);
-    brief_keep(&op->brief, &m);
+    if (classes & CLASS_OPERATION) /* nobody looks at those of asks */
+        brief_keep(&op->brief, &m);
+    else
+        op->brief.count = BRIEF_FIELDS + 1;
     return 0;
 }
 

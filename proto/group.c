@@ -132,7 +132,9 @@ int group_check(const struct group_header *g,
         if (slots_add(&s, e->rows, e->payload, e->marks) ||
             slots_add(&s, e->effect_rows, e->effect_payload, e->effect_marks))
             return CHOIR_MALFORMED;
-    return r == CHOIR_NOT_FOUND ? slots_end(&s) : r;
+    if (r == CHOIR_NOT_FOUND)
+        return slots_end(&s);
+    return body.n == g->heads_bytes + group_stored(g) ? CHOIR_UNSUPPORTED : r;
 }
 
 /* --- Making one ---------------------------------------------------------- */

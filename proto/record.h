@@ -74,7 +74,8 @@ int group_check_outline(const struct group_header *g,
                         const uint8_t header[GROUP_HEADER_BYTES],
                         struct bytes body);
 /* The same, and that it can be walked and each payload that is there fits its
- * slot's hash: so every byte is proven. 0 or CHOIR_MALFORMED. */
+ * slot's hash: so every byte is proven. 0 or CHOIR_MALFORMED; CHOIR_UNSUPPORTED:
+ * the heads are proven, as they were written, but say what is not understood. */
 int group_check(const struct group_header *g,
                 const uint8_t header[GROUP_HEADER_BYTES], struct bytes body);
 

@@ -95,15 +95,17 @@ static int body_check(struct check *c, const struct group_header *g,
 {
     struct bytes heads = bytes_of(body.p, (size_t)g->heads_bytes);
 
-    if (group_check(g, p, body) == 0)
+    int r = group_check(g, p, body);
+
+    if (!r)
         return 0;
     check_broken(c,
                  "the group of entries %" PRIu64 " to %" PRIu64
-                 " does not fit its checksum",
+                 " does not fit its hashes",
                  g->first, g->first + g->count - 1);
     if (group_check_heads(g, p, heads) == 0)
         entry_find(c, g, body);
-    return CHOIR_BROKEN;
+    return r == CHOIR_UNSUPPORTED ? r : CHOIR_BROKEN;
 }
 
 /* In itself, as bytes. Nothing has been believed yet. */
@@ -113,6 +115,7 @@ static int group_read(struct check *c, const struct rest *rest,
     const uint8_t *p = rest_at(rest, c->offset);
     uint64_t left = rest->end - c->offset;
     struct bytes body;
+    int r;
 
     check_segment(c, c->header.number, c->offset);
     if (left < GROUP_HEADER_BYTES ||
@@ -123,8 +126,9 @@ static int group_read(struct check *c, const struct rest *rest,
         return check_broken(c, "the file ends in the middle of a group");
     body = bytes_of(p + GROUP_HEADER_BYTES,
                     (size_t)(g->heads_bytes + group_stored(g)));
-    if (body_check(c, g, p, body))
-        return CHOIR_BROKEN;
+    r = body_check(c, g, p, body);
+    if (r)
+        return r;
     if (!bytes_zero(bytes_of(body.p + body.n,
                              (size_t)(p + group_bytes(g) - body.p) - body.n)))
         return check_broken(c, "padding is not zero");
@@ -181,7 +185,7 @@ static int groups_check_alone(struct check *c, const struct rest *rest)
 
     while (!r && c->offset < rest->end) {
         r = group_read(c, rest, &g);
-        if (r && may_end(c, rest))
+        if (r && r != CHOIR_UNSUPPORTED && may_end(c, rest))
             return 0;
         if (!r)
             r = group_check_alone(c, rest, &g);

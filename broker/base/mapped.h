@@ -33,7 +33,7 @@ int mapped_copy(const struct mapped *m, void *to, size_t n, uint64_t at);
 /* These bytes are copied in a moment. */
 static inline void mapped_fetch(const struct mapped *m, size_t n, uint64_t at)
 {
-    if (at > m->n || n > m->n - at)
+    if (!n || at > m->n || n > m->n - at)
         return;
     for (size_t i = 0; i < n + 63; i += 64)
         __builtin_prefetch(m->p + at + (i < n ? i : n - 1));

@@ -93,6 +93,7 @@ int near_new(struct near **out, const char *name)
     n->waits[1] = waits_open(n->other);
     if (!waited(n, &n->waited_ns) ||
         sched_getaffinity(n->other, sizeof n->its, &n->its) ||
+        sched_setaffinity(n->other, sizeof n->its, &n->its) || /* may we? */
         CPU_COUNT(&n->its) < 2)
         n->other = 0;
     *out = n;

@@ -242,7 +242,7 @@ int group_load(struct ledger *l, struct window *w, uint64_t number,
         return r;
     *body = bytes_of(p + GROUP_HEADER_BYTES, n);
     if (group_check(g, p, *body))
-        return damaged(l, number, offset, "a group does not fit its checksum");
+        return damaged(l, number, offset, "a group does not fit its hashes");
     return 0;
 }
 

@@ -67,8 +67,13 @@ int scan_next(struct scan *s)
     if (r)
         return r;
     body = (size_t)(g->heads_bytes + group_stored(g));
-    if (group_check(g, p, bytes_of(p + GROUP_HEADER_BYTES, body)))
-        return wrong(s, "a group does not fit its checksum");
+    r = group_check(g, p, bytes_of(p + GROUP_HEADER_BYTES, body));
+    if (r) {
+        wrong(s, r == CHOIR_UNSUPPORTED
+                     ? "what this release does not understand was written there"
+                     : "a group does not fit its hashes");
+        return r;
+    }
     if (!padding_zero(p, GROUP_HEADER_BYTES + body, (size_t)n))
         return wrong(s, "padding is not zero");
     if (follows(s, g))
@@ -269,7 +274,7 @@ static int earlier_check(struct ledger *l, struct scan *s, uint64_t number)
     if (!r)
         r = scan_all(l, s);
     close(s->fd);
-    if (r == CHOIR_MALFORMED)
+    if (r == CHOIR_MALFORMED || r == CHOIR_UNSUPPORTED)
         return damage_at(l, &s->at, s->why);
     if (r != CHOIR_NOT_FOUND)
         return r;
@@ -311,6 +316,8 @@ static int last_check(struct ledger *l, struct scan *s,
         s->at.epoch = last->epoch;
     buf_clear(&s->window.b);
     r = scan_all(l, s);
+    if (r == CHOIR_UNSUPPORTED) /* nothing that a crash has torn */
+        return damage_at(l, &s->at, s->why);
     if (r == CHOIR_MALFORMED)
         r = tail_settle(l, s);
     if (r != CHOIR_NOT_FOUND && r != 0)

@@ -128,9 +128,10 @@ struct scan {
     struct mark at; /* behind the last good group */
     struct window window;
     struct group_header group;
-    char why[128]; /* after CHOIR_MALFORMED */
+    char why[128]; /* after CHOIR_MALFORMED, CHOIR_UNSUPPORTED */
 };
-/* 0; CHOIR_NOT_FOUND at the file's end; CHOIR_MALFORMED; negative errno. */
+/* 0; CHOIR_NOT_FOUND at the file's end; CHOIR_MALFORMED; CHOIR_UNSUPPORTED: a
+ * group that is whole, but says what is not understood; negative errno. */
 int scan_next(struct scan *s);
 
 /* Read the directory: segments, seal, tail. Cuts and writes only where the

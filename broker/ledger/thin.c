@@ -188,10 +188,12 @@ static int file_flush(struct thinning *h)
 {
     int r = file_pwrite_all(h->to, h->file.p, h->file.n, h->written);
 
-    if (!r)
+    if (!r &&
         sync_file_range(h->to, (off_t)h->written, (off_t)h->file.n,
                         SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
-                            SYNC_FILE_RANGE_WAIT_AFTER);
+                            SYNC_FILE_RANGE_WAIT_AFTER) &&
+        (errno == EIO || errno == ENOSPC || errno == EDQUOT))
+        r = -errno; /* told once: the sync at the end would not know of it */
     h->written += h->file.n;
     buf_clear(&h->file);
     return r;

@@ -585,6 +585,33 @@ TEST(unsealed_ledger_never_cuts_an_earlier_segment)
     desk_free(&d);
 }
 
+/* As by another release, which knew more: it was acknowledged, perhaps. */
+TEST(ledger_cuts_nothing_that_is_whole_but_not_understood)
+{
+    struct desk d;
+    char path[500], *before, *after;
+    size_t n, m;
+
+    desk_init(&d);
+    desk_write(&d, 2, 20, true);
+    scribe_group(&d.s, 2, 20);
+    d.s.g.heads.p[sizeof(uint32_t)] = 0xc1; /* no msgpack begins so */
+    CHECK_OK(ledger_append(d.l, &d.s.g));
+    CHECK_OK(ledger_sync(d.l));
+    last_segment(path, &d);
+    ledger_close(&d.l);
+    before = slurp(path, &n);
+    CHECK_EQ(ledger_open(&d.l, &d.o, &d.head), -EUCLEAN);
+    CHECK(strstr(d.head.trouble, "does not understand") != NULL);
+    after = slurp(path, &m);
+    CHECK(n == m && memcmp(before, after, n) == 0);
+    free(before);
+    free(after);
+    scribe_free(&d.s);
+    env_destroy(&d.env);
+    sh("rm -rf '%s'", d.dir, "");
+}
+
 TEST(ledger_starts_a_segment_whose_header_was_torn_anew)
 {
     struct desk d;

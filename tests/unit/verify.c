@@ -312,7 +312,7 @@ TEST(verify_refuses_damage_below_synced)
     fd = open(path, O_RDWR);
     CHECK_OK(file_pwrite_all(fd, "xxxx", 4, 400));
     close(fd);
-    fails("checksum");
+    fails("hashes");
     CHECK_EQ(report.at.index, 0);
     end();
 }

@@ -598,7 +598,9 @@ static int group_read(json_t *c, struct group_header *h)
     int r =
         group_header_get(h, header.p, hex(c, "nonce").p, number(c, "offset"));
 
-    return r ? r : group_check(h, header.p, hex(c, "body"));
+    if (!r)
+        r = group_check(h, header.p, hex(c, "body"));
+    return r == CHOIR_UNSUPPORTED ? CHOIR_MALFORMED : r; /* torn or not */
 }
 
 static void segment_good(json_t *c)
