@@ -13,21 +13,17 @@ static bool others(const struct core *c, uint64_t now)
     return now < c->behind.others + OTHERS_US;
 }
 
-bool core_slice_begin(struct core *c)
+int core_slice(struct core *c, int (*read)(struct core *c))
 {
-    uint64_t now = env_steady_us(c->env);
+    uint64_t begun = env_steady_us(c->env), now;
+    int r;
 
-    if (others(c, now) && now < c->behind.again)
-        return false;
-    c->behind.begun = now;
-    return true;
-}
-
-void core_slice_end(struct core *c)
-{
-    uint64_t now = env_steady_us(c->env);
-
-    c->behind.again = now + REST * (now - c->behind.begun);
+    if (others(c, begun) && begun < c->behind.again)
+        return 0;
+    r = read(c);
+    now = env_steady_us(c->env);
+    c->behind.again = now + REST * (now - begun);
+    return r;
 }
 
 void core_heard(struct core *c)

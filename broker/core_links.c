@@ -116,7 +116,7 @@ static int note_entry(struct core *c, const struct entry *e)
     return 0;
 }
 
-static int slice_read(struct core *c)
+static int read_on(struct core *c)
 {
     uint64_t at = links_size(c->links.links), upto = at + SLICE_ENTRIES;
     int r = c->links_reader
@@ -135,17 +135,6 @@ static int slice_read(struct core *c)
     return r == -EAGAIN ? 0 : of_record(r);
 }
 
-static int read_on(struct core *c)
-{
-    int r;
-
-    if (!core_slice_begin(c))
-        return 0;
-    r = slice_read(c);
-    core_slice_end(c);
-    return r;
-}
-
 static int follow(struct core *c)
 {
     int r = c->links.links ? links_tend(c->links.links, c->durable_size, false)
@@ -154,7 +143,7 @@ static int follow(struct core *c)
     if (r)
         return r;
     if (links_size(c->links.links) < c->state->size)
-        return read_on(c);
+        return core_slice(c, read_on);
     ledger_reader_close(&c->links_reader);
     return 0;
 }

@@ -127,10 +127,9 @@ struct core {
     struct core_counters counters;
 };
 
-/* May what lags behind read a slice of the record back now? Then say when it is
- * done. */
-bool core_slice_begin(struct core *c);
-void core_slice_end(struct core *c);
+/* What lags behind reads a slice of the record back, if it may now: what `read`
+ * gives, or 0. */
+int core_slice(struct core *c, int (*read)(struct core *c));
 /* Is there something to read back, for the tree's files or the links? */
 bool core_tree_lags(const struct core *c);
 bool core_links_lag(const struct core *c);

@@ -10,7 +10,7 @@
 
 enum { SLICE_ENTRIES = 512 };
 
-static int slice_read(struct core *c)
+static int read_on(struct core *c)
 {
     uint64_t upto = c->tree_past.size + SLICE_ENTRIES;
     const struct entry *e;
@@ -28,17 +28,6 @@ static int slice_read(struct core *c)
         leaf = entry_leaf(e);
         tree_add(c->tree, &c->tree_past, &leaf);
     }
-    return r;
-}
-
-static int read_on(struct core *c)
-{
-    int r;
-
-    if (!core_slice_begin(c))
-        return 0;
-    r = slice_read(c);
-    core_slice_end(c);
     return r;
 }
 
@@ -83,7 +72,7 @@ static int follow(struct core *c)
     if (!c->tree_past_begun)
         r = begin_at(c, tree_size(c->tree));
     if (!r)
-        r = read_on(c);
+        r = core_slice(c, read_on);
     if (!r)
         r = tree_write(c->tree);
     if (!r && tree_size(c->tree) == c->state->size)

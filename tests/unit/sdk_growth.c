@@ -8,37 +8,7 @@
 #include "agent-sdk/identity.h"
 #include "proto/fork.h"
 #include "tests/check.h"
-#include "tests/support/home.h"
-#include "tests/support/standin.h"
-
-static struct standin *broker;
-static struct choir_options options;
-static char dir[HOME_BYTES];
-
-static void begin(void)
-{
-    home_make(dir);
-    broker = standin_start(dir);
-    options = (struct choir_options)CHOIR_OPTIONS_INIT;
-    options.data_dir = dir;
-    options.name = "ada";
-    options.timeout_ms = 5000;
-}
-
-static void end(void)
-{
-    standin_stop(&broker);
-    home_remove(dir);
-}
-
-static struct choir *open_or_fail(void)
-{
-    struct choir *c;
-
-    if (choir_open(&options, &c))
-        fail_msg("%s", choir_error_text());
-    return c;
-}
+#include "tests/support/scene.h"
 
 static uint64_t put_or_fail(struct choir *c, const char *key, const char *value)
 {
