@@ -381,9 +381,13 @@ void engine_seen_store(struct engine *e, bool now)
     if (!now && e->wire.now_ms - e->saved_ms < SEEN_SAVE_MS)
         return;
     e->saved_ms = e->wire.now_ms;
-    if (seen->size && e->was_up && e->wire.growth.before.size == 0)
-        seen_save(seen, buf_bytes(&e->wire.verifier.trusted), e->c->path,
-                  &e->c->id.broker.ledger, e->c->flags & CHOIR_ACCEPT_EPOCH);
+    if (!seen->size || !e->was_up || e->wire.growth.before.size ||
+        (seen->epoch == e->saved.epoch && seen->size == e->saved.size))
+        return;
+    seen_save(seen, buf_bytes(&e->wire.verifier.trusted), e->c->path,
+              &e->c->id.broker.ledger,
+              e->saved.size == 0 && e->c->flags & CHOIR_ACCEPT_EPOCH);
+    e->saved = *seen;
 }
 
 static int64_t sooner(int64_t a, int64_t b)

@@ -23,7 +23,8 @@ struct engine {
     int64_t backoff_ms;
     int64_t hello_ms;
     int64_t saved_ms;
-    uint64_t asked_session; /* the session the asks know of */
+    struct checkpoint saved; /* what was stored last */
+    uint64_t asked_session;  /* the session the asks know of */
     struct told_limit limits[LIMITS_MAX];
     unsigned limit_count;
     bool limits_new;

@@ -163,9 +163,10 @@ static void hub_free(struct hub *h)
     free(h);
 }
 
-static int hub_watch_fd(struct hub *h, int operation, int fd, uint64_t number)
+static int hub_control(struct hub *h, int operation, int fd, uint64_t number,
+                       uint32_t events)
 {
-    struct epoll_event e = {.events = EPOLLIN, .data.u64 = number};
+    struct epoll_event e = {.events = events, .data.u64 = number};
 
     return epoll_ctl(h->epoll_fd, operation, fd, &e) ? -errno : 0;
 }
@@ -184,7 +185,7 @@ static int hub_new(struct hub **out)
     if (h->wake_fd < 0 || h->epoll_fd < 0)
         r = -errno;
     if (!r)
-        r = hub_watch_fd(h, EPOLL_CTL_ADD, h->wake_fd, WAKE_NUMBER);
+        r = hub_control(h, EPOLL_CTL_ADD, h->wake_fd, WAKE_NUMBER, EPOLLIN);
     if (!r)
         r = thread_start(h);
     if (r)
@@ -245,7 +246,7 @@ int hub_join(struct seat *s)
     pthread_mutex_lock(&h->lock);
     s->is_taken = true;
     HASH_ADD(hh, h->seats, number, sizeof s->number, s);
-    r = hub_watch_fd(h, EPOLL_CTL_ADD, s->fd, s->number);
+    r = hub_control(h, EPOLL_CTL_ADD, s->fd, s->number, EPOLLIN);
     pthread_mutex_unlock(&h->lock);
     if (r)
         hub_leave(s);
@@ -261,7 +262,7 @@ void hub_leave(struct seat *s)
     if (!h)
         return;
     pthread_mutex_lock(&h->lock);
-    hub_watch_fd(h, EPOLL_CTL_DEL, s->fd, s->number);
+    hub_control(h, EPOLL_CTL_DEL, s->fd, s->number, 0);
     s->is_taken = false;
     HASH_DEL(h->seats, s);
     due_remove(h, s);
@@ -276,6 +277,6 @@ void hub_leave(struct seat *s)
 
 void hub_watch(struct seat *s, bool looks)
 {
-    hub_watch_fd(s->hub, looks ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, s->fd,
-                 s->number);
+    /* it stays there: what needs no memory cannot fail */
+    hub_control(s->hub, EPOLL_CTL_MOD, s->fd, s->number, looks ? EPOLLIN : 0);
 }

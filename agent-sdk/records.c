@@ -203,10 +203,14 @@ void records_lost(struct records *r)
 
 /* --- Sending -------------------------------------------------------------- */
 
+static bool may_send(const struct records *r)
+{
+    return r->state == SESSION_OPEN && !r->draining && !r->again_ms && r->queue;
+}
+
 static bool worth_sending(const struct records *r)
 {
-    return r->state == SESSION_OPEN && !r->draining && !r->again_ms &&
-           r->queue && r->under_way < BUNDLES_UNDER_WAY &&
+    return may_send(r) && r->under_way < BUNDLES_UNDER_WAY &&
            wire_worth(r->queued, r->queued_bytes, r->unanswered);
 }
 
@@ -279,6 +283,15 @@ int records_pump(struct records *r, struct wire *w)
     r->keeps = worth_sending(r) && is_kept(r);
     r->told = 0;
     while (!e && !r->keeps && worth_sending(r))
+        e = send_bundle(r, w);
+    return e;
+}
+
+int records_rest(struct records *r, struct wire *w)
+{
+    int e = 0;
+
+    while (!e && may_send(r))
         e = send_bundle(r, w);
     return e;
 }

@@ -46,6 +46,9 @@ uint64_t records_session(const struct records *r);
 int records_trouble(const struct records *r);
 /* The number that answers for everything up to it. */
 uint64_t records_answered(const struct records *r);
+/* Send all there is, as far as there is a session: nobody will put in more. 0
+ * or -ENOMEM. */
+int records_rest(struct records *r, struct wire *w);
 /* Say goodbye, if there is a session; not kept, not answered. */
 void records_close(struct records *r, struct wire *w);
 

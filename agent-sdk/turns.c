@@ -62,7 +62,7 @@ static void finish(struct engine *e)
 {
     if (e->records && e->asks && e->connection) {
         engine_hear_callers(e);
-        if (!e->ended && !records_pump(e->records, &e->wire))
+        if (!e->ended && !records_rest(e->records, &e->wire))
             records_close(e->records, &e->wire); /* what is given back */
     }
     connection_destroy(&e->connection, 200);

@@ -1,5 +1,8 @@
 /* When operations go out, and which together. Nothing is really sent. */
 #include "agent-sdk/records_private.h"
+
+#include <errno.h>
+
 #include "tests/check.h"
 
 static struct identity id;
@@ -96,6 +99,43 @@ TEST(more_than_are_told_wait_for_nobody)
     CHECK_OK(records_pump(r, &w));
     CHECK_NOT(records_keep(r));
     CHECK_EQ(r->unanswered, 20);
+    end();
+}
+
+TEST(at_the_end_nothing_waits)
+{
+    begin();
+    add(63);
+    add(1); /* not worth while beside the others */
+    CHECK_EQ(r->queued, 1);
+    CHECK_OK(records_rest(r, &w));
+    CHECK_EQ(r->queued, 0);
+    CHECK_EQ(r->unanswered, 64);
+    end();
+}
+
+TEST(at_the_end_nobody_is_expected_to_say_more)
+{
+    begin();
+    add(10);
+    add(1);
+    hear(MSG_DONE_ALL, 1, 10);
+    CHECK_OK(records_rest(r, &w));
+    CHECK_EQ(r->queued, 0);
+    CHECK_EQ(r->unanswered, 1);
+    end();
+}
+
+TEST(what_has_failed_is_not_kept)
+{
+    begin();
+    add(10);
+    add(1);
+    hear(MSG_DONE_ALL, 1, 10);
+    CHECK_OK(records_pump(r, &w));
+    CHECK(records_keep(r));
+    records_fail(r, &w, -ENOMEM, NULL);
+    CHECK_NOT(records_keep(r));
     end();
 }
 
