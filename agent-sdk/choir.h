@@ -49,7 +49,8 @@
  * Handles may be opened and closed by any number of threads at once.
  * A request, an event and a string belong to one thread at a time.
  * Every process opens its own handles: see fork above. A forked child may do
- * so at any time, whatever its parent's threads were doing.
+ * so whatever its parent's threads were doing with theirs; fork while none of
+ * them is in choir_open, where libsodium and libzmq have locks of their own.
  *
  * --- Exactly once ---------------------------------------------------------
  *
@@ -266,7 +267,9 @@ CHOIR_API CHOIR_MUST_CHECK int choir_open(const struct choir_options *options,
  * allowed. The library's threads end with the last handle. Operations not yet
  * answered get up to one second to be; call choir_flush first to be sure.
  * Tasks that were delivered to this handle but never fetched are given back by
- * nak. Other threads must have left the handle. */
+ * nak; that is handed to the kernel by the library's threads, so a program that
+ * ends by _exit right after closing one handle of several may be too fast for
+ * it. Other threads must have left the handle. */
 CHOIR_API void choir_close(struct choir **c);
 
 /* Enrol with an invitation ("choir-invite-1:...") under options->name and

@@ -6,7 +6,8 @@
 struct context;
 
 /* For a connection to url: one that others to that url use, too, if there is
- * one with room for its sockets. NULL: no memory. Give it to context_drop. */
+ * one with room for its sockets and no name to be looked up. NULL: no memory.
+ * Give it to context_drop. */
 struct context *context_take(const char *url);
 /* ZeroMQ's name of it. */
 void *context_zmq(const struct context *c);

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent-sdk/connection_context.h"
 #include "agent-sdk/engine.h"
 #include "agent-sdk/process.h"
 #include "tests/check.h"
@@ -189,6 +190,25 @@ TEST(a_dead_broker_keeps_no_other_waiting)
     standin_stop(&mute);
     home_remove(other);
     end();
+}
+
+static bool share(const char *url)
+{
+    struct context *a = context_take(url), *b = context_take(url);
+    bool same = a == b;
+
+    context_drop(a);
+    context_drop(b);
+    return same;
+}
+
+/* Its thread would look the name up, and wait for that. */
+TEST(a_name_that_has_to_be_looked_up_keeps_one_connection_waiting)
+{
+    CHECK(share("tcp://127.0.0.1:7411"));
+    CHECK(share("tcp://[::1]:7411"));
+    CHECK_NOT(share("tcp://localhost:7411"));
+    CHECK_NOT(share("tcp://10.example:7411"));
 }
 
 /* --- Coming and going ----------------------------------------------------- */
