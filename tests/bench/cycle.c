@@ -15,8 +15,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "tests/bench/stopwatch.h"
 #include "tests/support/hall.h"
 
 enum { PUTS = 64, TURNS = 200, TASKS = 256, ROUNDS = 20, WATCHES = 10 };
@@ -25,20 +25,9 @@ static struct hall hall;
 static struct guest writer, *crowd;
 static unsigned crowd_count;
 
-static void must(bool holds, const char *what)
-{
-    if (holds)
-        return;
-    fprintf(stderr, "bench: %s\n", what);
-    abort();
-}
-
 static double now_us(void)
 {
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+    return clock_ns(CLOCK_MONOTONIC) / 1e3;
 }
 
 /* --- Bundles ------------------------------------------------------------- */

@@ -1,12 +1,12 @@
 /* What broker/state/index costs: ns an insert, a find, a step; bytes a key. */
 #include "broker/state/index.h"
+#include "tests/bench/stopwatch.h"
 
 #include <inttypes.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define KEY_BYTES 24
 
@@ -17,10 +17,7 @@ struct item {
 
 static double now_ns(void)
 {
-    struct timespec ts;
-
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
-    return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
+    return clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 static uint64_t mix(uint64_t z)

@@ -8,8 +8,8 @@
  * --toggle-collect. The record is in TMPDIR. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "tests/bench/stopwatch.h"
 #include "tests/support/hall.h"
 
 enum { GUESTS = 16, PUTS = 46, VALUE = 256 };
@@ -19,20 +19,9 @@ static struct guest guests[GUESTS];
 static char value[VALUE + 1];
 static uint64_t keys = 1000000;
 
-static void must(bool holds, const char *what)
-{
-    if (holds)
-        return;
-    fprintf(stderr, "bench: %s\n", what);
-    abort();
-}
-
 static double now_us(void)
 {
-    struct timespec t;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+    return clock_ns(CLOCK_THREAD_CPUTIME_ID) / 1e3;
 }
 
 /* Signed, with the bundle's numbers. */

@@ -12,10 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <uthash.h>
 
 #include "agent-sdk/replica.h"
+#include "tests/bench/stopwatch.h"
 
 enum { ROUNDS_MAX = 51, GETS = 1000000, KEY = 32, VALUE = 256 };
 
@@ -46,10 +46,7 @@ static void key_set(char key[KEY], uint64_t i, bool there)
 
 static double now_ns(void)
 {
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+    return clock_ns(CLOCK_MONOTONIC);
 }
 
 /* --- What is looked at ---------------------------------------------------- */

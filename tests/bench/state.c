@@ -7,23 +7,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "tests/bench/stopwatch.h"
 
 enum { KEYS = 1000000, TASKS = 100000, SESSIONS = 100000 };
 
 static double now_ns(void)
 {
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
+    return clock_ns(CLOCK_MONOTONIC);
 }
 
-static void must(int r)
+static void must_be_done(int r)
 {
-    if (r)
-        abort();
+    must(r == 0, "a change of the state");
 }
 
 static struct bytes key_text(char text[32], uint64_t i)
@@ -42,13 +39,13 @@ static void measure_keys(struct state *s)
     double start = now_ns(), filled, again;
 
     for (uint64_t i = 0; i < KEYS; i++)
-        must(context_put(s->context, bytes_text("default"), key_text(text, i),
-                         i + 1, 1, 0, 256));
+        must_be_done(context_put(s->context, bytes_text("default"),
+                                 key_text(text, i), i + 1, 1, 0, 256));
     filled = now_ns();
     heap = mallinfo2().uordblks - heap;
     for (uint64_t i = 0; i < KEYS; i++)
-        must(context_put(s->context, bytes_text("default"), key_text(text, i),
-                         KEYS + i, 1, 0, 256));
+        must_be_done(context_put(s->context, bytes_text("default"),
+                                 key_text(text, i), KEYS + i, 1, 0, 256));
     again = now_ns();
     printf("key      %4.0f ns new, %4.0f ns again, %5.1f bytes"
            " (its 25-byte name included)\n",
@@ -65,7 +62,7 @@ static void measure_tasks(struct state *s)
     uint64_t wake;
 
     for (as.id = 1; as.id <= TASKS; as.id++)
-        must(task_add(s->tasks, space, queue, &as));
+        must_be_done(task_add(s->tasks, space, queue, &as));
     filled = now_ns();
     heap = mallinfo2().uordblks - heap;
     for (uint64_t i = 0; i < TASKS; i += 2) {
@@ -89,15 +86,15 @@ static void measure_sessions(struct state *s)
     double start, done;
 
     for (uint64_t id = 1; id <= SESSIONS; id++)
-        must(session_start(s->sessions, id, 1, 0, &h));
+        must_be_done(session_start(s->sessions, id, 1, 0, &h));
     for (uint64_t id = 1; id <= SESSIONS; id++)
-        must(session_accept(s->sessions, session_by_id(s->sessions, id), 1, 64,
-                            0, &h, id));
+        must_be_done(session_accept(s->sessions, session_by_id(s->sessions, id),
+                                    1, 64, 0, &h, id));
     heap = mallinfo2().uordblks - heap;
     start = now_ns();
     for (uint64_t id = 1; id <= SESSIONS; id++)
-        must(session_accept(s->sessions, session_by_id(s->sessions, id), 65, 64,
-                            64, &h, id));
+        must_be_done(session_accept(s->sessions, session_by_id(s->sessions, id),
+                                    65, 64, 64, &h, id));
     done = now_ns();
     printf("session  %4.0f ns a bundle, %5.1f bytes with one unanswered\n",
            (done - start) / SESSIONS, (double)heap / SESSIONS);
@@ -120,16 +117,16 @@ static void measure_snapshot(struct state *s)
     double start = now_ns(), saved, loaded;
     struct cursor c;
 
-    must(state_save(s, keep, &all));
+    must_be_done(state_save(s, keep, &all));
     saved = now_ns();
     for (c = cursor_of(buf_bytes(&all)); cursor_left(&c);) {
         uint32_t n = cursor_u32(&c);
 
-        must(state_load(again, cursor_take(&c, n)));
+        must_be_done(state_load(again, cursor_take(&c, n)));
     }
     loaded = now_ns();
     b = state_digest(again);
-    must(!hash_equal(&a, &b));
+    must_be_done(!hash_equal(&a, &b));
     printf("snapshot %4.0f ms save, %4.0f ms load, %.1f MB\n",
            (saved - start) / 1e6, (loaded - saved) / 1e6, (double)all.n / 1e6);
     buf_free(&all);
@@ -145,7 +142,7 @@ static void measure_fork(void)
     if (child == 0)
         _exit(0);
     paused = now_ns() - start;
-    must(child < 0 ? -1 : 0);
+    must_be_done(child < 0 ? -1 : 0);
     waitpid(child, NULL, 0);
     printf("fork     %6.2f ms pause\n", paused / 1e6);
 }
@@ -155,9 +152,10 @@ int main(void)
     uint8_t key[32] = {1};
     struct state *s;
 
-    must(crypto_start());
+    must_be_done(crypto_start());
     s = state_new();
-    must(!s || agent_enrol(s->agents, 0, bytes_text("broker"), key, key));
+    must_be_done(!s ||
+                 agent_enrol(s->agents, 0, bytes_text("broker"), key, key));
     s->size = 1;
     measure_keys(s);
     measure_tasks(s);

@@ -13,10 +13,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "proto/merkle.h"
+#include "tests/bench/stopwatch.h"
 #include "tests/support/rig.h"
 #include "tools/verify.h"
 
@@ -33,20 +33,9 @@ static struct rig rig;
 static struct actor writer;
 static struct verify_report report;
 
-static void must(bool holds, const char *what)
-{
-    if (holds)
-        return;
-    fprintf(stderr, "bench: %s\n", what);
-    abort();
-}
-
 static double now_s(clockid_t clock)
 {
-    struct timespec t;
-
-    clock_gettime(clock, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+    return clock_ns(clock) / 1e9;
 }
 
 /* --- The ledger ---------------------------------------------------------- */
