@@ -110,7 +110,7 @@ demo: deps ## agents at work without Choir, then with it (DOCS=dir AGENT=cmd)
 	@+$(MAKE) --no-print-directory all
 	@tools/demo/run
 
-check: deps ## build and run every test, under a minute
+check: deps ## build and run every test, about a minute
 	@+$(MAKE) --no-print-directory all programs replay
 	@BUILD=$(BUILD) tests/run
 

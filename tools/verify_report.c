@@ -32,7 +32,7 @@ static void print_checked(const struct verify_counts *n, FILE *out)
     fprintf(out,
             "checked   %" PRIu64 " segments, %" PRIu64 " bytes: headers, "
             "padding, the zeros behind the end\n"
-            "          %" PRIu64 " groups: hash, checksum, chain, time, "
+            "          %" PRIu64 " groups: hash, chain, time, "
             "epoch\n"
             "          %" PRIu64 " bundles: signature, tree, numbering and "
             "chain of %" PRIu64 " sessions\n"

@@ -64,7 +64,8 @@ static struct buf bundle_close(struct guest *g, unsigned kind)
 
     if (kind == BUNDLE_RECORD)
         facts.prev_hash = a->prev_hash;
-    must(!bundle_finish(&a->writer, &facts, &a->key, &frame, &hash), "sign");
+    must_hold(!bundle_finish(&a->writer, &facts, &a->key, &frame, &hash),
+              "sign");
     if (kind == BUNDLE_RECORD)
         a->prev_hash = hash;
     *next += a->writer.count;
@@ -81,9 +82,9 @@ __attribute__((noinline)) void turn_measured(struct guest *g,
                                              struct bytes frame)
 {
     if (frame.n)
-        must(!cycle_take(hall.cycle, g->connection, frame), "cycle_take");
-    must(!cycle_end(hall.cycle), "cycle_end");
-    must(!cycle_begin(hall.cycle), "cycle_begin");
+        must_hold(!cycle_take(hall.cycle, g->connection, frame), "cycle_take");
+    must_hold(!cycle_end(hall.cycle), "cycle_end");
+    must_hold(!cycle_begin(hall.cycle), "cycle_begin");
 }
 
 /* Sent and answered, and whatever follows from it. */
@@ -417,7 +418,7 @@ static void task_rounds(const char *what, unsigned n)
         guest_forget(&crowd[0]);
         work(&crowd[0], "jobs", 2 * TASKS);
     }
-    must(done == n * ROUNDS, "tasks were lost");
+    must_hold(done == n * ROUNDS, "tasks were lost");
     printf("%-34s %8.2f us submit, claim, deliver; %.2f us complete\n", what,
            submit / done, complete / done);
 }
@@ -477,7 +478,7 @@ static void row_listing(void)
         msg_encode(&item, &items);
         n++;
     }
-    must(n == TASKS, "tasks were lost");
+    must_hold(n == TASKS, "tasks were lost");
     for (unsigned i = 0; i < ROUNDS; i++) {
         bundle_open_for(g);
         for (unsigned j = 0; j < 16; j++) {
@@ -577,7 +578,7 @@ static void world_open(unsigned n)
 {
     hall_open(&hall);
     limits_raise(hall.rig.config);
-    must(!core_rules(hall.rig.core, hall.rig.config), "rules");
+    must_hold(!core_rules(hall.rig.core, hall.rig.config), "rules");
     guest_join(&hall, &writer, "writer", 127);
     writer.deaf = true;
     crowd_count = 0;
@@ -616,7 +617,7 @@ static void leases_with_reads(void)
         if (t->state == TASK_WORKING)
             reads_tell(t, n++);
     }
-    must(n >= LEASES / crowd_count * crowd_count, "leases are missing");
+    must_hold(n >= LEASES / crowd_count * crowd_count, "leases are missing");
 }
 
 static double ratio_of(unsigned puts)

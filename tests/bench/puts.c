@@ -42,8 +42,9 @@ static struct buf bundle_close(struct guest *g)
     };
     struct buf frame = {0};
 
-    must(!bundle_finish(&a->writer, &facts, &a->key, &frame, &a->prev_hash),
-         "sign");
+    must_hold(
+        !bundle_finish(&a->writer, &facts, &a->key, &frame, &a->prev_hash),
+        "sign");
     a->next_seq += a->writer.count;
     return frame;
 }
@@ -72,11 +73,11 @@ void turn_measured(struct arrival *list, size_t n);
 
 __attribute__((noinline)) void turn_measured(struct arrival *list, size_t n)
 {
-    must(!cycle_take_all(hall.cycle, list, n), "cycle_take_all");
+    must_hold(!cycle_take_all(hall.cycle, list, n), "cycle_take_all");
     for (size_t i = 0; i < n; i++)
-        must(list[i].code == 0, "a bundle was turned away");
-    must(!cycle_end(hall.cycle), "cycle_end");
-    must(!cycle_begin(hall.cycle), "cycle_begin");
+        must_hold(list[i].code == 0, "a bundle was turned away");
+    must_hold(!cycle_end(hall.cycle), "cycle_end");
+    must_hold(!cycle_begin(hall.cycle), "cycle_begin");
 }
 
 static double turn(struct buf frames[], size_t n)
@@ -127,7 +128,7 @@ int main(int argc, char **argv)
         guest_join(&hall, &guests[i], name, 127);
         guests[i].deaf = true;
     }
-    must(!cycle_begin(hall.cycle), "cycle_begin");
+    must_hold(!cycle_begin(hall.cycle), "cycle_begin");
     keys_fill();
     for (size_t t = 0; t < turns; t++) {
         struct buf frames[GUESTS];

@@ -20,7 +20,7 @@ static double now_ns(void)
 
 static void must_be_done(int r)
 {
-    must(r == 0, "a change of the state");
+    must_hold(r == 0, "a change of the state");
 }
 
 static struct bytes key_text(char text[32], uint64_t i)

@@ -4,26 +4,13 @@
 #define CHOIR_TESTS_BENCH_STOPWATCH_H
 
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
 
 /* The time by that clock: CLOCK_MONOTONIC, or CLOCK_PROCESS_CPUTIME_ID and
  * CLOCK_THREAD_CPUTIME_ID, in which others do not count. */
-static inline double clock_ns(clockid_t clock)
-{
-    struct timespec t;
+double clock_ns(clockid_t clock);
 
-    clock_gettime(clock, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-static inline void must(bool holds, const char *what)
-{
-    if (holds)
-        return;
-    fprintf(stderr, "bench: %s\n", what);
-    abort();
-}
+/* Aborts, and says what does not hold. */
+void must_hold(bool holds, const char *what);
 
 #endif

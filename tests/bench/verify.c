@@ -57,7 +57,7 @@ static void write_bundle(unsigned ops)
         msg_set_text(&m, FIELD_KEY, key);
         actor_add(&writer, &m, &v, 1);
     }
-    must(!actor_finish(&rig, &writer, &told), "put");
+    must_hold(!actor_finish(&rig, &writer, &told), "put");
 }
 
 /* --- The limit ----------------------------------------------------------- */
@@ -87,7 +87,7 @@ static void job_add(struct hash_job **jobs, size_t *n, struct bytes a,
 {
     if ((*n & (*n - 1)) == 0)
         *jobs = reallocarray(*jobs, *n ? 2 * *n : 1, sizeof **jobs);
-    must(*jobs, "memory");
+    must_hold(*jobs, "memory");
     (*jobs)[(*n)++] = (struct hash_job){a, b};
 }
 
@@ -109,7 +109,7 @@ static void bundle_collect(struct part *p, const struct entry *e, size_t at)
     job_add(&p->bundles, &p->bundle_count, e->header, (struct bytes){0});
     signatures[at] =
         reallocarray(signatures[at], n + 1, sizeof *signatures[at]);
-    must(signatures[at], "memory");
+    must_hold(signatures[at], "memory");
     key_sign(&key, KEY_FOR_BUNDLE, &ledger, e->header, signatures[at][n].b);
     for (uint32_t i = 1; i < e->count; i++)
         job_add(&p->nodes, &p->node_count, bytes_of(constant, 2 * HASH_BYTES),
@@ -159,7 +159,7 @@ static bool segment_collect(unsigned number)
         return false;
     while (n - at >= GROUP_HEADER_BYTES &&
            !group_header_get(&g, p + at, header.nonce, at)) {
-        must(part_count < PARTS_MAX, "too much");
+        must_hold(part_count < PARTS_MAX, "too much");
         group_collect(&parts[part_count], &g, p + at);
         at += (size_t)group_bytes(&g);
         if (at - begun >= PART_BYTES) {
@@ -201,9 +201,9 @@ static void leaves_hash(size_t n)
 static void part_do(const struct part *p, const struct signature *signature)
 {
     for (size_t i = 0; i < p->bundle_count; i++)
-        must(!key_verify(key.public_key, KEY_FOR_BUNDLE, &ledger,
-                         p->bundles[i].a, signature[i].b),
-             "signature");
+        must_hold(!key_verify(key.public_key, KEY_FOR_BUNDLE, &ledger,
+                              p->bundles[i].a, signature[i].b),
+                  "signature");
     for (size_t i = 0; i < p->groups; i++) { /* headers' own checksums */
         hash_of(HASH_SUM, bytes_of(constant, 16 + 8 + 144));
         hash_of(HASH_SUM, (struct bytes){0});
@@ -237,7 +237,7 @@ static void limit_reach(void)
     cores = cores < 1 ? 1 : cores > CORES_MAX ? CORES_MAX : cores;
     atomic_store(&taken, 0);
     for (long i = 0; i < cores; i++)
-        must(!pthread_create(&thread[i], NULL, parts_do, NULL), "thread");
+        must_hold(!pthread_create(&thread[i], NULL, parts_do, NULL), "thread");
     for (long i = 0; i < cores; i++)
         pthread_join(thread[i], NULL);
 }
@@ -250,7 +250,7 @@ static void verify(void)
 
     if (r)
         fprintf(stderr, "bench: %s: %s\n", report.in, report.why);
-    must(!r, "verify");
+    must_hold(!r, "verify");
 }
 
 struct cost {
@@ -300,7 +300,7 @@ int main(int argc, char **argv)
 {
     unsigned bundles = argc > 1 ? (unsigned)atoi(argv[1]) : 5000;
 
-    must(!crypto_start(), "crypto");
+    must_hold(!crypto_start(), "crypto");
     key_pair_new(&key);
     row(bundles, 1);
     row(bundles / 4, 64);
