@@ -264,6 +264,8 @@ struct leaves {
 
 static void leaves_make(struct leaves *l)
 {
+    if (!l->n)
+        return; /* and no room was made */
     entry_leaves(l->of, l->n, l->to);
     l->to += l->n;
     l->n = 0;
