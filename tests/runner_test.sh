@@ -19,7 +19,7 @@ fake() { # path, body
 expect() { # sentence, expected last line, expected exit status, names...
     local sentence=$1 line=$2 status=$3 got rc
     shift 3
-    got=$(CHOIR_ROOT=$dir BUILD=build SLOW='' TIMEOUT=2 "$here/run" "$@" 2>&1)
+    got=$(CHOIR_ROOT=$dir BUILD=build SLOW='' TIMEOUT=1 "$here/run" "$@" 2>&1)
     rc=$?
     if [ "$(tail -n1 <<<"$got")" = "$line" ] && [ $rc -eq "$status" ]; then
         passed=$((passed + 1))
@@ -36,15 +36,16 @@ fake tests/e2e/liar.sh 'echo "2 passed, 1 failed"'
 fake tests/e2e/late.sh 'echo "4 passed, 0 failed"; exit 3'
 fake tests/e2e/crash.sh 'echo "1 passed, 0 failed"; kill -SEGV $$'
 fake tests/e2e/silent.sh 'true'
-fake tests/e2e/hang.sh 'echo "5 passed, 0 failed"; sleep 30'
+fake tests/e2e/hang.sh 'echo "5 passed, 0 failed" # test-timeout: 20
+sleep 8'
 fake tests/e2e/prose.sh 'echo "say 9 passed, 0 failed ok"; echo "1 passed, 0 failed"'
 fake tests/e2e/twice.sh 'echo "7 passed, 0 failed"; echo "1 passed, 0 failed"'
 fake tests/e2e/dots.slow.sh 'echo "1 passed, 0 failed"'
 fake tests/e2e/litter.sh 'sleep 97.31 & echo "1 passed, 0 failed"'
 fake tests/e2e/own.sh '[ -d "$CHOIR_TMP" ] && [ "$TMPDIR" = "$CHOIR_TMP" ] &&
     : >"$CHOIR_TMP/x" && echo "1 passed, 0 failed"'
-fake tests/e2e/patient.sh '# test-timeout: 10
-sleep 3; echo "1 passed, 0 failed"'
+fake tests/e2e/patient.sh '# test-timeout: 20
+sleep 1.5; echo "1 passed, 0 failed"'
 fake tests/slow/long.sh 'echo "1 passed, 0 failed"'
 echo 'not a test' >"$dir/tests/e2e/helper.py"
 : >"$dir/tests/unit/good.c"
@@ -71,7 +72,7 @@ expect 'failures are believed over exit 0' '2 passed, 1 failed' 1 e2e/liar.sh
 expect 'a bad exit without failures is one' '4 passed, 1 failed' 1 e2e/late.sh
 expect 'a crash is a failure' '1 passed, 1 failed' 1 e2e/crash.sh
 expect 'silence is a failure' '0 passed, 1 failed' 1 e2e/silent.sh
-expect 'a hang is a failure' '5 passed, 1 failed' 1 e2e/hang.sh
+expect 'a hang is a failure, whatever stands behind its words' '5 passed, 1 failed' 1 e2e/hang.sh
 expect 'prose is no summary' '1 passed, 0 failed' 0 e2e/prose.sh
 expect 'the last summary counts' '1 passed, 0 failed' 0 e2e/twice.sh
 expect 'a test has its own directory' '1 passed, 0 failed' 0 e2e/own.sh
