@@ -13,6 +13,9 @@
 /* Some thousand entries: little beside the caches, much beside a hand-over. */
 enum { BATCH_HEADS = 256 << 10 };
 
+/* Entries whose hashes are made together. */
+enum { AT_ONCE = 64 };
+
 struct batch_group {
     struct group_header g;
     size_t heads; /* offset */
@@ -43,6 +46,60 @@ struct replay {
 
 /* --- The reading thread -------------------------------------------------- */
 
+/* Entries that have no leaf yet, of whatever bundles they are. */
+struct unhashed {
+    struct leaf_of of[AT_ONCE];
+    size_t bundle[AT_ONCE]; /* its place among the batch's */
+    struct hash_job operations[AT_ONCE], bundles[AT_ONCE];
+    size_t count, bundle_count;
+};
+
+static void leaves_add(struct batch *b, struct unhashed *u)
+{
+    struct hash hashes[AT_ONCE];
+    const struct hash *bundles;
+
+    hash_many(HASH_BUNDLE, u->bundles, u->bundle_count, hashes);
+    buf_put(&b->bundles, hashes, u->bundle_count * sizeof *hashes);
+    bundles = (const void *)b->bundles.p;
+    hash_many(HASH_OP, u->operations, u->count, hashes);
+    for (size_t i = 0; i < u->count && !b->bundles.failed; i++) {
+        u->of[i].bundle = &bundles[u->bundle[i]];
+        u->of[i].operation = &hashes[i];
+    }
+    if (!b->bundles.failed) {
+        struct hash leaves[AT_ONCE];
+
+        entry_leaves(u->of, u->count, leaves);
+        buf_put(&b->leaves, leaves, u->count * sizeof *leaves);
+    }
+    u->count = u->bundle_count = 0;
+}
+
+static void leaf_want(struct batch *b, struct unhashed *u,
+                      const struct entry *e)
+{
+    size_t known = b->bundles.n / sizeof(struct hash);
+
+    if (e->position == 0)
+        u->bundles[u->bundle_count++] = (struct hash_job){.a = e->header};
+    u->bundle[u->count] = known + u->bundle_count - 1;
+    u->operations[u->count] = (struct hash_job){.a = e->head};
+    u->of[u->count++] = (struct leaf_of){
+        .index = e->index,
+        .time = e->time,
+        .session = e->session,
+        .seq = e->seq,
+        /* a hash is 32 bytes wherever it stands */
+        .agent = (const void *)msg_b(&e->bundle, FIELD_AGENT).p,
+        .effect = e->effect,
+        .position = e->position,
+        .outcome = e->outcome,
+    };
+    if (u->count == AT_ONCE)
+        leaves_add(b, u);
+}
+
 static void name_add(struct batch *b, const struct group_header *g,
                      struct bytes heads, const struct entry *e)
 {
@@ -68,6 +125,7 @@ static int group_add_to(struct batch *b, const struct group_header *g,
                         struct bytes heads)
 {
     struct batch_group at = {*g, b->heads.n};
+    struct unhashed u = {.count = 0};
     struct group_walk walk;
     const struct entry *e;
     int r;
@@ -75,14 +133,12 @@ static int group_add_to(struct batch *b, const struct group_header *g,
     buf_put(&b->groups, &at, sizeof at);
     buf_put(&b->heads, heads.p, heads.n);
     group_walk_begin(&walk, g, heads);
+    walk.unhashed = true;
     while (!(r = group_walk_next(&walk, &e))) {
-        struct hash leaf = entry_leaf(e);
-
-        if (e->position == 0)
-            buf_put(&b->bundles, &e->bundle_hash, sizeof e->bundle_hash);
-        buf_put(&b->leaves, &leaf, sizeof leaf);
+        leaf_want(b, &u, e);
         name_add(b, g, heads, e);
     }
+    leaves_add(b, &u);
     if (r != CHOIR_NOT_FOUND)
         return -EUCLEAN; /* as group_apply will see, at the same place */
     return b->heads.failed || b->groups.failed || b->bundles.failed ||
