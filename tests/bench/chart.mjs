@@ -42,7 +42,7 @@ function bar(row, figure, values, y) {
 export function chart(rows, results) {
     const bars = rows.flatMap((row) => row.figures.map((figure) => ({
         row, figure, values: judged(row, figure.name, results[row.id]),
-    }))).filter((b) => b.values.length && b.values.every(Number.isFinite));
+    }))).filter((b) => b.figure.must !== undefined && b.values.length && b.values.every(Number.isFinite));
     const height = TOP + bars.length * STEP + 16;
     const title = 'Choir beside its peers';
     const parts = [

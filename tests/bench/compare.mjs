@@ -5,7 +5,7 @@
 //
 //   --ours        our own alone, once each: quick
 //   RUNS=5        executions of each side      SECONDS=3 WARM=1   of each
-//   ROWS=1,3,6b   these rows (3 is 3a, 3b, 3c)
+//   ROWS=1,3,6b   these rows (3 is 3a to 3d)
 //   DIR=PATH      where servers keep their data (TMPDIR or /tmp)
 //   BUILD=build   SLOW=0: without the rows that take minutes to prepare
 //
@@ -89,9 +89,9 @@ async function run(row, yardstick) {
     for (const text of [...circumstances(result), ...row.notes])
         console.log(`   ${text}`);
     for (const l of lines(row, result))
-        if (l.must_is)
+        if (l.must_is || l.ratio)
             console.log(`   ${l.ratio ? `ratio ${l.ratio}` : l.ours}` +
-                `   must ${l.must}: ${l.must_is}` +
+                (l.must ? `   must ${l.must}: ${l.must_is}` : '') +
                 (l.stretch ? `   stretch ${l.stretch}: ${l.stretch_is}` : ''));
     return result;
 }

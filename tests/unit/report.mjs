@@ -51,6 +51,13 @@ run({
         assert.equal(l.must_is, 'reached');
         assert.equal(l.stretch_is, 'not reached');
     },
+    a_figure_without_a_target_has_no_verdict() {
+        const free = { ...row, figures: [{ name: 'rate', better: 'higher' }] };
+        const [l] = lines(free, result([6], [10]));
+
+        assert.deepEqual([l.ratio, l.must, l.must_is, l.stretch, l.stretch_is],
+                         ['0.6', '', '', '', '']);
+    },
     a_line_of_ours_alone_has_none() {
         const [l] = lines(row, result([6], []));
 

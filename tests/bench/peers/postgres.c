@@ -7,8 +7,8 @@
  * `insert ... on conflict do update` of random keys, `batch` rows a commit,
  * `batches` of them under way on each client's connection; each client has keys
  * of its own, so that none waits for another's locks. A commit is one statement
- * with two arrays, or, with array=0, as many statements as there are rows. The
- * times are those of whole commits. PostgreSQL has more memory and fewer checkpoints than by
+ * with two arrays, or, with array=0, as many statements as there are rows, sent
+ * ahead of their results. The times are those of whole commits. PostgreSQL has more memory and fewer checkpoints than by
  * default, which favours it.
  *
  * It refuses to run as root: then it runs as postgres, or nobody.
