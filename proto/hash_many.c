@@ -11,7 +11,7 @@ enum {
     BLOCK = 128,
     PARTS = 3,
     WINDOW = 64, /* jobs that are looked at together */
-    FEW = 3,     /* fewer are quicker one by one */
+    FEW = 2,     /* fewer are quicker one by one */
 };
 
 /* A message is its tag and the job's two parts. */
@@ -54,41 +54,63 @@ static const uint8_t sigma[12][16] = {
 /* What is compressed at once: a block of each lane's message. */
 struct blocks {
     lanes h[8];
-    uint8_t in[LANES][BLOCK];
-    lanes bytes; /* of its message, up to this block's end */
-    lanes last;  /* all ones: it is the last one */
+    const uint8_t *in[LANES];
+    lanes bytes;               /* of its message, up to this block's end */
+    lanes last;                /* all ones: it is the last one */
+    unsigned used;             /* lanes, a bit each */
+    uint8_t own[LANES][BLOCK]; /* of blocks that do not lie in one piece */
 };
 
-#define ALWAYS_INLINE inline __attribute__((always_inline))
-#define ROTATED(x, n) ((x) >> (n) | (x) << (64 - (n)))
+/* BLAKE2b's G and its round, on vectors of any width, which say how they rotate
+ * best: W_32 and so on. */
+#define MIX(W, v, a, b, c, d, x, y) \
+    do {                            \
+        v[a] += v[b] + (x);         \
+        v[d] = W##_32(v[d] ^ v[a]); \
+        v[c] += v[d];               \
+        v[b] = W##_24(v[b] ^ v[c]); \
+        v[a] += v[b] + (y);         \
+        v[d] = W##_16(v[d] ^ v[a]); \
+        v[c] += v[d];               \
+        v[b] = W##_63(v[b] ^ v[c]); \
+    } while (0)
+#define ROUND(W, v, m, s)                                \
+    do {                                                 \
+        MIX(W, v, 0, 4, 8, 12, m[(s)[0]], m[(s)[1]]);    \
+        MIX(W, v, 1, 5, 9, 13, m[(s)[2]], m[(s)[3]]);    \
+        MIX(W, v, 2, 6, 10, 14, m[(s)[4]], m[(s)[5]]);   \
+        MIX(W, v, 3, 7, 11, 15, m[(s)[6]], m[(s)[7]]);   \
+        MIX(W, v, 0, 5, 10, 15, m[(s)[8]], m[(s)[9]]);   \
+        MIX(W, v, 1, 6, 11, 12, m[(s)[10]], m[(s)[11]]); \
+        MIX(W, v, 2, 7, 8, 13, m[(s)[12]], m[(s)[13]]);  \
+        MIX(W, v, 3, 4, 9, 14, m[(s)[14]], m[(s)[15]]);  \
+    } while (0)
 
-static ALWAYS_INLINE void mix(lanes v[16], int a, int b, int c, int d,
-                              const lanes *x, const lanes *y)
+/* --- AVX-512: all lanes at once; a rotation is one instruction ------------- */
+
+#define WIDE static inline __attribute__((always_inline, target("avx512f")))
+
+WIDE lanes wide_32(lanes x)
 {
-    v[a] += v[b] + *x;
-    v[d] = ROTATED(v[d] ^ v[a], 32);
-    v[c] += v[d];
-    v[b] = ROTATED(v[b] ^ v[c], 24);
-    v[a] += v[b] + *y;
-    v[d] = ROTATED(v[d] ^ v[a], 16);
-    v[c] += v[d];
-    v[b] = ROTATED(v[b] ^ v[c], 63);
+    return x >> 32 | x << 32;
 }
 
-static ALWAYS_INLINE void round_of(lanes v[16], const lanes m[16],
-                                   const uint8_t s[16])
+WIDE lanes wide_24(lanes x)
 {
-    mix(v, 0, 4, 8, 12, &m[s[0]], &m[s[1]]);
-    mix(v, 1, 5, 9, 13, &m[s[2]], &m[s[3]]);
-    mix(v, 2, 6, 10, 14, &m[s[4]], &m[s[5]]);
-    mix(v, 3, 7, 11, 15, &m[s[6]], &m[s[7]]);
-    mix(v, 0, 5, 10, 15, &m[s[8]], &m[s[9]]);
-    mix(v, 1, 6, 11, 12, &m[s[10]], &m[s[11]]);
-    mix(v, 2, 7, 8, 13, &m[s[12]], &m[s[13]]);
-    mix(v, 3, 4, 9, 14, &m[s[14]], &m[s[15]]);
+    return x >> 24 | x << 40;
 }
 
-static ALWAYS_INLINE void compress(struct blocks *b)
+WIDE lanes wide_16(lanes x)
+{
+    return x >> 16 | x << 48;
+}
+
+WIDE lanes wide_63(lanes x)
+{
+    return x >> 63 | x << 1;
+}
+
+__attribute__((target("avx512f"))) static void compress_512(struct blocks *b)
 {
     lanes m[16], v[16];
 
@@ -103,19 +125,100 @@ static ALWAYS_INLINE void compress(struct blocks *b)
     v[14] ^= b->last;
 #pragma GCC unroll 12
     for (int i = 0; i < 12; i++)
-        round_of(v, m, sigma[i]);
+        ROUND(wide, v, m, sigma[i]);
     for (int i = 0; i < 8; i++)
         b->h[i] ^= v[i] ^ v[i + 8];
 }
 
-__attribute__((target("avx512f"))) static void compress_512(struct blocks *b)
+/* --- AVX2: four lanes, then the other four ---------------------------------
+ * The state of eight does not fit its registers. It rotates by whole bytes in
+ * one instruction, by shuffling them. */
+
+#define HALF static inline __attribute__((always_inline, target("avx2")))
+
+typedef uint64_t half __attribute__((vector_size(4 * LANES)));
+typedef uint8_t octets __attribute__((vector_size(4 * LANES)));
+
+/* In each word the byte i is the one that was at (i + by) % 8. */
+#define OF(by, word, i) (8 * (word) + ((i) + (by)) % 8)
+#define WORD(by, word)                                                  \
+    OF(by, word, 0), OF(by, word, 1), OF(by, word, 2), OF(by, word, 3), \
+        OF(by, word, 4), OF(by, word, 5), OF(by, word, 6), OF(by, word, 7)
+#define SHUFFLED(x, by)                                                   \
+    (half) __builtin_shufflevector((octets)(x), (octets)(x), WORD(by, 0), \
+                                   WORD(by, 1), WORD(by, 2), WORD(by, 3))
+
+HALF half half_32(half x)
 {
-    compress(b);
+    return SHUFFLED(x, 4);
+}
+
+HALF half half_24(half x)
+{
+    return SHUFFLED(x, 3);
+}
+
+HALF half half_16(half x)
+{
+    return SHUFFLED(x, 2);
+}
+
+HALF half half_63(half x)
+{
+    return x >> 63 | (x + x);
+}
+
+HALF half half_get(const void *p)
+{
+    half x;
+
+    memcpy(&x, p, sizeof x);
+    return x;
+}
+
+/* Of four blocks: all their first words, all their second, up to the fourth. */
+HALF void words_get(half to[4], const uint8_t *const in[4], size_t at)
+{
+    half a = half_get(in[0] + at), b = half_get(in[1] + at);
+    half c = half_get(in[2] + at), d = half_get(in[3] + at);
+    half ab = __builtin_shufflevector(a, b, 0, 4, 2, 6);
+    half cd = __builtin_shufflevector(c, d, 0, 4, 2, 6);
+
+    to[0] = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+    to[2] = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+    ab = __builtin_shufflevector(a, b, 1, 5, 3, 7);
+    cd = __builtin_shufflevector(c, d, 1, 5, 3, 7);
+    to[1] = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+    to[3] = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+}
+
+HALF void compress_half(struct blocks *b, int first)
+{
+    half m[16], v[16];
+
+    for (size_t i = 0; i < 16; i += 4)
+        words_get(m + i, b->in + first, 8 * i);
+    for (int i = 0; i < 8; i++) {
+        v[i] = half_get((uint64_t *)&b->h[i] + first);
+        v[i + 8] = (half){0} + iv[i];
+    }
+    v[12] ^= half_get((uint64_t *)&b->bytes + first);
+    v[14] ^= half_get((uint64_t *)&b->last + first);
+#pragma GCC unroll 12
+    for (int i = 0; i < 12; i++)
+        ROUND(half, v, m, sigma[i]);
+    for (int i = 0; i < 8; i++) {
+        v[i] ^= v[i + 8] ^ half_get((uint64_t *)&b->h[i] + first);
+        memcpy((uint64_t *)&b->h[i] + first, &v[i], sizeof v[i]);
+    }
 }
 
 __attribute__((target("avx2"))) static void compress_256(struct blocks *b)
 {
-    compress(b);
+    if (b->used & 0x0f)
+        compress_half(b, 0);
+    if (b->used & 0xf0)
+        compress_half(b, 4);
 }
 
 typedef void (*compress_blocks)(struct blocks *b);
@@ -147,6 +250,21 @@ static void block_fill(uint8_t to[BLOCK], const struct message *m, size_t from)
     memset(to + at, 0, BLOCK - at);
 }
 
+/* The same where it lies, if that is in one piece. */
+static const uint8_t *block_of(const struct message *m, size_t from,
+                               uint8_t own[BLOCK])
+{
+    const struct bytes *p = m->part;
+    size_t at = from;
+
+    for (; p < m->part + PARTS - 1 && at >= p->n; p++)
+        at -= p->n;
+    if (at < p->n && p->n - at >= BLOCK)
+        return p->p + at;
+    block_fill(own, m, from);
+    return own;
+}
+
 static size_t blocks_of(const struct message *m)
 {
     return (m->bytes + BLOCK - 1) / BLOCK;
@@ -159,7 +277,6 @@ struct run {
     size_t n, next, most; /* blocks: what is longer goes alone */
     size_t job[LANES];    /* WINDOW: none */
     size_t at[LANES];     /* its next block */
-    unsigned busy;        /* lanes */
     uint64_t done;        /* jobs */
     struct blocks b;
 };
@@ -174,7 +291,7 @@ static void lane_begin(struct run *r, int k)
 {
     r->job[k] = r->next++;
     r->at[k] = 0;
-    r->busy++;
+    r->b.used |= 1u << k;
     for (int i = 0; i < 8; i++) /* unkeyed, 64 bytes of output */
         r->b.h[i][k] = i ? iv[i] : iv[0] ^ 0x01010040;
     next_find(r);
@@ -186,7 +303,7 @@ static void lane_fill(struct run *r, int k)
     size_t end = (r->at[k] + 1) * BLOCK;
     bool last = end >= m->bytes;
 
-    block_fill(r->b.in[k], m, r->at[k] * BLOCK);
+    r->b.in[k] = block_of(m, r->at[k] * BLOCK, r->b.own[k]);
     r->b.bytes[k] = last ? m->bytes : end;
     r->b.last[k] = last ? UINT64_MAX : 0;
     r->at[k]++;
@@ -198,16 +315,18 @@ static void lane_end(struct run *r, int k, struct hash *out)
         put_u64(out[r->job[k]].b + 8 * i, r->b.h[i][k]);
     r->done |= (uint64_t)1 << r->job[k];
     r->job[k] = WINDOW;
-    r->busy--;
+    r->b.used &= ~(1u << k);
 }
 
 static void side_by_side(compress_blocks compress_all, struct run *r,
                          struct hash *out)
 {
-    for (int k = 0; k < LANES; k++)
+    for (int k = 0; k < LANES; k++) {
         r->job[k] = WINDOW;
+        r->b.in[k] = r->b.own[k];
+    }
     next_find(r);
-    while (r->busy || r->n - r->next >= FEW) {
+    while (r->b.used || r->n - r->next >= FEW) {
         for (int k = 0; k < LANES; k++) {
             if (r->job[k] == WINDOW && r->next < r->n)
                 lane_begin(r, k);
@@ -238,7 +357,7 @@ static size_t some_at_once(enum hash_tag tag, const struct hash_job *jobs,
     r.m = m;
     r.n = n < WINDOW ? n : WINDOW;
     r.next = r.most = 0;
-    r.busy = 0;
+    r.b.used = 0;
     r.done = 0;
     if (n < LANES) /* some will stay empty */
         memset(&r.b, 0, sizeof r.b);
