@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,7 +15,7 @@
 #include "proto/armour.h"
 #include "proto/refusal.h"
 
-enum { FILE_BYTES_MAX = 8192 };
+enum { FILE_BYTES_MAX = 8192, READ_TRIES = 100, READ_US = 100 };
 
 static int read_all(int fd, struct buf *text)
 {
@@ -313,6 +314,59 @@ static int beside_path(char out[PATH_BYTES], const char *identity_path,
                : -ENAMETOOLONG;
 }
 
+/* --- What was seen --------------------------------------------------------- */
+
+/* Is what fd was opened by still its name? */
+static bool is_named(int fd, const char *path)
+{
+    struct stat mine, named;
+
+    return !fstat(fd, &mine) && !stat(path, &named) &&
+           mine.st_ino == named.st_ino && mine.st_dev == named.st_dev;
+}
+
+/* Write over a second file, which lies there for it, and have the two change
+ * places: that makes and takes away no inode. (To find a free one, ext4 looks
+ * through all that were freed in the last seconds: a millisecond, with a
+ * thousand handles that store something every five seconds.) Whoever writes or
+ * reads one of the two has a lock on it. */
+static int file_turn_over(const char *path, struct bytes text)
+{
+    char other[PATH_BYTES];
+    int fd, r = 0;
+
+    if (snprintf(other, sizeof other, "%s.other", path) >= (int)sizeof other)
+        return -ENAMETOOLONG;
+    fd = open(other, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    if (flock(fd, LOCK_EX | LOCK_NB) || !is_named(fd, other))
+        r = -EBUSY;
+    if (!r)
+        r = write_all(fd, text);
+    if (!r && (ftruncate(fd, (off_t)text.n) ||
+               (renameat2(AT_FDCWD, other, AT_FDCWD, path, RENAME_EXCHANGE) &&
+                rename(other, path))))
+        r = -errno;
+    close(fd);
+    return r;
+}
+
+/* Nobody writes it as long as it is open. NULL: there is none, or whoever wrote
+ * it does not let it go. */
+static FILE *file_read(const char *path)
+{
+    for (int tries = 0; tries < READ_TRIES; tries++) {
+        FILE *f = fopen(path, "re");
+
+        if (!f || !flock(fileno(f), LOCK_SH | LOCK_NB) || errno != EWOULDBLOCK)
+            return f;
+        fclose(f); /* just written, or to be, if it changed places since */
+        usleep(READ_US);
+    }
+    return NULL;
+}
+
 void seen_load(struct checkpoint *seen, struct buf *proof,
                const char *identity_path, const struct hash *ledger)
 {
@@ -323,7 +377,7 @@ void seen_load(struct checkpoint *seen, struct buf *proof,
     int n;
 
     *seen = (struct checkpoint){0};
-    if (beside_path(path, identity_path, ".seen") || !(f = fopen(path, "re")))
+    if (beside_path(path, identity_path, ".seen") || !(f = file_read(path)))
         return;
     n = fscanf(f, "choir-seen-1 %64s %" SCNu64 " %" SCNu64 " %64s %1024s", id,
                &got.epoch, &got.size, root, signed_text);
@@ -355,7 +409,8 @@ void seen_save(const struct checkpoint *seen, struct bytes proof,
     if (!base64_put(&text, proof, false) &&
         !beside_path(path, identity_path, ".seen")) {
         buf_put(&text, "\n", 1);
-        file_replace(path, buf_bytes(&text), false);
+        if (file_turn_over(path, buf_bytes(&text)))
+            file_replace(path, buf_bytes(&text), false);
     }
     buf_free(&text);
 }
