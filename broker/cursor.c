@@ -29,7 +29,8 @@ struct cursors *cursors_new(const struct state *state, struct ledger *ledger,
     c->router = router;
     c->tap = tap_new(state, ledger);
     c->past = past_new();
-    if (!c->tap || !c->past ||
+    c->again = fresh_new();
+    if (!c->tap || !c->past || !c->again ||
         env_random(env, &c->hash_argument, sizeof c->hash_argument))
         cursors_destroy(&c);
     else
@@ -46,10 +47,12 @@ void cursors_destroy(struct cursors **self_p)
     ledger_reader_close(&c->reader);
     tap_destroy(&c->tap);
     past_destroy(&c->past);
+    fresh_destroy(&c->again);
     tally_free(&c->per_agent);
     buf_free(&c->items);
     buf_free(&c->shared);
     buf_free(&c->own);
+    buf_free(&c->about);
     free(c);
     *self_p = NULL;
 }
@@ -196,7 +199,9 @@ static int entry_pass(struct cursors *c, struct watch *w, const struct entry *e)
         return r < 0 ? r : 0;
     if (!bytes_equal(bytes_text(space.space), watch_space(w)))
         return 0;
-    return change_tell(c, w, &(struct happening){e, &author, task, false});
+    buf_clear(&c->shared);
+    return change_tell(
+        c, w, &(struct happening){e, &author, task, again_wants(c, e)});
 }
 
 static int reader_at(struct cursors *c, uint64_t index)
@@ -206,6 +211,22 @@ static int reader_at(struct cursors *c, uint64_t index)
     if (ledger_reader_index(c->reader) == index)
         return 0;
     return ledger_reader_seek(c->reader, index);
+}
+
+/* The entry at w->next, from memory or from the record. */
+static int entry_go(struct cursors *c, struct watch *w)
+{
+    const struct entry *e;
+    int r = again_tell(c, w);
+
+    if (r != CHOIR_NOT_FOUND)
+        return r;
+    r = reader_at(c, w->next);
+    if (!r)
+        r = ledger_reader_next(c->reader, &e);
+    if (!r)
+        c->counters.entries_read++;
+    return r ? r : entry_pass(c, w, e);
 }
 
 /* Over what is known and not its business. Returns what that costs, in entries
@@ -225,7 +246,6 @@ static unsigned pass_over(struct cursors *c, struct watch *w, uint64_t size)
 static int slice(struct cursors *c, struct watch *w, unsigned *left)
 {
     uint64_t size = ledger_size(c->ledger);
-    const struct entry *e;
     int r = 0;
 
     for (unsigned n = SLICE_ENTRIES; !r && n && *left; n--) {
@@ -239,16 +259,11 @@ static int slice(struct cursors *c, struct watch *w, unsigned *left)
             return stand_level(c, w);
         if (!connection_has_room(c->router, w->p->connection))
             break;
-        r = reader_at(c, w->next);
-        if (!r)
-            r = ledger_reader_next(c->reader, &e);
-        if (!r)
-            r = entry_pass(c, w, e);
+        r = entry_go(c, w);
         if (r)
             break;
         w->next++;
         --*left;
-        c->counters.entries_read++;
     }
     if (r == -EAGAIN || (!r && w->stand == BEHIND)) { /* or parked */
         stand_behind(c, w);

@@ -3,6 +3,7 @@
 #define CHOIR_BROKER_CURSOR_PRIVATE_H
 
 #include "cursor.h"
+#include "fresh.h"
 #include "past.h"
 #include "tally.h"
 #include "tap.h"
@@ -61,6 +62,7 @@ struct cursors {
     struct ledger_reader *reader;
     struct tap *tap;
     struct past *past;
+    struct fresh *again; /* changes as they were told, for watch 0 */
     struct spot *spots;
     uint64_t hash_argument;
     struct watch *all;
@@ -78,6 +80,7 @@ struct cursors {
     struct buf shared; /* a change for watch 0, for all of a spot; or empty */
     size_t shared_at;  /* where the watch's number stands in it */
     struct buf own;    /* and for the watch being told */
+    struct buf about;  /* scratch of again_keep */
     struct cursor_counters counters;
 };
 
@@ -123,8 +126,8 @@ int stand_level(struct cursors *c, struct watch *w);
 void say_caught_up(struct cursors *c, struct watch *w);
 
 /* The entry whose changes are in c->list; task: 0 or the one it completes.
- * many: it goes to all watches of a spot, in one go after c->shared has been
- * cleared. */
+ * many: it goes to all watches of a spot, now or later; c->shared has been
+ * cleared before the first. */
 struct happening {
     const struct entry *e;
     const struct hash *author;
@@ -134,5 +137,18 @@ struct happening {
 /* 0: told, or none of its business; -EAGAIN: no credit, or its peer is full:
  * it stands at this revision; -ENOMEM. */
 int change_tell(struct cursors *c, struct watch *w, const struct happening *h);
+/* A change that was encoded for watch 0. 0, -EAGAIN, -ENOMEM likewise. */
+int change_say(struct cursors *c, struct watch *w, struct bytes shared,
+               size_t number_at);
+
+/* --- cursor_again.c: what was told a moment ago -------------------------- */
+
+/* Should the entry whose changes are in c->list be kept? */
+bool again_wants(const struct cursors *c, const struct entry *e);
+/* Keep it, as it is in c->shared. */
+void again_keep(struct cursors *c, const struct entry *e, struct bytes space);
+/* Tell a watch of the entry at w->next. 0, -EAGAIN, -ENOMEM as change_tell;
+ * CHOIR_NOT_FOUND: it has to be read. */
+int again_tell(struct cursors *c, struct watch *w);
 
 #endif

@@ -106,18 +106,52 @@ static int shared_make(struct cursors *c, const struct watch *w,
     return 0;
 }
 
+/* The encoding for watch 0, with the number of this one. */
+static void own_make(struct cursors *c, const struct watch *w,
+                     struct bytes shared, size_t number_at)
+{
+    buf_clear(&c->own);
+    buf_put(&c->own, shared.p, number_at);
+    pack_uint(&c->own, w->id.number);
+    buf_put(&c->own, shared.p + number_at + 1, shared.n - number_at - 1);
+}
+
+static int own_say(struct cursors *c, struct watch *w)
+{
+    if (c->own.failed)
+        return -ENOMEM;
+    w->credit--;
+    c->counters.changes++;
+    presence_say_bytes(c->router, w->p, buf_bytes(&c->own));
+    return 0;
+}
+
+static bool may_say(struct cursors *c, const struct watch *w)
+{
+    return w->credit && connection_has_room(c->router, w->p->connection);
+}
+
+int change_say(struct cursors *c, struct watch *w, struct bytes shared,
+               size_t number_at)
+{
+    if (!may_say(c, w))
+        return -EAGAIN;
+    own_make(c, w, shared, number_at);
+    return own_say(c, w);
+}
+
 static int shared_put(struct cursors *c, const struct watch *w,
                       const struct happening *h)
 {
-    const struct buf *all = &c->shared;
-    int r = all->n ? 0 : shared_make(c, w, h);
+    if (!c->shared.n) {
+        int r = shared_make(c, w, h);
 
-    if (r)
-        return r;
-    buf_clear(&c->own);
-    buf_put(&c->own, all->p, c->shared_at);
-    pack_uint(&c->own, w->id.number);
-    buf_put(&c->own, all->p + c->shared_at + 1, all->n - c->shared_at - 1);
+        if (r)
+            return r;
+        if (again_wants(c, h->e))
+            again_keep(c, h->e, watch_space(w));
+    }
+    own_make(c, w, buf_bytes(&c->shared), c->shared_at);
     return 0;
 }
 
@@ -134,16 +168,11 @@ int change_tell(struct cursors *c, struct watch *w, const struct happening *h)
     }
     if (seen == 0)
         return 0;
-    if (w->credit == 0 || !connection_has_room(c->router, w->p->connection))
+    if (!may_say(c, w))
         return -EAGAIN;
     if (h->many && seen == n)
         r = shared_put(c, w, h);
     else
         change_put(c, w, h, w->id.number, &c->own);
-    if (r || c->own.failed)
-        return -ENOMEM;
-    w->credit--;
-    c->counters.changes++;
-    presence_say_bytes(c->router, w->p, buf_bytes(&c->own));
-    return 0;
+    return r ? r : own_say(c, w);
 }

@@ -60,14 +60,19 @@ static uint64_t room_make(struct fresh *f, size_t n)
     return at;
 }
 
+bool fresh_wants(const struct fresh *f, uint64_t entry)
+{
+    return f->old == f->end || row_at(f, f->end - 1)->entry < entry;
+}
+
 void fresh_put(struct fresh *f, uint64_t entry, struct bytes value,
                struct bytes type)
 {
     uint64_t at;
     uint8_t *to;
 
-    if (value.n > FRESH_VALUE_MAX || type.n > FRESH_VALUE_MAX || !opened(f) ||
-        (f->old < f->end && row_at(f, f->end - 1)->entry >= entry))
+    if (value.n > FRESH_VALUE_MAX || type.n > FRESH_VALUE_MAX ||
+        !fresh_wants(f, entry) || !opened(f))
         return;
     at = room_make(f, value.n + type.n);
     to = f->bytes + at % FRESH_BYTES;

@@ -1,5 +1,6 @@
-/* Payloads of tasks that were submitted a moment ago: whoever gets one then is
- * told it from memory, instead of having it read back from the record. The
+/* What new entries are about to be asked for: payloads of tasks that were
+ * submitted a moment ago, changes that a watch was told. Whoever gets one then
+ * is told it from memory, instead of having it read back from the record. The
  * oldest make room; what is not here is read.
  * Thread: state thread only. */
 #ifndef CHOIR_BROKER_FRESH_H
@@ -19,7 +20,9 @@ struct fresh;
 struct fresh *fresh_new(void);
 void fresh_destroy(struct fresh **self_p);
 
-/* Of slot 0 of the entry, copied. Not kept unless entries come in order. */
+/* Would it be kept? Entries must come in order. */
+bool fresh_wants(const struct fresh *f, uint64_t entry);
+/* Copied. Of a task, slot 0. */
 void fresh_put(struct fresh *f, uint64_t entry, struct bytes value,
                struct bytes type);
 /* Borrowed until the next is put. */

@@ -338,6 +338,109 @@ TEST(watches_of_one_prefix_see_what_each_agent_may_read)
     hall_close(&hall);
 }
 
+static uint64_t entries_read(void)
+{
+    struct msg ask, row;
+    struct list rows;
+
+    msg_init(&ask, MSG_STATUS);
+    rows = msg_list(guest_reply(&ada, &ask), FIELD_ITEMS);
+    while (list_next(&rows, &row))
+        if (bytes_equal(msg_b(&row, FIELD_NAME), bytes_text("entries_reread")))
+            return msg_u(&row, FIELD_SIZE);
+    fail_msg("no such number");
+    return 0;
+}
+
+TEST(watches_that_come_to_it_later_need_not_read_what_one_was_told)
+{
+    uint64_t before;
+
+    begin();
+    CHECK_EQ(watch_from(&ada, "k/", size(), 5), 0);
+    CHECK_EQ(watch_from(&bob, "", size(), 2), 0);
+    put_all(0, 30);
+    check_changes(&ada, 5);
+    check_changes(&bob, 2);
+    before = entries_read();
+    give_credit(&bob, 2); /* what ada was told live */
+    check_changes(&bob, 4);
+    CHECK_EQ(entries_read(), before);
+    give_credit(&ada, 20);
+    check_changes(&ada, 25);
+    CHECK(entries_read() > before);
+    before = entries_read();
+    give_credit(&bob, 20); /* and what she was told since */
+    check_changes(&bob, 24);
+    CHECK_EQ(entries_read(), before);
+    give_credit(&bob, 100);
+    give_credit(&ada, 100);
+    check_changes(&bob, 30);
+    check_changes(&ada, 30);
+    hall_close(&hall);
+}
+
+TEST(what_was_erased_since_is_not_told_from_memory)
+{
+    const struct msg *m;
+    struct msg erase, item;
+    struct list items;
+
+    begin();
+    CHECK_EQ(watch_from(&ada, "k/", size(), 5), 0);
+    CHECK_EQ(watch_from(&bob, "k/", size(), 0), 0);
+    CHECK_OK(guest_put(&ada, "k/1", "secret"));
+    hall_settle(&hall);
+    check_changes(&ada, 1);
+    msg_init(&erase, MSG_ERASE);
+    msg_set_text(&erase, FIELD_SPACE, "main");
+    msg_set_text(&erase, FIELD_KEY, "k/1");
+    CHECK_OK(guest_do(&ada, &erase, NULL));
+    hall_settle(&hall);
+    give_credit(&bob, 5);
+    m = guest_item(&bob, MSG_CHANGE);
+    assert_non_null(m);
+    items = msg_list(m, FIELD_ITEMS);
+    CHECK(list_next(&items, &item));
+    CHECK_NOT(msg_has(&item, FIELD_VALUE));
+    CHECK_EQ(msg_u(&item, FIELD_OUTCOME), CHOIR_ERASED);
+    hall_close(&hall);
+}
+
+TEST(what_may_not_be_read_is_not_told_from_memory)
+{
+    struct buf grants = {0};
+    const struct msg *m;
+    struct msg g, op;
+
+    begin();
+    CHECK_EQ(watch_from(&ada, "k/", size(), 9), 0);
+    CHECK_EQ(watch_from(&bob, "k/", size(), 0), 0);
+    CHECK_OK(guest_put(&ada, "k/1", "hers"));
+    CHECK_OK(guest_put(&ada, "k/2", "his, too"));
+    msg_init(&g, MSG_GRANT_ROW);
+    msg_set_text(&g, FIELD_SPACE, "*");
+    msg_set_u(&g, FIELD_RIGHTS, 0);
+    msg_encode(&g, &grants);
+    msg_set_text(&g, FIELD_SPACE, "main");
+    msg_set_text(&g, FIELD_PREFIX, "k/2");
+    msg_set_u(&g, FIELD_RIGHTS, RIGHT_READ);
+    msg_encode(&g, &grants);
+    msg_init(&op, MSG_GRANT);
+    msg_set_hash(&op, FIELD_AGENT, &bob.actor.id);
+    msg_set_list(&op, FIELD_GRANTS, 2, buf_bytes(&grants));
+    CHECK_OK(guest_do(&ada, &op, NULL));
+    hall_settle(&hall);
+    check_changes(&ada, 2);
+    give_credit(&bob, 5);
+    m = guest_item(&bob, MSG_CHANGE);
+    assert_non_null(m);
+    CHECK_EQ(msg_u(m, FIELD_REVISION), size() - 2);
+    CHECK_NULL(guest_item(&bob, MSG_CHANGE));
+    buf_free(&grants);
+    hall_close(&hall);
+}
+
 TEST(withdrawn_grant_ends_the_watch)
 {
     struct buf grants = {0};
