@@ -30,6 +30,7 @@ struct outbox {
     size_t bytes;
     struct hash *leaves;
     size_t leaf_cap;
+    struct buf pieces; /* scratch of answer_leaves */
     struct merkle tree;
     struct buf front, frame;
     struct { /* what front is the signature of */
@@ -69,6 +70,7 @@ void outbox_destroy(struct outbox **self_p)
     free(o->ring);
     free(o->table);
     free(o->leaves);
+    buf_free(&o->pieces);
     merkle_free(&o->tree);
     buf_free(&o->front);
     buf_free(&o->frame);
@@ -249,8 +251,11 @@ static int leaves_make(struct outbox *o, size_t n)
 
         for (some = 0; some < ANSWER_LEAVES_MAX && i + some < n; some++)
             bodies[some] = answer_end(&body_at(o, o->first + i + some)->answer);
-        answer_leaves(bodies, some, o->leaves + i);
+        if (answer_leaves(bodies, some, &o->pieces, o->leaves + i))
+            return -ENOMEM;
     }
+    if (o->pieces.cap > BODY_KEEP)
+        buf_free(&o->pieces);
     return merkle_build(&o->tree, o->leaves, n);
 }
 

@@ -1,5 +1,6 @@
 /* A leaf of a cycle's tree is one message to one agent, recipient included,
- * so that no answer can be passed off as another's. */
+ * so that no answer can be passed off as another's. It covers the bytes as they
+ * lie, before anything is read in them. */
 #include "answer.h"
 
 #include <errno.h>
@@ -38,19 +39,123 @@ struct bytes answer_end(struct answer_body *a)
     return buf_bytes(&a->bytes);
 }
 
+/* --- Leaves --------------------------------------------------------------- */
+
+static bool is_whole(struct bytes body)
+{
+    return body.n <= ANSWER_PIECE;
+}
+
+static size_t pieces_of(struct bytes body)
+{
+    return (body.n + ANSWER_PIECE - 1) / ANSWER_PIECE;
+}
+
+static struct bytes piece_take(struct bytes *left)
+{
+    size_t n = left->n < ANSWER_PIECE ? left->n : ANSWER_PIECE;
+    struct bytes piece = bytes_of(left->p, n);
+
+    *left = bytes_of(left->p + n, left->n - n);
+    return piece;
+}
+
 struct hash answer_leaf(struct bytes body)
 {
-    return hash_of(HASH_ANSWER, body);
+    struct hash_job jobs[ANSWER_LEAVES_MAX];
+    struct hash hashes[ANSWER_LEAVES_MAX];
+    struct hash_run leaf;
+
+    if (is_whole(body))
+        return hash_of(HASH_ANSWER, body);
+    hash_run_begin(&leaf, HASH_PIECES);
+    while (body.n) {
+        size_t n = 0;
+
+        for (; n < ANSWER_LEAVES_MAX && body.n; n++)
+            jobs[n] = (struct hash_job){.a = piece_take(&body)};
+        hash_many(HASH_PIECE, jobs, n, hashes);
+        hash_run_add(&leaf, bytes_of(hashes, n * HASH_BYTES));
+    }
+    return hash_run_now(&leaf);
 }
 
-void answer_leaves(const struct bytes *bodies, size_t n, struct hash *leaves)
+static void pieces_hash(const struct hash_job *jobs, size_t n, struct buf *out)
+{
+    struct hash hashes[ANSWER_LEAVES_MAX];
+
+    hash_many(HASH_PIECE, jobs, n, hashes);
+    buf_put(out, hashes, n * HASH_BYTES);
+}
+
+/* Of all bodies that are hashed in pieces, these pieces' hashes. */
+static void all_pieces(const struct bytes *bodies, size_t n, struct buf *out)
 {
     struct hash_job jobs[ANSWER_LEAVES_MAX];
+    size_t count = 0;
 
-    for (size_t i = 0; i < n; i++)
-        jobs[i] = (struct hash_job){.a = bodies[i]};
-    hash_many(HASH_ANSWER, jobs, n, leaves);
+    for (size_t i = 0; i < n; i++) {
+        struct bytes left = bodies[i];
+
+        while (!is_whole(bodies[i]) && left.n) {
+            jobs[count++] = (struct hash_job){.a = piece_take(&left)};
+            if (count < ANSWER_LEAVES_MAX)
+                continue;
+            pieces_hash(jobs, count, out);
+            count = 0;
+        }
+    }
+    if (count)
+        pieces_hash(jobs, count, out);
 }
+
+/* Leaves of the bodies of one kind; of each body, the message to hash. */
+static void leaves_with(enum hash_tag tag, const struct bytes *bodies,
+                        const struct bytes *messages, size_t n,
+                        struct hash *leaves)
+{
+    struct hash_job jobs[ANSWER_LEAVES_MAX];
+    struct hash hashes[ANSWER_LEAVES_MAX];
+    size_t count = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (is_whole(bodies[i]) == (tag == HASH_ANSWER))
+            jobs[count++] = (struct hash_job){.a = messages[i]};
+    }
+    if (count == 0)
+        return;
+    hash_many(tag, jobs, count, hashes);
+    while (n-- > 0) {
+        if (is_whole(bodies[n]) == (tag == HASH_ANSWER))
+            leaves[n] = hashes[--count];
+    }
+}
+
+int answer_leaves(const struct bytes *bodies, size_t n, struct buf *scratch,
+                  struct hash *leaves)
+{
+    struct bytes messages[ANSWER_LEAVES_MAX];
+    size_t at = 0;
+
+    buf_clear(scratch);
+    all_pieces(bodies, n, scratch);
+    if (scratch->failed)
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++) {
+        size_t bytes = pieces_of(bodies[i]) * HASH_BYTES;
+
+        messages[i] = bodies[i];
+        if (is_whole(bodies[i]))
+            continue;
+        messages[i] = bytes_of(scratch->p + at, bytes);
+        at += bytes;
+    }
+    leaves_with(HASH_ANSWER, bodies, messages, n, leaves);
+    leaves_with(HASH_PIECES, bodies, messages, n, leaves);
+    return 0;
+}
+
+/* --- Signing and frames --------------------------------------------------- */
 
 int answer_sign(const struct answer_facts *facts, const struct merkle *tree,
                 const struct key_pair *key, struct buf *out)

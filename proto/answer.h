@@ -38,10 +38,16 @@ struct answer_facts {
  * signature, as they stand in front of every frame, to out. */
 int answer_sign(const struct answer_facts *facts, const struct merkle *tree,
                 const struct key_pair *key, struct buf *out);
+
+/* A body's leaf. One of more than ANSWER_PIECE bytes is hashed in pieces of so
+ * many, side by side, and they together: docs/adr/0013. */
+enum { ANSWER_PIECE = 1016 }; /* with its tag: eight blocks */
 struct hash answer_leaf(struct bytes body);
-/* Of many bodies, up to ANSWER_LEAVES_MAX. */
+/* Of many bodies, up to ANSWER_LEAVES_MAX. scratch: the caller's, used anew
+ * each time. 0 or -ENOMEM. */
 enum { ANSWER_LEAVES_MAX = 64 };
-void answer_leaves(const struct bytes *bodies, size_t n, struct hash *leaves);
+int answer_leaves(const struct bytes *bodies, size_t n, struct buf *scratch,
+                  struct hash *leaves);
 /* One whole frame: the signed front, leaf i's path, its body. */
 void answer_frame(struct buf *out, struct bytes front,
                   const struct merkle *tree, size_t i, struct bytes body);

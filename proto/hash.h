@@ -26,6 +26,8 @@ struct hash {
     X(ENTRY, "entry/1")      \
     X(EFFECT, "effect/1")    \
     X(ANSWER, "answer/1")    \
+    X(PIECE, "piece/1")      \
+    X(PIECES, "pieces/1")    \
     X(GROUP, "group/1")      \
     X(SUM, "sum/1")          \
     X(STATE, "state/1")      \

@@ -1,5 +1,5 @@
-/* A frame as it arrived, and one truly signed over whatever body the input
- * is. */
+/* A frame as it arrived, one truly signed over whatever body the input is, and
+ * that one bent. */
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>
@@ -39,6 +39,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         items(&a);
     else if (size >= 44)
         abort(); /* session, agent and count are all a body must have */
+    if (size) {  /* and not one bit may be another */
+        frame.p[frame.n - 1 - bytes[0] % size] ^= 1;
+        if (answer_open(&a, buf_bytes(&frame)) == 0)
+            abort();
+    }
     buf_free(&front);
     buf_free(&frame);
     merkle_free(&tree);

@@ -194,6 +194,107 @@ static void bad_items(json_t *file, struct cycle *c)
     buf_free(&body);
 }
 
+/* A body of more than one piece: replies of 8, 308, 608 and so on bytes. */
+static struct buf long_body(void)
+{
+    struct hash agent = wire_hash(0x20);
+    struct answer_body body = {0};
+    uint8_t value[2048];
+
+    answer_begin(&body, 100, &agent);
+    for (unsigned i = 0; i < 7; i++) {
+        struct msg m;
+
+        for (size_t k = 0; k < sizeof value; k++)
+            value[k] = (uint8_t)(k + i);
+        msg_init(&m, MSG_REPLY);
+        msg_set_u(&m, FIELD_ASK, i + 1);
+        msg_set_u(&m, FIELD_OUTCOME, CHOIR_OK);
+        msg_set_b(&m, FIELD_VALUE, bytes_of(value, 8 + 300 * i));
+        answer_add(&body, &m);
+    }
+    answer_end(&body);
+    return body.bytes;
+}
+
+/* Cut or filled up to that length; the count of items is that of an empty
+ * one. */
+static void body_resize(struct buf *body, size_t n)
+{
+    put_u32(body->p + 40, 0);
+    body->n = n;
+}
+
+static void good_long(json_t *file, struct cycle *c)
+{
+    struct buf f = {0}, body = long_body();
+
+    seal(&f, c, buf_bytes(&body));
+    good_answer(file, "a body of seven pieces", &c->key, buf_bytes(&f));
+    buf_free(&f);
+    buf_free(&body);
+}
+
+/* The leaf is signed as it is given. */
+static void bad_leaf(json_t *file, const char *name, struct cycle *c,
+                     struct hash leaf, struct bytes body)
+{
+    struct merkle tree = {0};
+    struct buf front = {0}, f = {0};
+
+    if (merkle_build(&tree, &leaf, 1) ||
+        answer_sign(&c->facts, &tree, &c->key, &front))
+        abort();
+    answer_frame(&f, buf_bytes(&front), &tree, 0, body);
+    bad_answer(file, name, "open", "MALFORMED", &c->key, buf_bytes(&f));
+    buf_free(&front);
+    buf_free(&f);
+    merkle_free(&tree);
+}
+
+static void bad_long(json_t *file, struct cycle *c)
+{
+    struct buf body = long_body(), bent = {0};
+    struct hash leaf = answer_leaf(buf_bytes(&body)), pieces[2];
+    size_t first = 44 + 4 + get_u32(body.p + 44), second;
+
+    second = 4 + get_u32(body.p + first);
+#define BAD(name) bad_leaf(file, name, c, leaf, buf_bytes(&bent))
+    buf_put(&bent, body.p, 44);
+    buf_put(&bent, body.p + first, second);
+    buf_put(&bent, body.p + 44, first - 44);
+    buf_put(&bent, body.p + first + second, body.n - first - second);
+    BAD("two items exchanged in a body of seven pieces");
+    memmove(bent.p + 44, bent.p + 44 + second, bent.n - 44 - second);
+    bent.n -= second;
+    put_u32(bent.p + 40, 6);
+    BAD("an item dropped, and the count with it");
+    buf_clear(&bent);
+    buf_put(&bent, body.p, body.n);
+    memcpy(bent.p + 1016, body.p + 2032, 1016);
+    memcpy(bent.p + 2032, body.p + 1016, 1016);
+    BAD("two pieces exchanged");
+    bent.n = 2032;
+    BAD("cut between two pieces");
+    leaf = hash_of(HASH_ANSWER, buf_bytes(&body));
+    bad_leaf(file, "a long body hashed as one message", c, leaf,
+             buf_bytes(&body));
+    body_resize(&body, 1016);
+    pieces[0] = hash_of(HASH_PIECE, buf_bytes(&body));
+    leaf = hash_of(HASH_PIECES, bytes_of(pieces, HASH_BYTES));
+    bad_leaf(file, "a body of 1016 bytes hashed in pieces", c, leaf,
+             buf_bytes(&body));
+    body_resize(&body, 1017);
+    pieces[0] = hash_of(HASH_PIECE, bytes_of(body.p, 1015));
+    pieces[1] = hash_of(HASH_PIECE, bytes_of(body.p + 1015, 2));
+    leaf = hash_of(HASH_PIECES, bytes_of(pieces, sizeof pieces));
+    bad_leaf(file, "a body of 1017 bytes cut a byte early", c, leaf,
+             buf_bytes(&body));
+#undef BAD
+    buf_free(&body);
+    buf_free(&bent);
+}
+
 json_t *vectors_answers(void)
 {
     json_t *file = vector_file(
@@ -215,8 +316,10 @@ json_t *vectors_answers(void)
     seal(&f, &c, c.bytes[0]);
     good_answer(file, "alone in its cycle: an empty path", &c.key,
                 buf_bytes(&f));
+    good_long(file, &c);
     bad_frames(file, &c);
     bad_items(file, &c);
+    bad_long(file, &c);
     cycle_free(&c);
     buf_free(&f);
     return file;

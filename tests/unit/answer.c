@@ -294,6 +294,346 @@ TEST(answer_item_of_a_newer_broker_can_be_passed_over)
     buf_free(&frame);
 }
 
+/* --- Leaves of long bodies ------------------------------------------------ */
+
+/* As proto/README.md says it, piece by piece. */
+static struct hash leaf_as_specified(struct bytes body)
+{
+    struct buf hashes = {0};
+    struct hash leaf;
+
+    if (body.n <= 1016)
+        return hash_of(HASH_ANSWER, body);
+    for (size_t at = 0; at < body.n; at += 1016) {
+        size_t left = body.n - at;
+        struct hash h = hash_of(
+            HASH_PIECE, bytes_of(body.p + at, left < 1016 ? left : 1016));
+
+        buf_put(&hashes, h.b, HASH_BYTES);
+    }
+    leaf = hash_of(HASH_PIECES, buf_bytes(&hashes));
+    buf_free(&hashes);
+    return leaf;
+}
+
+TEST(answer_leaf_is_as_specified_for_every_length)
+{
+    enum { LONGEST = 130 * ANSWER_PIECE };
+    static uint8_t data[LONGEST];
+
+    for (size_t i = 0; i < LONGEST; i++)
+        data[i] = (uint8_t)(i * 31 + i / 256);
+    for (size_t n = 0; n <= LONGEST;
+         n += n < 3 * ANSWER_PIECE || n % ANSWER_PIECE > ANSWER_PIECE - 3 ||
+                      n % ANSWER_PIECE < 2
+                  ? 1
+                  : ANSWER_PIECE / 2 - 2) {
+        struct hash is = answer_leaf(bytes_of(data, n));
+        struct hash wanted = leaf_as_specified(bytes_of(data, n));
+
+        if (!hash_equal(&is, &wanted))
+            fail_msg("another leaf of %zu bytes", n);
+    }
+}
+
+TEST(answer_leaves_are_those_of_each_body)
+{
+    static uint8_t data[300000];
+    struct bytes bodies[ANSWER_LEAVES_MAX];
+    struct hash leaves[ANSWER_LEAVES_MAX];
+    struct buf scratch = {0};
+    uint32_t dice = 1;
+
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (uint8_t)(i * 31 + i / 256);
+    for (unsigned round = 0; round < 200; round++) {
+        size_t n = round % (ANSWER_LEAVES_MAX + 1);
+
+        for (size_t i = 0; i < n; i++) {
+            size_t longest = (size_t)100 << (dice >> 20) % 9;
+
+            dice = dice * 1103515245 + 12345;
+            bodies[i] = bytes_of(data + (dice >> 24), (dice >> 8) % longest);
+            if (round == 199 && i % 9 == 0) /* more than a window of pieces */
+                bodies[i].n = 200000;
+        }
+        CHECK_OK(answer_leaves(bodies, n, &scratch, leaves));
+        for (size_t i = 0; i < n; i++) {
+            struct hash one = answer_leaf(bodies[i]);
+
+            CHECK(hash_equal(&leaves[i], &one));
+        }
+    }
+    buf_free(&scratch);
+}
+
+/* Replies of many sizes, as they lie in a body. */
+enum { LONG_ITEMS = 24 };
+struct long_body {
+    struct buf head;             /* session, agent, count */
+    struct buf item[LONG_ITEMS]; /* with its length */
+};
+
+static void long_make(struct long_body *l)
+{
+    struct hash agent = wire_hash(2);
+    struct answer_body a = {0};
+
+    *l = (struct long_body){0};
+    for (uint32_t i = 0; i < LONG_ITEMS; i++) {
+        static uint8_t value[900];
+        struct msg m;
+
+        memset(value, (int)i, sizeof value);
+        answer_begin(&a, 1, &agent);
+        msg_init(&m, MSG_REPLY);
+        msg_set_u(&m, FIELD_ASK, i + 1);
+        msg_set_u(&m, FIELD_OUTCOME, CHOIR_OK);
+        msg_set_b(&m, FIELD_VALUE, bytes_of(value, i * 37 % sizeof value));
+        answer_add(&a, &m);
+        buf_put(&l->item[i], a.bytes.p + 44, a.bytes.n - 44);
+    }
+    buf_put(&l->head, a.bytes.p, 40);
+    buf_free(&a.bytes);
+}
+
+static void long_free(struct long_body *l)
+{
+    buf_free(&l->head);
+    for (size_t i = 0; i < LONG_ITEMS; i++)
+        buf_free(&l->item[i]);
+}
+
+/* The body of these items, by number. */
+static struct buf long_body_of(const struct long_body *l, const unsigned *which,
+                               uint32_t n)
+{
+    struct buf body = {0};
+
+    buf_put(&body, l->head.p, l->head.n);
+    buf_put_u32(&body, n);
+    for (uint32_t i = 0; i < n; i++)
+        buf_put(&body, l->item[which[i]].p, l->item[which[i]].n);
+    return body;
+}
+
+/* A frame as the broker signed it, with another body in its place. */
+static int accept_instead(const struct key_pair *key, struct bytes is_signed,
+                          struct bytes instead)
+{
+    struct buf frame = {0};
+    int r;
+
+    sealed(&frame, key, is_signed);
+    CHECK_OK(accept(buf_bytes(&frame), key));
+    frame.n -= is_signed.n;
+    buf_put(&frame, instead.p, instead.n);
+    r = accept(buf_bytes(&frame), key);
+    buf_free(&frame);
+    return r;
+}
+
+#define CHECK_NOT_TAKEN_FOR(body, which, n)                           \
+    do {                                                              \
+        struct buf bent_ = long_body_of(&l, which, n);                \
+        CHECK_REFUSED(                                                \
+            accept_instead(&key, buf_bytes(body), buf_bytes(&bent_)), \
+            CHOIR_MALFORMED);                                         \
+        buf_free(&bent_);                                             \
+    } while (0)
+
+TEST(answer_whose_items_are_exchanged_dropped_or_doubled_is_refused)
+{
+    struct key_pair key = wire_key(9);
+    unsigned which[LONG_ITEMS + 1];
+    struct long_body l;
+    struct buf body;
+
+    long_make(&l);
+    for (unsigned i = 0; i < LONG_ITEMS; i++)
+        which[i] = i;
+    body = long_body_of(&l, which, LONG_ITEMS);
+    CHECK(body.n > 5 * ANSWER_PIECE);
+    for (unsigned i = 0; i + 1 < LONG_ITEMS; i++) {
+        which[i] = i + 1, which[i + 1] = i; /* exchanged */
+        CHECK_NOT_TAKEN_FOR(&body, which, LONG_ITEMS);
+        which[i + 1] = i + 1; /* doubled, and one dropped for it */
+        CHECK_NOT_TAKEN_FOR(&body, which, LONG_ITEMS);
+        memmove(which + i, which + i + 1, /* dropped */
+                (LONG_ITEMS - i - 1) * sizeof *which);
+        CHECK_NOT_TAKEN_FOR(&body, which, LONG_ITEMS - 1);
+        for (unsigned k = 0; k <= LONG_ITEMS; k++)
+            which[k] = k <= i ? k : k - 1; /* doubled */
+        CHECK_NOT_TAKEN_FOR(&body, which, LONG_ITEMS + 1);
+        for (unsigned k = 0; k < LONG_ITEMS; k++)
+            which[k] = k;
+    }
+    CHECK_NOT_TAKEN_FOR(&body, which,
+                        LONG_ITEMS - 1); /* the last one dropped */
+    CHECK_NOT_TAKEN_FOR(&body, which, 0);
+    buf_free(&body);
+    long_free(&l);
+}
+
+/* Two items become one, one becomes two, and the bytes between them move from
+ * one to the other: the same bytes but for lengths and count. */
+TEST(answer_whose_items_are_divided_otherwise_is_refused)
+{
+    struct key_pair key = wire_key(9);
+    unsigned which[LONG_ITEMS];
+    struct long_body l;
+    struct buf body, bent = {0};
+    size_t at = 44;
+
+    long_make(&l);
+    for (unsigned i = 0; i < LONG_ITEMS; i++)
+        which[i] = i;
+    body = long_body_of(&l, which, LONG_ITEMS);
+    for (unsigned i = 0; i + 1 < LONG_ITEMS; at += l.item[i++].n) {
+        uint32_t n = get_u32(body.p + at);
+
+        for (int kind = 0; kind < 3; kind++) {
+            buf_clear(&bent);
+            buf_put(&bent, body.p, body.n);
+            if (kind == 0) { /* its last byte is the next one's first */
+                memmove(bent.p + at + 4 + n + 3, bent.p + at + 4 + n, 4);
+                put_u32(bent.p + at, n - 1);
+            } else if (kind == 1) { /* it swallows the next one */
+                put_u32(bent.p + at, n + (uint32_t)l.item[i + 1].n);
+                put_u32(bent.p + 40, LONG_ITEMS - 1);
+            } else { /* an empty one comes before it */
+                put_u32(bent.p + at, 0);
+                put_u32(bent.p + 40, LONG_ITEMS + 1);
+            }
+            CHECK_REFUSED(
+                accept_instead(&key, buf_bytes(&body), buf_bytes(&bent)),
+                CHOIR_MALFORMED);
+        }
+    }
+    buf_free(&body);
+    buf_free(&bent);
+    long_free(&l);
+}
+
+TEST(answer_whose_pieces_are_exchanged_dropped_or_doubled_is_refused)
+{
+    struct key_pair key = wire_key(9);
+    unsigned which[LONG_ITEMS];
+    struct long_body l;
+    struct buf body, bent = {0};
+    size_t whole;
+
+    long_make(&l);
+    for (unsigned i = 0; i < LONG_ITEMS; i++)
+        which[i] = i;
+    body = long_body_of(&l, which, LONG_ITEMS);
+    whole = body.n / ANSWER_PIECE;
+    for (size_t i = 0; i < whole; i++) {
+        size_t at = i * ANSWER_PIECE, next = (i + 1) % whole * ANSWER_PIECE;
+
+        for (int kind = 0; kind < 4; kind++) {
+            buf_clear(&bent);
+            buf_put(&bent, body.p, kind == 3 ? at : body.n);
+            if (kind == 0) { /* exchanged */
+                memcpy(bent.p + at, body.p + next, ANSWER_PIECE);
+                memcpy(bent.p + next, body.p + at, ANSWER_PIECE);
+            } else if (kind == 1) { /* dropped */
+                memmove(bent.p + at, bent.p + at + ANSWER_PIECE,
+                        bent.n - at - ANSWER_PIECE);
+                bent.n -= ANSWER_PIECE;
+            } else if (kind == 2) { /* doubled */
+                bent.n = at + ANSWER_PIECE;
+                buf_put(&bent, body.p + at, body.n - at);
+            } /* or it ends there */
+            CHECK_REFUSED(
+                accept_instead(&key, buf_bytes(&body), buf_bytes(&bent)),
+                CHOIR_MALFORMED);
+        }
+    }
+    buf_free(&body);
+    buf_free(&bent);
+    long_free(&l);
+}
+
+TEST(answer_rejects_any_flipped_bit_of_a_long_body)
+{
+    struct key_pair key = wire_key(9);
+    unsigned which[LONG_ITEMS];
+    struct buf body, frame = {0};
+    struct long_body l;
+
+    long_make(&l);
+    for (unsigned i = 0; i < LONG_ITEMS; i++)
+        which[i] = i;
+    body = long_body_of(&l, which, LONG_ITEMS);
+    sealed(&frame, &key, buf_bytes(&body));
+    for (size_t i = frame.n - body.n; i < frame.n; i++) {
+        frame.p[i] ^= (uint8_t)(1u << i % 8);
+        CHECK_REFUSED(accept(buf_bytes(&frame), &key), CHOIR_MALFORMED);
+        frame.p[i] ^= (uint8_t)(1u << i % 8);
+    }
+    for (size_t n = frame.n - body.n; n < frame.n; n++)
+        CHECK_REFUSED(accept(bytes_of(frame.p, n), &key), CHOIR_MALFORMED);
+    CHECK_OK(accept(buf_bytes(&frame), &key));
+    buf_free(&body);
+    buf_free(&frame);
+    long_free(&l);
+}
+
+/* A frame whose root is this leaf, whatever its body. */
+static int accept_leaf(const struct key_pair *key, struct hash leaf,
+                       struct bytes body)
+{
+    struct answer_facts facts = {.ledger = wire_hash(1), .epoch = 1};
+    struct merkle tree = {0};
+    struct buf front = {0}, frame = {0};
+    struct answer a;
+    int r;
+
+    CHECK_OK(merkle_build(&tree, &leaf, 1));
+    CHECK_OK(answer_sign(&facts, &tree, key, &front));
+    answer_frame(&frame, buf_bytes(&front), &tree, 0, body);
+    r = answer_open(&a, buf_bytes(&frame));
+    buf_free(&front);
+    buf_free(&frame);
+    merkle_free(&tree);
+    return r;
+}
+
+/* Neither kind of leaf stands for the other, nor for anything it is made of. */
+TEST(answer_leaf_of_one_kind_never_stands_for_the_other)
+{
+    struct key_pair key = wire_key(9);
+    static uint8_t data[3 * 1016]; /* session, agent and count of zeros */
+    struct bytes long_one = bytes_of(data, sizeof data);
+    struct bytes short_one = bytes_of(data, 1016);
+    struct hash pieces[3], leaf;
+    struct bytes list = bytes_of(pieces, sizeof pieces);
+
+    for (size_t i = 0; i < 3; i++)
+        pieces[i] = hash_of(HASH_PIECE, bytes_of(data + i * 1016, 1016));
+    leaf = hash_of(HASH_PIECES, list);
+    CHECK_OK(accept_leaf(&key, leaf, long_one));
+    /* the list of hashes, given out as a body */
+    CHECK_REFUSED(accept_leaf(&key, leaf, list), CHOIR_MALFORMED);
+    /* a long body as one message, a short one as a piece or a list of one */
+    leaf = hash_of(HASH_ANSWER, long_one);
+    CHECK_REFUSED(accept_leaf(&key, leaf, long_one), CHOIR_MALFORMED);
+    CHECK_REFUSED(accept_leaf(&key, pieces[0], short_one), CHOIR_MALFORMED);
+    leaf = hash_of(HASH_PIECES, bytes_of(pieces, HASH_BYTES));
+    CHECK_REFUSED(accept_leaf(&key, leaf, short_one), CHOIR_MALFORMED);
+    /* cut elsewhere */
+    pieces[0] = hash_of(HASH_PIECE, bytes_of(data, 1015));
+    pieces[1] = hash_of(HASH_PIECE, bytes_of(data + 1015, 1017));
+    leaf = hash_of(HASH_PIECES, list);
+    CHECK_REFUSED(accept_leaf(&key, leaf, long_one), CHOIR_MALFORMED);
+    /* joined as a tree */
+    for (size_t i = 0; i < 3; i++)
+        pieces[i] = hash_of(HASH_PIECE, bytes_of(data + i * 1016, 1016));
+    leaf = merkle_shrink(pieces, 3);
+    CHECK_REFUSED(accept_leaf(&key, leaf, long_one), CHOIR_MALFORMED);
+}
+
 TEST(answer_of_another_format_is_unsupported)
 {
     struct cycle c;
