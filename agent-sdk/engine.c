@@ -378,10 +378,10 @@ void engine_seen_store(struct engine *e, bool now)
 {
     const struct checkpoint *seen = &e->wire.verifier.seen;
 
-    if (!now && e->wire.now_ms - e->saved_ms < SEEN_SAVE_MS)
+    if (!now && e->saved.size && e->wire.now_ms - e->saved_ms < SEEN_SAVE_MS)
         return;
     e->saved_ms = e->wire.now_ms;
-    if (!seen->size || !e->was_up || e->wire.growth.before.size ||
+    if (!e->wire.verifier.trusted.n || e->wire.growth.before.size ||
         (seen->epoch == e->saved.epoch && seen->size == e->saved.size))
         return;
     seen_save(seen, buf_bytes(&e->wire.verifier.trusted), e->c->path,

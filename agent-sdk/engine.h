@@ -46,7 +46,7 @@ void engine_hear_callers(struct engine *e);
 int engine_timeout_ms(const struct engine *e);
 /* Publish what became of things. Takes the handle's lock. */
 void engine_tell(struct engine *e);
-/* Store the newest checkpoint, now or if it is time. */
+/* Store the newest checkpoint, now or if it is time; the first at once. */
 void engine_seen_store(struct engine *e, bool now);
 
 #endif

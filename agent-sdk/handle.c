@@ -14,7 +14,6 @@
 #include "using.h"
 
 enum {
-    WATCH_CREDIT = 64, /* changes may carry values */
     TAP_CREDIT = 256,
     REQUEST_BYTES = 256, /* what keeping one costs besides its bytes */
     SPARE_MAX = 256,     /* requests whose memory is kept */
@@ -226,13 +225,14 @@ bool handle_publish(struct choir *c, struct choir_event **events)
 static void taken_note(struct choir *c, struct entry *e,
                        const struct choir_event *event)
 {
+    uint64_t more;
+
     if (event->kind != MSG_CHANGE && event->kind != MSG_ENTRY &&
         event->kind != MSG_MESSAGE)
         return;
-    if (++e->taken * 2 < e->window)
-        return;
-    intake_credit(&c->intake, e->id, (int64_t)e->taken, false);
-    e->taken = 0;
+    more = window_take(&e->window, event->raw.n);
+    if (more) /* 0 would ask how far it has come */
+        intake_credit(&c->intake, e->id, (int64_t)more, false);
 }
 
 struct choir_event *handle_take(struct choir *c, struct entry *e)
@@ -250,13 +250,14 @@ struct choir_event *handle_take(struct choir *c, struct entry *e)
 
 /* --- Sending -------------------------------------------------------------- */
 
-/* What the library fills in for requests that go on. */
-static void defaults(struct choir_request *r)
+/* What the library fills in for requests that go on. elastic: of its window. */
+static void defaults(struct choir_request *r, bool *elastic)
 {
     enum message verb = request_verb(r);
     bool watches = verb == MSG_WATCH || verb == MSG_TAP;
     bool inbox = verb == MSG_INBOX;
 
+    *elastic = (verb == MSG_WATCH || inbox) && !request_has(r, FIELD_CREDIT);
     if (watches || inbox)
         choir_request_uint(r, "watch", 0);
     if (watches && !request_has(r, FIELD_REVISION))
@@ -265,7 +266,7 @@ static void defaults(struct choir_request *r)
         choir_request_text(r, "prefix", "");
     if ((watches || inbox || verb == MSG_WORK) && !request_has(r, FIELD_CREDIT))
         choir_request_uint(r, "credit",
-                           verb == MSG_WATCH || inbox ? WATCH_CREDIT
+                           verb == MSG_WATCH || inbox ? WINDOW_FIRST
                            : verb == MSG_TAP          ? TAP_CREDIT
                                                       : 1);
 }
@@ -308,7 +309,8 @@ static int room_wait(struct choir *c, size_t bytes, int timeout_ms)
 /* Under way from here on. Takes *event; the request is good only to be
  * freed. */
 static int entry_add(struct choir *c, struct choir_request *r,
-                     struct choir_event **event, bool reserved, uint64_t *id)
+                     struct choir_event **event, bool reserved, bool elastic,
+                     uint64_t *id)
 {
     struct entry *e = entry_get(c);
     struct op *op = op_get(c);
@@ -327,7 +329,8 @@ static int entry_add(struct choir *c, struct choir_request *r,
     e->id = op->id = *id = ++c->last_id;
     e->verb = op->verb;
     e->is_reserved = reserved;
-    e->window = e->outstanding = credit_of(op);
+    e->outstanding = credit_of(op);
+    e->window = (struct window){e->outstanding, .is_elastic = elastic};
     HASH_ADD(hh, c->entries, id, sizeof e->id, e);
     c->in_flight += e->bytes;
     c->unanswered++;
@@ -354,9 +357,10 @@ int handle_send(struct choir *c, struct choir_request **request, int timeout_ms,
                 bool reserved, uint64_t *id)
 {
     struct choir_event *event;
+    bool elastic;
     int r;
 
-    defaults(*request);
+    defaults(*request, &elastic);
     r = using_fill(c, *request);
     if (!r)
         r = request_encode(*request, c->space);
@@ -368,7 +372,7 @@ int handle_send(struct choir *c, struct choir_request **request, int timeout_ms,
     if (!r)
         r = room_wait(c, request_bytes(*request) + REQUEST_BYTES, timeout_ms);
     if (!r)
-        r = entry_add(c, *request, &event, reserved, id);
+        r = entry_add(c, *request, &event, reserved, elastic, id);
     pthread_mutex_unlock(&c->lock);
     choir_event_free(&event);
     if (!r)

@@ -13,6 +13,7 @@
 #include "leases.h"
 #include "reads.h"
 #include "request.h"
+#include "window.h"
 
 /* A request as the caller knows it. */
 struct entry {
@@ -25,8 +26,7 @@ struct entry {
     bool is_reserved;           /* a blocking call waits: not for choir_next */
     bool is_forgotten;          /* its events go nowhere */
     bool has_outcome;           /* the last event, or a standing one's first */
-    uint64_t window, taken;     /* watch and tap: events given back when half
-                                   of them was taken */
+    struct window window;       /* watch, tap and inbox */
     uint64_t outstanding;       /* work: tasks the broker may still send */
 };
 

@@ -325,6 +325,26 @@ static bool is_named(int fd, const char *path)
            mine.st_ino == named.st_ino && mine.st_dev == named.st_dev;
 }
 
+static int other_open(const char *other)
+{
+    return open(other, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+}
+
+/* The first time there is only one: then there will be two. */
+static int change_places(const char *other, const char *path)
+{
+    int fd;
+
+    if (!renameat2(AT_FDCWD, other, AT_FDCWD, path, RENAME_EXCHANGE))
+        return 0;
+    if (rename(other, path))
+        return -1;
+    fd = other_open(other);
+    if (fd >= 0)
+        close(fd);
+    return 0;
+}
+
 /* Write over a second file, which lies there for it, and have the two change
  * places: that makes and takes away no inode. (To find a free one, ext4 looks
  * through all that were freed in the last seconds: a millisecond, with a
@@ -337,16 +357,14 @@ static int file_turn_over(const char *path, struct bytes text)
 
     if (snprintf(other, sizeof other, "%s.other", path) >= (int)sizeof other)
         return -ENAMETOOLONG;
-    fd = open(other, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    fd = other_open(other);
     if (fd < 0)
         return -errno;
     if (flock(fd, LOCK_EX | LOCK_NB) || !is_named(fd, other))
         r = -EBUSY;
     if (!r)
         r = write_all(fd, text);
-    if (!r && (ftruncate(fd, (off_t)text.n) ||
-               (renameat2(AT_FDCWD, other, AT_FDCWD, path, RENAME_EXCHANGE) &&
-                rename(other, path))))
+    if (!r && (ftruncate(fd, (off_t)text.n) || change_places(other, path)))
         r = -errno;
     close(fd);
     return r;

@@ -1,5 +1,6 @@
 /* Identity and invitation files, and the last checkpoint an identity has
- * seen, which lies beside it as FILE.seen. Any thread. */
+ * seen, which lies beside it as FILE.seen (and what it was before as
+ * FILE.seen.other). Any thread. */
 #ifndef CHOIR_SDK_IDENTITY_H
 #define CHOIR_SDK_IDENTITY_H
 
