@@ -199,6 +199,8 @@ static void keys_run(bool get)
     if (get)
         fill(b, &w);
     broker_start();
+    if (get)
+        broker_catch_up(); /* a record that a broker wrote has all of that */
     l = load_new(&options);
     puts_spawn(l, &w);
     snprintf(what, sizeof what,
