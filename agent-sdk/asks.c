@@ -9,20 +9,20 @@
 #include "error.h"
 #include "proto/refusal.h"
 
-/* Asks that went out under one signature. */
+/* Asks that went out under one signature, numbered from `first`. */
 struct batch {
     struct batch *prev, *next;
     uint64_t first;
-    uint32_t left;
+    uint32_t count, left;
     int64_t sent_ms;
+    struct op *ops[]; /* NULL: answered */
 };
 
 struct asks {
-    struct op *queue;   /* not sent yet */
-    struct op *waiting; /* by number, without an answer */
-    struct batch *batches;
-    unsigned under_way;
-    size_t queued;
+    struct op *queue;      /* not sent yet */
+    struct batch *batches; /* sent, by number */
+    unsigned under_way;    /* batches */
+    size_t queued, waiting;
     uint64_t next;    /* number of the next ask */
     int64_t later_ms; /* nothing is sent before; 0: now */
     int64_t backoff_ms;
@@ -50,30 +50,30 @@ struct asks *asks_new(void)
     return a;
 }
 
-static void batches_free(struct asks *a)
+static void batch_free(struct asks *a, struct batch *b)
 {
-    struct batch *b, *next;
-
-    DL_FOREACH_SAFE (a->batches, b, next)
-        free(b);
-    a->batches = NULL;
-    a->under_way = 0;
+    DL_DELETE(a->batches, b);
+    a->under_way--;
+    a->waiting -= b->left;
+    free(b);
 }
 
 /* Everything that waits goes back in front of the queue, in order. */
 static void unask(struct asks *a)
 {
-    struct op *op, *next, *list = NULL;
+    struct op *list = NULL;
+    struct batch *b, *next;
 
-    HASH_ITER (hh, a->waiting, op, next) {
-        HASH_DEL(a->waiting, op);
-        op->batch = NULL;
-        DL_APPEND(list, op);
-        a->queued++;
+    DL_FOREACH_SAFE (a->batches, b, next) {
+        for (uint32_t i = 0; i < b->count; i++) {
+            if (b->ops[i])
+                DL_APPEND(list, b->ops[i]);
+        }
+        a->queued += b->left;
+        batch_free(a, b);
     }
     DL_CONCAT(list, a->queue);
     a->queue = list;
-    batches_free(a);
 }
 
 void asks_destroy(struct asks **self_p)
@@ -254,21 +254,31 @@ void asks_again(struct asks *a, struct wire *w)
 
 /* --- Answers -------------------------------------------------------------- */
 
+static struct batch *batch_with(struct asks *a, uint64_t number)
+{
+    struct batch *b;
+
+    DL_FOREACH (a->batches, b)
+        if (number >= b->first && number - b->first < b->count)
+            return b;
+    return NULL;
+}
+
 static struct op *answered_op(struct asks *a, struct wire *w, uint64_t number)
 {
-    struct op *op;
+    struct batch *b = batch_with(a, number);
+    struct op *op = b ? b->ops[number - b->first] : NULL;
 
-    HASH_FIND(hh, a->waiting, &number, sizeof number, op);
     if (!op)
         return NULL;
-    HASH_DEL(a->waiting, op);
-    if (op->batch && --op->batch->left == 0) {
-        wire_round(w, op->batch->sent_ms);
-        DL_DELETE(a->batches, op->batch);
-        a->under_way--;
-        free(op->batch);
+    ops_fetch(b->ops, b->count, number - b->first);
+    b->ops[number - b->first] = NULL;
+    b->left--;
+    a->waiting--;
+    if (b->left == 0) {
+        wire_round(w, b->sent_ms);
+        batch_free(a, b);
     }
-    op->batch = NULL;
     return op;
 }
 
@@ -337,43 +347,32 @@ static int reply(struct asks *a, struct wire *w, const struct msg *item)
     return r;
 }
 
-static struct batch *batch_at(struct asks *a, uint64_t first)
-{
-    struct batch *b;
-
-    DL_FOREACH (a->batches, b)
-        if (b->first == first)
-            return b;
-    return NULL;
-}
-
 static void refuse(struct asks *a, struct wire *w, struct batch *b,
                    const struct msg *item)
 {
     int code = (int)msg_u(item, FIELD_OUTCOME);
     struct standing *s;
-    struct op *op, *next;
 
-    HASH_ITER (hh, a->waiting, op, next) {
-        if (op->batch != b)
+    for (uint32_t i = 0; i < b->count; i++) {
+        struct op *op = b->ops[i];
+
+        if (!op)
             continue;
-        HASH_DEL(a->waiting, op);
         s = op->standing ? standing_find(&a->standing, op->standing) : NULL;
         if (s)
             standing_end(&a->standing, s, w, code, NULL);
         wire_outcome(w, op, MSG_REPLY, code, 0, item, NULL);
     }
-    DL_DELETE(a->batches, b);
-    a->under_way--;
-    free(b);
+    batch_free(a, b);
 }
 
 static int turned_away(struct asks *a, struct wire *w, const struct msg *item)
 {
-    struct batch *b = batch_at(a, msg_u(item, FIELD_FIRST_SEQ));
+    uint64_t first = msg_u(item, FIELD_FIRST_SEQ);
+    struct batch *b = batch_with(a, first);
     int code = (int)msg_u(item, FIELD_OUTCOME);
 
-    if (!b)
+    if (!b || b->first != first)
         return 0;
     switch (code) {
     case CHOIR_BUSY:
@@ -454,7 +453,7 @@ static int send_batch(struct asks *a, struct wire *w, uint64_t session,
                       uint64_t answered)
 {
     size_t count = wire_share(w, a->queue);
-    struct batch *b = calloc(1, sizeof *b);
+    struct batch *b = malloc(sizeof *b + count * sizeof *b->ops);
     struct bundle_facts facts = {.kind = BUNDLE_ASK,
                                  .session = session,
                                  .first_seq = a->next,
@@ -468,17 +467,15 @@ static int send_batch(struct asks *a, struct wire *w, uint64_t session,
         return -ENOMEM;
     }
     b->first = a->next;
-    b->left = (uint32_t)count;
+    b->count = b->left = (uint32_t)count;
     b->sent_ms = w->now_ms;
     for (size_t i = 0; i < count; i++) {
-        struct op *op = a->queue;
-
-        DL_DELETE(a->queue, op);
-        op->batch = b;
-        op->number = a->next++;
-        HASH_ADD(hh, a->waiting, number, sizeof op->number, op);
+        b->ops[i] = a->queue;
+        DL_DELETE(a->queue, b->ops[i]);
     }
+    a->next += count;
     a->queued -= count;
+    a->waiting += count;
     DL_APPEND(a->batches, b);
     a->under_way++;
     connection_send(w->connection, buf_bytes(&frame));
@@ -507,7 +504,7 @@ static void reads_tell(struct asks *a, struct wire *w)
 static bool worth_sending(const struct asks *a)
 {
     return a->queue && a->under_way < BUNDLES_UNDER_WAY &&
-           wire_worth(a->queued, 0, HASH_COUNT(a->waiting));
+           wire_worth(a->queued, 0, a->waiting);
 }
 
 int asks_pump(struct asks *a, struct wire *w, uint64_t session,

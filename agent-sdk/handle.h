@@ -13,6 +13,7 @@
 #include "leases.h"
 #include "reads.h"
 #include "request.h"
+#include "table.h"
 #include "window.h"
 
 /* A request as the caller knows it. */

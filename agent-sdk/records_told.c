@@ -27,14 +27,6 @@ static struct sent *sent_with(struct records *r, uint64_t seq)
     return NULL;
 }
 
-/* NULL: there is none, or it was told. */
-static struct op *op_with(struct records *r, uint64_t seq)
-{
-    struct sent *s = sent_with(r, seq);
-
-    return s ? s->ops[seq - s->first_seq] : NULL;
-}
-
 /* Said twice under one operation id: the first outcome is the one. */
 static void repeated(struct wire *w, struct op *op, const struct msg *item)
 {
@@ -58,6 +50,7 @@ static void done(struct records *r, struct wire *w, uint64_t seq, int code,
 
     if (!op)
         return; /* told a second time */
+    ops_fetch(s->ops, s->count, seq - s->first_seq);
     s->ops[seq - s->first_seq] = NULL;
     s->left--;
     r->unanswered--;
@@ -74,24 +67,6 @@ static void done(struct records *r, struct wire *w, uint64_t seq, int code,
     }
     r->backoff_ms = 0;
     r->trouble = 0;
-}
-
-static void fetch(const void *p, size_t bytes)
-{
-    for (size_t at = 0; p && at < bytes; at += 64)
-        __builtin_prefetch((const char *)p + at, 1);
-}
-
-/* What was put in a round trip ago has left the processor's caches: have it
- * come while those before it are told, an operation first, then its event. */
-static void fetch_ahead(struct records *r, uint64_t seq)
-{
-    const struct op *op = op_with(r, seq + 4);
-
-    fetch(op, sizeof *op);
-    op = op_with(r, seq + 2);
-    if (op)
-        fetch(op->event, sizeof *op->event);
 }
 
 static int opening_done(struct records *r, struct wire *w, int code,
@@ -133,7 +108,6 @@ static int done_all_item(struct records *r, struct wire *w,
     if (count > LIMIT_BUNDLE_OPS)
         return 0;
     for (uint64_t i = 0; i < count; i++) {
-        fetch_ahead(r, first + i);
         done(r, w, first + i, 0, revision + i, NULL);
     }
     return 0;

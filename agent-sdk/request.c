@@ -418,6 +418,22 @@ void op_free(struct op *op)
     free(op);
 }
 
+static void fetch(const void *p, size_t bytes)
+{
+    for (size_t at = 0; p && at < bytes; at += 64)
+        __builtin_prefetch((const char *)p + at, 1);
+}
+
+void ops_fetch(struct op *const *ops, size_t n, size_t at)
+{
+    const struct op *op = at + 4 < n ? ops[at + 4] : NULL;
+
+    fetch(op, sizeof *op);
+    op = at + 2 < n ? ops[at + 2] : NULL;
+    if (op)
+        fetch(op->event, sizeof *op->event);
+}
+
 void op_reset(struct op *op)
 {
     struct buf head = op->head, payload = op->payload;

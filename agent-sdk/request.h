@@ -5,7 +5,6 @@
 
 #include "choir.h"
 #include "proto/schema.h"
-#include "table.h"
 
 struct choir_event;
 
@@ -14,19 +13,17 @@ struct choir_event;
  * next one. */
 struct op {
     struct op *prev, *next;
-    UT_hash_handle hh; /* asks: by number */
-    uint64_t id;       /* the request; 0: the library's own */
+    uint64_t id; /* the request; 0: the library's own */
     enum message verb;
     struct buf head, payload;
-    uint64_t token;      /* the lease it speaks for; 0: none */
-    bool has_id;         /* carries an operation id: may be said twice */
-    bool again;          /* was said in an earlier session already */
-    bool is_bare;        /* its slots' hashes are not there yet: slots.h */
-    size_t rows_at;      /* if so, where in the head their rows begin, */
-    size_t rows_bytes;   /* and end */
-    uint64_t number;     /* as it was last sent: of the ask */
-    struct batch *batch; /* asks: what it was last sent with */
-    uint64_t standing;   /* asks: the standing request it opens; 0: none */
+    uint64_t token;    /* the lease it speaks for; 0: none */
+    bool has_id;       /* carries an operation id: may be said twice */
+    bool again;        /* was said in an earlier session already */
+    bool is_bare;      /* its slots' hashes are not there yet: slots.h */
+    size_t rows_at;    /* if so, where in the head their rows begin, */
+    size_t rows_bytes; /* and end */
+    uint64_t number;   /* records: as it was last sent */
+    uint64_t standing; /* asks: the standing request it opens; 0: none */
     struct choir_event *event; /* owned: what its outcome is told in; or NULL */
 };
 
@@ -39,6 +36,10 @@ static inline size_t op_bytes(const struct op *op)
     return op->head.n + op->payload.n;
 }
 void op_free(struct op *op);
+/* What was put in a round trip ago has left the processor's caches: have ops
+ * that follow ops[at] come while that one is told, an op first, then its event.
+ * NULL stands for one that was told. */
+void ops_fetch(struct op *const *ops, size_t n, size_t at);
 /* As if it were new, but for the memory of its bytes. */
 void op_reset(struct op *op);
 

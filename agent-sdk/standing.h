@@ -4,6 +4,7 @@
 #ifndef CHOIR_SDK_STANDING_H
 #define CHOIR_SDK_STANDING_H
 
+#include "table.h"
 #include "wire.h"
 
 struct standing {

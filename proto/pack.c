@@ -8,13 +8,22 @@
 #include "limits.h"
 #include "refusal.h"
 
+/* Of 1, 2, 4 or 8 bytes. */
 static uint64_t big_endian(struct cursor *c, unsigned bytes)
 {
-    uint64_t v = 0;
+    const uint8_t *p = cursor_take(c, bytes).p;
+    uint16_t two;
+    uint32_t four;
+    uint64_t eight;
 
-    while (bytes--)
-        v = v << 8 | cursor_u8(c);
-    return v;
+    if (c->failed)
+        return 0;
+    switch (bytes) {
+    case 1: return *p;
+    case 2: memcpy(&two, p, sizeof two); return be16toh(two);
+    case 4: memcpy(&four, p, sizeof four); return be32toh(four);
+    default: memcpy(&eight, p, sizeof eight); return be64toh(eight);
+    }
 }
 
 /* An unsigned number of 1, 2, 4 or 8 bytes that would not have fitted into
