@@ -276,7 +276,8 @@ int cycle_end(struct cycle *c)
     return release(c);
 }
 
-int cycle_settle(struct cycle *c)
+/* waited: did a frame stand there meanwhile? */
+static int settle(struct cycle *c, bool waited)
 {
     bool was_syncing = core_syncing(c->core);
     int r = core_sync_end(c->core);
@@ -284,10 +285,20 @@ int cycle_settle(struct cycle *c)
     if (r || core_syncing(c->core))
         return r;
     if (was_syncing)
-        overlap_note(c, c->unsynced_frames > 0);
+        overlap_note(c, waited);
     if (core_unsynced_bytes(c->core))
         r = sync_begin(c); /* what came meanwhile */
     return r ? r : release(c);
+}
+
+int cycle_settle(struct cycle *c)
+{
+    return settle(c, c->unsynced_frames > 0);
+}
+
+int let_out(struct cycle *c)
+{
+    return core_syncing(c->core) ? settle(c, true) : 0;
 }
 
 bool cycle_waits(const struct cycle *c)

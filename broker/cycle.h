@@ -40,8 +40,9 @@ void cycle_disconnect(struct cycle *c, struct connection *connection);
 /* 0, or negative errno: the daemon must exit. */
 int cycle_begin(struct cycle *c);
 /* Frames, in the order of their arrival. What can be proven about each without
- * the others is proven on all cores first. 0, or negative errno: the daemon
- * must exit. */
+ * the others is proven on any core, beside what is decided about those before
+ * it. What has become durable meanwhile is let out. 0, or negative errno: the
+ * daemon must exit. */
 struct arrival {
     struct connection *from;
     struct bytes frame; /* borrowed for the call */
@@ -57,8 +58,8 @@ bool cycle_blocked(const struct cycle *c);
 /* Decide, record, tell. 0, or negative errno: the daemon must exit. */
 int cycle_end(struct cycle *c);
 
-/* If a sync that went on beside has ended: let out what waited for it, and
- * begin the next one. As cycle_end. */
+/* Between two turns: if a sync that went on beside has ended, let out what
+ * waited for it, and begin the next one. As cycle_end. */
 int cycle_settle(struct cycle *c);
 /* Is there anything that waits to be let out? */
 bool cycle_waits(const struct cycle *c);

@@ -1,4 +1,4 @@
-/* How frames come in: opened in order, proven on all cores, taken in order. The
+/* How frames come in: opened in order, proven on any core, taken in order. The
  * proof is the dear part and needs nothing but the frame and a key. */
 #include <errno.h>
 #include <stdlib.h>
@@ -134,21 +134,36 @@ static int take_one(struct cycle *c, struct arrival *a, struct opened *o)
                                         : take_record(c, a->from, o);
 }
 
+static int take_in_turn(struct cycle *c, struct arrival *list, size_t n)
+{
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && i < n; i++) {
+        if (c->crew)
+            crew_need(c->crew, i);
+        r = take_one(c, &list[i], &c->opened[i]);
+        list[i].code = r;
+        if (r >= 0)
+            r = let_out(c);
+    }
+    return r < 0 ? r : 0;
+}
+
+/* The next ones are proven beside what is decided about those before. */
 int cycle_take_all(struct cycle *c, struct arrival *list, size_t n)
 {
     int r = opened_reserve(c, n);
 
     for (size_t i = 0; !r && i < n; i++)
         open_one(c, &list[i], &c->opened[i]);
+    if (!r && c->crew)
+        r = crew_begin(c->crew, prove_one, c->opened, n);
     if (r)
         return r;
+    r = take_in_turn(c, list, n);
     if (c->crew)
-        crew_run(c->crew, prove_one, c->opened, n);
-    for (size_t i = 0; r >= 0 && i < n; i++) {
-        r = take_one(c, &list[i], &c->opened[i]);
-        list[i].code = r;
-    }
-    return r < 0 ? r : 0;
+        crew_end(c->crew);
+    return r;
 }
 
 int cycle_take(struct cycle *c, struct connection *from, struct bytes frame)

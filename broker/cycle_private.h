@@ -94,6 +94,11 @@ struct presence *session_bind(struct cycle *c, uint64_t id,
 /* The session is no more. reason: told to the peer, unless NULL. */
 void session_over(struct cycle *c, uint64_t session, const char *reason);
 
+/* In the midst of a turn: if a sync that went on beside has ended, let out what
+ * waited for it, so that its peers go on while the turn does. 0 or negative
+ * errno. */
+int let_out(struct cycle *c);
+
 /* --- cycle_arrive.c ------------------------------------------------------ */
 
 void opened_free(struct cycle *c);

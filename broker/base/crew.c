@@ -1,5 +1,5 @@
 /* Items are taken by counting up. A helper that wakes up late finds the work
- * closed and goes back to sleep; only those that have begun are waited for. */
+ * closed and goes back to sleep; only for those that have begun is waited. */
 #include "crew.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 
 struct crew {
     pthread_mutex_t lock;
-    pthread_cond_t begun, done;
+    pthread_cond_t begun, changed;
     bool is_open, stop;
     uint64_t number; /* of the work that is or was open */
     unsigned at_work;
@@ -21,17 +21,33 @@ struct crew {
     void *arg;
     size_t n;
     _Atomic size_t next;
+    _Atomic bool *done; /* by item */
+    size_t room;
+    _Atomic bool is_awaited; /* one of them, by the caller */
     unsigned helpers;
     pthread_t threads[];
 };
 
-static void work(struct crew *c, crew_item item, void *arg, size_t n)
+/* One that nobody has begun. */
+static bool work(struct crew *c, crew_item item, void *arg, size_t n)
 {
-    size_t i;
+    size_t i = atomic_fetch_add_explicit(&c->next, 1, memory_order_relaxed);
 
-    while ((i = atomic_fetch_add_explicit(&c->next, 1, memory_order_relaxed)) <
-           n)
-        item(arg, i);
+    if (i >= n)
+        return false;
+    item(arg, i);
+    atomic_store(&c->done[i], true);
+    return true;
+}
+
+/* The caller looks at an item after he has said that he waits. */
+static void tell(struct crew *c)
+{
+    if (!atomic_load(&c->is_awaited))
+        return;
+    pthread_mutex_lock(&c->lock);
+    pthread_cond_signal(&c->changed);
+    pthread_mutex_unlock(&c->lock);
 }
 
 static void *help(void *self)
@@ -53,12 +69,13 @@ static void *help(void *self)
         seen = c->number;
         c->at_work++;
         pthread_mutex_unlock(&c->lock);
-        work(c, item, arg, n);
+        while (work(c, item, arg, n))
+            tell(c);
         pthread_mutex_lock(&c->lock);
         last = --c->at_work == 0;
         pthread_mutex_unlock(&c->lock);
         if (last)
-            pthread_cond_signal(&c->done);
+            pthread_cond_signal(&c->changed);
         pthread_mutex_lock(&c->lock);
     }
     pthread_mutex_unlock(&c->lock);
@@ -83,7 +100,7 @@ int crew_new(struct crew **out, unsigned helpers)
         return -ENOMEM;
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->begun, NULL);
-    pthread_cond_init(&c->done, NULL);
+    pthread_cond_init(&c->changed, NULL);
     r = threads_start(c, helpers);
     if (r)
         crew_destroy(&c);
@@ -104,7 +121,8 @@ void crew_destroy(struct crew **self_p)
     pthread_mutex_unlock(&c->lock);
     for (unsigned i = 0; i < c->helpers; i++)
         pthread_join(c->threads[i], NULL);
-    pthread_cond_destroy(&c->done);
+    pthread_cond_destroy(&c->changed);
+    free(c->done);
     pthread_cond_destroy(&c->begun);
     pthread_mutex_destroy(&c->lock);
     free(c);
@@ -131,18 +149,46 @@ static void open_to_all(struct crew *c, crew_item item, void *arg, size_t n)
         pthread_cond_signal(&c->begun);
 }
 
-void crew_run(struct crew *c, crew_item item, void *arg, size_t n)
+int crew_begin(struct crew *c, crew_item item, void *arg, size_t n)
 {
-    if (n <= 1 || c->helpers == 0) {
-        for (size_t i = 0; i < n; i++)
-            item(arg, i);
-        return;
+    if (n > c->room) {
+        _Atomic bool *done = realloc(c->done, n * sizeof *done);
+
+        if (!done)
+            return -ENOMEM;
+        c->done = done;
+        c->room = n;
     }
+    for (size_t i = 0; i < n; i++)
+        atomic_init(&c->done[i], false);
     open_to_all(c, item, arg, n);
-    work(c, item, arg, n);
+    return 0;
+}
+
+/* Somebody is at it. */
+static void await(struct crew *c, size_t i)
+{
+    pthread_mutex_lock(&c->lock);
+    atomic_store(&c->is_awaited, true);
+    while (!atomic_load(&c->done[i]))
+        pthread_cond_wait(&c->changed, &c->lock);
+    atomic_store(&c->is_awaited, false);
+    pthread_mutex_unlock(&c->lock);
+}
+
+void crew_need(struct crew *c, size_t i)
+{
+    while (!atomic_load(&c->done[i]))
+        if (!work(c, c->item, c->arg, c->n))
+            await(c, i);
+}
+
+void crew_end(struct crew *c)
+{
     pthread_mutex_lock(&c->lock);
     c->is_open = false;
+    atomic_store_explicit(&c->next, c->n, memory_order_relaxed);
     while (c->at_work)
-        pthread_cond_wait(&c->done, &c->lock);
+        pthread_cond_wait(&c->changed, &c->lock);
     pthread_mutex_unlock(&c->lock);
 }

@@ -1,6 +1,7 @@
-/* Threads that share one piece of work: many independent items, done when all
- * are done. The caller works too, so that on a busy machine it never waits for
- * somebody who has not begun.
+/* Threads that share one piece of work: many independent items, which the caller
+ * then needs one after the other. He works too where nobody has begun, so that
+ * on a busy machine he never waits for somebody who has not; and what he does
+ * with one item goes on beside the work at those after it.
  * Threads: every call comes from the same thread. */
 #ifndef CHOIR_BROKER_BASE_CREW_H
 #define CHOIR_BROKER_BASE_CREW_H
@@ -14,10 +15,14 @@ int crew_new(struct crew **out, unsigned helpers);
 void crew_destroy(struct crew **self_p);
 unsigned crew_helpers(const struct crew *c);
 
-/* One item. Called from any thread of the crew, for each i once, in no
- * particular order; whatever it touches must be that item's own. */
+/* One item. Called from any thread of the crew, for each i at most once, mostly
+ * counting up; whatever it touches must be that item's own. */
 typedef void (*crew_item)(void *arg, size_t i);
-/* Returns when item has been called for 0..n-1. */
-void crew_run(struct crew *c, crew_item item, void *arg, size_t n);
+/* Items 0..n-1 are there; borrowed until crew_end. 0 or -ENOMEM. */
+int crew_begin(struct crew *c, crew_item item, void *arg, size_t n);
+/* Returns when item has been called for i. */
+void crew_need(struct crew *c, size_t i);
+/* From here on nobody touches them; some may never have been called. */
+void crew_end(struct crew *c);
 
 #endif

@@ -1,6 +1,8 @@
 #include "broker/base/crew.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "tests/check.h"
@@ -8,6 +10,14 @@
 enum { ITEMS = 1000 };
 
 static unsigned times[ITEMS];
+
+static void run(struct crew *c, crew_item item, void *arg, size_t n)
+{
+    CHECK_OK(crew_begin(c, item, arg, n));
+    for (size_t i = 0; i < n; i++)
+        crew_need(c, i);
+    crew_end(c);
+}
 
 static void once(void *arg, size_t i)
 {
@@ -24,7 +34,7 @@ TEST(crew_does_every_item_once)
         CHECK_EQ(crew_helpers(c), helpers);
         for (size_t n = 0; n <= ITEMS; n = n < 8 ? n + 1 : n * 5) {
             memset(times, 0, sizeof times);
-            crew_run(c, once, NULL, n);
+            run(c, once, NULL, n);
             for (size_t i = 0; i < ITEMS; i++)
                 CHECK_EQ(times[i], i < n);
         }
@@ -49,9 +59,66 @@ TEST(crew_works_at_several_items_at_once)
     struct crew *c;
 
     CHECK_OK(crew_new(&c, 1));
-    crew_run(c, meet, &there, 2);
+    run(c, meet, &there, 2);
     CHECK_EQ(atomic_load(&there), 2);
     crew_destroy(&c);
+}
+
+static pthread_t caller;
+static _Atomic bool has_begun, is_let_go;
+static _Atomic unsigned met;
+
+/* The second one, by the helper, ends when the caller says so; the first one,
+ * by the caller, when that has begun. */
+static void linger(void *arg, size_t i)
+{
+    bool is_caller = pthread_equal(pthread_self(), caller);
+
+    (void)arg;
+    while (i == 0 && is_caller && !atomic_load(&has_begun))
+        ;
+    if (i == 0 || is_caller)
+        return;
+    atomic_store(&has_begun, true);
+    while (!atomic_load(&is_let_go))
+        ;
+    atomic_fetch_add(&met, 1);
+}
+
+TEST(crew_works_beside_what_the_caller_does_with_an_item)
+{
+    struct crew *c;
+
+    caller = pthread_self();
+    CHECK_OK(crew_new(&c, 1));
+    while (!atomic_load(&met)) {
+        atomic_store(&has_begun, false);
+        atomic_store(&is_let_go, false);
+        CHECK_OK(crew_begin(c, linger, NULL, 2));
+        crew_need(c, 0);
+        atomic_store(&is_let_go, true);
+        crew_need(c, 1);
+        crew_end(c);
+    }
+    crew_destroy(&c);
+}
+
+TEST(crew_begins_nothing_after_the_end)
+{
+    struct crew *c;
+    size_t n = 0;
+
+    CHECK_OK(crew_new(&c, 2));
+    memset(times, 0, sizeof times);
+    CHECK_OK(crew_begin(c, once, NULL, ITEMS));
+    crew_need(c, 0);
+    crew_end(c);
+    for (size_t i = 0; i < ITEMS; i++)
+        n += times[i]; /* nobody writes there any more */
+    crew_destroy(&c);
+    for (size_t i = 0; i < ITEMS; i++)
+        n -= times[i];
+    CHECK_EQ(n, 0);
 }
 
 static void add(void *arg, size_t i)
@@ -69,7 +136,7 @@ TEST(crew_hands_work_over_again_and_again)
 
     CHECK_OK(crew_new(&c, 2));
     for (int round = 0; round < 2000; round++)
-        crew_run(c, add, sums, 4);
+        run(c, add, sums, 4);
     for (unsigned long i = 0; i < 4; i++)
         CHECK_EQ(sums[i], 2000 * i);
     crew_destroy(&c);

@@ -22,7 +22,7 @@ static bool is_slow;
 static unsigned begun, let_go, left_before;
 static int failure;
 
-/* Answers that have left; they are only looked at while the broker waits. */
+/* Answers that have left; only the broker's own thread looks at them. */
 static unsigned left(void)
 {
     return (unsigned)(guest_items(&ada, MSG_DONE_ALL) +
@@ -34,7 +34,8 @@ int fdatasync(int fd)
     int r = 0;
 
     pthread_mutex_lock(&lock);
-    left_before = left();
+    if (gettid() == getpid())
+        left_before = left();
     if (is_slow) {
         unsigned mine = ++begun;
 
@@ -69,8 +70,8 @@ static void wait_until_begun(unsigned n)
     pthread_mutex_unlock(&lock);
 }
 
-/* The oldest sync ends; the broker hears of it. What cycle_settle says. */
-static int sync_ends(void)
+/* The oldest sync has ended; the broker has not looked yet. */
+static void sync_has_ended(void)
 {
     struct pollfd p = {.fd = hall.synced_fd, .events = POLLIN};
 
@@ -79,6 +80,12 @@ static int sync_ends(void)
     pthread_cond_broadcast(&changed);
     pthread_mutex_unlock(&lock);
     CHECK_EQ(poll(&p, 1, 20000), 1);
+}
+
+/* The broker hears of it. What cycle_settle says. */
+static int sync_ends(void)
+{
+    sync_has_ended();
     return cycle_settle(hall.cycle);
 }
 
@@ -382,6 +389,59 @@ TEST(a_forged_frame_in_a_batch_is_dropped_alone)
     CHECK_EQ(done(&ada), 1);
     CHECK_EQ(done(&bob), 1);
     buf_free(&forged);
+    end();
+}
+
+/* The turn goes on, and what it takes waits for its own sync. */
+TEST(what_is_durable_leaves_in_the_midst_of_a_turn)
+{
+    begin();
+    both_put("a");
+    wait_until_begun(1);
+    CHECK_OK(guest_put(&ada, "b", "1"));
+    CHECK_EQ(done(&ada) + done(&bob), 0);
+    sync_has_ended();
+    CHECK_OK(guest_put(&bob, "b", "1"));
+    CHECK_EQ(done(&ada), 1);
+    CHECK_EQ(done(&bob), 1);
+    CHECK_OK(cycle_end(hall.cycle));
+    CHECK_EQ(done(&ada) + done(&bob), 2);
+    wait_until_begun(2);
+    CHECK_OK(cycle_begin(hall.cycle));
+    CHECK_OK(sync_ends());
+    CHECK_EQ(done(&ada), 2);
+    CHECK_EQ(done(&bob), 2);
+    end();
+}
+
+/* What an earlier turn has appended does not wait for the end of this one. */
+TEST(the_next_sync_begins_in_the_midst_of_a_turn)
+{
+    begin();
+    both_put("a");
+    wait_until_begun(1);
+    both_put("b");
+    sync_has_ended();
+    CHECK_OK(guest_put(&ada, "c", "1"));
+    wait_until_begun(2);
+    CHECK_EQ(done(&ada) + done(&bob), 2);
+    sync_has_ended();
+    CHECK_OK(guest_put(&bob, "c", "1"));
+    CHECK_EQ(done(&ada) + done(&bob), 4);
+    let_all_out();
+    CHECK_EQ(done(&ada) + done(&bob), 6);
+    end();
+}
+
+TEST(a_sync_that_fails_in_the_midst_of_a_turn_ends_the_daemon)
+{
+    begin();
+    both_put("a");
+    wait_until_begun(1);
+    disk_set(true, EIO);
+    sync_has_ended();
+    CHECK_EQ(guest_put(&ada, "b", "1"), -EIO);
+    CHECK_EQ(done(&ada) + done(&bob), 0);
     end();
 }
 
