@@ -198,7 +198,11 @@ static int record(struct cycle *c)
         overlap_note(c, true);
     if (!r && !core_syncing(c->core))
         r = sync_begin(c);
-    return r ? r : core_tend(c->core); /* while the disk is at work */
+    if (!r)
+        r = core_tend(c->core); /* while the disk is at work */
+    if (!r && !core_syncing(c->core))
+        r = core_sync_end(c->core); /* a segment's end has waited for it */
+    return r;
 }
 
 /* Its peer has read: what waited for that goes on. */

@@ -445,6 +445,36 @@ TEST(a_sync_that_fails_in_the_midst_of_a_turn_ends_the_daemon)
     end();
 }
 
+/* Its end waits for all syncs, and nobody else will tell that they have ended.
+ */
+TEST(what_the_end_of_a_segment_made_durable_leaves_at_once)
+{
+    struct msg erase;
+    uint64_t segments;
+
+    msg_init(&erase, MSG_ERASE);
+    msg_set_text(&erase, FIELD_SPACE, "main");
+    msg_set_text(&erase, FIELD_KEY, "a");
+    begin();
+    disk_set(false, 0);
+    both_put("a");
+    let_all_out();
+    CHECK_OK(guest_do(&ada, &erase, NULL));
+    let_all_out();
+    hall_turn(&hall);
+    segments = ledger_segments(core_ledger(hall.rig.core));
+    env_sim_advance_us(hall.rig.env, 600000);
+    CHECK_OK(cycle_begin(hall.cycle));
+    CHECK_OK(guest_put(&ada, "b", "1"));
+    CHECK_OK(guest_put(&bob, "b", "1"));
+    CHECK_OK(cycle_end(hall.cycle));
+    CHECK_EQ(ledger_segments(core_ledger(hall.rig.core)), segments + 1);
+    CHECK(!core_syncing(hall.rig.core));
+    CHECK(!cycle_waits(hall.cycle));
+    CHECK_OK(cycle_begin(hall.cycle));
+    end();
+}
+
 /* The proof is made when the bundle arrives, the judgement when its turn has
  * come: what was decided in between counts. */
 TEST(a_key_revoked_earlier_in_the_batch_proves_nothing)
