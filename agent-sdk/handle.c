@@ -232,7 +232,7 @@ static void taken_note(struct choir *c, struct entry *e,
         return;
     more = window_take(&e->window, event->raw.n);
     if (more) /* 0 would ask how far it has come */
-        intake_credit(&c->intake, e->id, (int64_t)more, false);
+        intake_credit(&c->intake, e->id, (int64_t)more, CREDIT_NOW);
 }
 
 struct choir_event *handle_take(struct choir *c, struct entry *e)
@@ -457,7 +457,7 @@ int choir_credit(struct choir *c, uint64_t request, int64_t more)
         r = handle_unknown(request);
     else {
         e->outstanding = more < 0 ? 0 : e->outstanding + (uint64_t)more;
-        intake_credit(&c->intake, request, more, true);
+        intake_credit(&c->intake, request, more, CREDIT_ANSWERS);
     }
     pthread_mutex_unlock(&c->lock);
     return r;

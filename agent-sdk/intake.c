@@ -119,7 +119,8 @@ void intake_cancel(struct intake *in, uint64_t id)
     intake_wake(in);
 }
 
-void intake_credit(struct intake *in, uint64_t id, int64_t more, bool answers)
+void intake_credit(struct intake *in, uint64_t id, int64_t more,
+                   enum credit why)
 {
     struct control *last = in->controls ? in->controls->prev : NULL;
 
@@ -128,7 +129,9 @@ void intake_credit(struct intake *in, uint64_t id, int64_t more, bool answers)
         last->more += more;
     else
         control_add(in, (struct control){.id = id, .more = more});
-    if (answers)
+    if (why == CREDIT_WAITS)
+        in->held += !in->is_handed;
+    else if (why == CREDIT_ANSWERS)
         answered(in);
     else
         intake_wake(in);

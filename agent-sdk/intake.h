@@ -48,9 +48,14 @@ void intake_close(struct intake *in);
  * and be the engine himself: nobody is woken for it. */
 void intake_op(struct intake *in, struct op *op, bool waits);
 void intake_cancel(struct intake *in, uint64_t id);
-/* More room for the events of request id, as in asks_credit. answers: the
- * caller said so, perhaps in answer to an event. */
-void intake_credit(struct intake *in, uint64_t id, int64_t more, bool answers);
+/* More room for the events of request id, as in asks_credit. */
+enum credit {
+    CREDIT_NOW,     /* have the engine look now */
+    CREDIT_ANSWERS, /* the caller said so, perhaps in answer to an event */
+    CREDIT_WAITS,   /* the caller waits, as in intake_op */
+};
+void intake_credit(struct intake *in, uint64_t id, int64_t more,
+                   enum credit why);
 /* Have the engine look now. */
 void intake_wake(struct intake *in);
 

@@ -156,7 +156,7 @@ void replica_ask_mark(struct choir_replica *r)
         r->asked_size = c->seen.size;
     }
     r->mark_ms_last = sdk_clock_ms();
-    intake_credit(&c->intake, r->watch, 0, false);
+    intake_credit(&c->intake, r->watch, 0, CREDIT_NOW);
 }
 
 void feed_ask_mark(struct feed *f)

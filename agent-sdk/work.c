@@ -77,23 +77,27 @@ static unsigned tasks_in(const struct entry *e)
     return n;
 }
 
-/* Let as many come as are waited for. */
-static void credit_fit(struct choir *c, const struct worker *w)
+/* Let as many come as are waited for. True: the engine is to be told. */
+static bool credit_fit(struct choir *c, const struct worker *w)
 {
     struct entry *e = handle_entry(c, w->request);
+    bool fits = true;
     uint64_t there;
 
     if (!e)
-        return;
+        return false;
     if (e->outstanding > w->waiting) {
-        intake_credit(&c->intake, e->id, -1, false);
+        intake_credit(&c->intake, e->id, -1, CREDIT_WAITS);
         e->outstanding = 0;
+        fits = false;
     }
     there = e->outstanding + tasks_in(e);
     if (there >= w->waiting)
-        return;
-    intake_credit(&c->intake, e->id, (int64_t)(w->waiting - there), false);
+        return !fits;
+    intake_credit(&c->intake, e->id, (int64_t)(w->waiting - there),
+                  CREDIT_WAITS);
     e->outstanding += w->waiting - there;
+    return true;
 }
 
 /* The next task, past replies and lost leases. 0: none yet. */
@@ -125,20 +129,24 @@ static int task_wait(struct choir *c, struct worker *w, int timeout_ms,
                      struct choir_event **task)
 {
     struct sleep s;
+    bool is_untold;
     int r;
 
     pthread_mutex_lock(&c->lock);
     s = handle_sleep_begin(c, timeout_ms);
     w->waiting++;
-    credit_fit(c, w);
-    do {
-        r = task_take(c, w, task);
-        if (!r && !*task)
-            r = handle_sleep(c, &s);
-    } while (!r && !*task);
+    is_untold = credit_fit(c, w);
+    while ((r = task_take(c, w, task)) == 0 && !*task) {
+        is_untold = false; /* whoever sleeps says it, or has it said */
+        r = handle_sleep(c, &s);
+        if (r)
+            break;
+    }
     w->waiting--;
     if (r)
-        credit_fit(c, w);
+        is_untold |= credit_fit(c, w);
+    if (is_untold)
+        intake_wake(&c->intake);
     pthread_mutex_unlock(&c->lock);
     if (!r)
         using_begin(c, choir_event_uint(*task, "task"),

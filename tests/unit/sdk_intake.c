@@ -224,6 +224,21 @@ TEST(a_full_bundle_is_not_held)
     intake_close(&in);
 }
 
+TEST(credit_of_a_caller_who_waits_wakes_the_engine_only_if_he_is_not_it)
+{
+    intake_begin();
+    intake_credit(&in, 7, 1, CREDIT_WAITS);
+    intake_hand(&in);
+    CHECK(intake_ready(&in));
+    CHECK_NOT(readable(in.wake_fd, 0));
+    engine_turn();
+    intake_credit(&in, 7, 1, CREDIT_WAITS);
+    intake_drawn(&in);
+    CHECK(readable(in.wake_fd, 0));
+    engine_turn();
+    intake_close(&in);
+}
+
 TEST(credit_given_again_and_again_is_one_control)
 {
     static const struct {
@@ -234,11 +249,11 @@ TEST(credit_given_again_and_again_is_one_control)
     struct op *ops;
 
     intake_begin();
-    intake_credit(&in, 7, 1, true);
-    intake_credit(&in, 7, 2, true);
-    intake_credit(&in, 8, 1, true);
-    intake_credit(&in, 8, -1, true); /* all of it back: another thing */
-    intake_credit(&in, 8, 1, true);
+    intake_credit(&in, 7, 1, CREDIT_ANSWERS);
+    intake_credit(&in, 7, 2, CREDIT_ANSWERS);
+    intake_credit(&in, 8, 1, CREDIT_ANSWERS);
+    intake_credit(&in, 8, -1, CREDIT_ANSWERS); /* all of it back: another thing */
+    intake_credit(&in, 8, 1, CREDIT_ANSWERS);
     intake_take(&in, true, &ops, &controls);
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
         struct control *first = controls;
