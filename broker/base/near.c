@@ -19,6 +19,8 @@ enum {
 };
 
 struct near {
+    char name[16];
+    bool is_sought;
     pid_t other;        /* 0: nothing is ever kept */
     int waits[2];       /* schedstat of both */
     int core;           /* the other one is kept there; -1: it is free */
@@ -86,9 +88,22 @@ int near_new(struct near **out, const char *name)
 
     if (!n)
         return -ENOMEM;
+    snprintf(n->name, sizeof n->name, "%s", name);
     n->core = -1;
     n->rest_us = REST_MIN_US;
-    n->other = thread_find(name);
+    n->waits[0] = n->waits[1] = -1;
+    *out = n;
+    return 0;
+}
+
+/* A thread that has just begun has no name yet, so it is sought when it is
+ * wanted first. */
+static bool is_there(struct near *n)
+{
+    if (n->is_sought)
+        return n->other != 0;
+    n->is_sought = true;
+    n->other = thread_find(n->name);
     n->waits[0] = waits_open(gettid());
     n->waits[1] = waits_open(n->other);
     if (!waited(n, &n->waited_ns) ||
@@ -96,8 +111,7 @@ int near_new(struct near **out, const char *name)
         sched_setaffinity(n->other, sizeof n->its, &n->its) || /* may we? */
         CPU_COUNT(&n->its) < 2)
         n->other = 0;
-    *out = n;
-    return 0;
+    return n->other != 0;
 }
 
 static void let_go(struct near *n)
@@ -177,7 +191,7 @@ void near_sleep(struct near *n, bool keep, uint64_t now_us)
 {
     int core = sched_getcpu();
 
-    if (!n->other)
+    if (keep ? !is_there(n) : !n->other)
         return;
     keep = keep && now_us >= n->again_us && core >= 0 && core < CPU_SETSIZE;
     if (keep && n->core >= 0 && is_crowded(n, now_us))

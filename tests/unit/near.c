@@ -104,6 +104,22 @@ TEST(near_keeps_both_on_one_core_and_the_caller_only_asleep)
     end(&n);
 }
 
+TEST(near_finds_a_thread_that_takes_its_name_later)
+{
+    int all = cores(0);
+    struct near *n, *same;
+
+    CHECK_OK(near_new(&n, "near-other/"));
+    near_sleep(n, false, SECOND_US);
+    near_wake(n);
+    same = begin("near-other/");
+    near_destroy(&same);
+    near_sleep(n, true, SECOND_US);
+    CHECK_EQ(cores(other.id), all > 1 ? 1 : all);
+    near_wake(n);
+    end(&n);
+}
+
 TEST(near_keeps_nobody_without_the_other_thread)
 {
     int all = cores(0);

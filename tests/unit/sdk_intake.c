@@ -252,7 +252,8 @@ TEST(credit_given_again_and_again_is_one_control)
     intake_credit(&in, 7, 1, CREDIT_ANSWERS);
     intake_credit(&in, 7, 2, CREDIT_ANSWERS);
     intake_credit(&in, 8, 1, CREDIT_ANSWERS);
-    intake_credit(&in, 8, -1, CREDIT_ANSWERS); /* all of it back: another thing */
+    intake_credit(&in, 8, -1,
+                  CREDIT_ANSWERS); /* all of it back: another thing */
     intake_credit(&in, 8, 1, CREDIT_ANSWERS);
     intake_take(&in, true, &ops, &controls);
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
