@@ -5,29 +5,21 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "arena.h"
 #include "item.h"
 #include "proto/limits.h"
 #include "proto/refusal.h"
 
 /* What few keys need must not make all of them larger. */
 static_assert(offsetof(struct key, name) == 28, "a key has grown");
-static_assert(sizeof(struct key) + LIMIT_KEY_BYTES <= ARENA_THING_MAX,
-              "the longest name has to fit");
-
-enum {
-    STAMP_BEFORE = offsetof(struct key, name) - offsetof(struct key, revision)
-};
 
 struct space {
-    struct index *keys; /* stamped with their revisions, from the arena */
+    struct index *keys; /* stamped with their revisions */
     struct index_key name;
 };
 
 struct context {
     struct digest *digest; /* borrowed */
     struct index *spaces;
-    struct arena *arena; /* keys, and the indexes' nodes */
     struct ttls *ttls;
     size_t count;
 };
@@ -56,6 +48,18 @@ static struct space *space_find(const struct context *c, struct bytes name)
                       name);
 }
 
+static void space_free(struct space *s)
+{
+    struct index_cursor at;
+    struct index_key *k;
+
+    index_seek(s->keys, &at, NULL, 0);
+    while ((k = index_next(&at)))
+        free(index_item(k, struct key, name));
+    index_destroy(&s->keys);
+    free(s);
+}
+
 static int space_make(struct context *c, struct bytes name, struct space **out)
 {
     struct space *s = space_find(c, name);
@@ -69,7 +73,7 @@ static int space_make(struct context *c, struct bytes name, struct space **out)
         return -ENOMEM;
     s->name.len = (uint32_t)name.n;
     memcpy(s->name.bytes, name.p, name.n);
-    s->keys = index_new_stamped(c->arena, STAMP_BEFORE);
+    s->keys = index_new_stamped();
     r = s->keys ? index_insert(c->spaces, &s->name) : -ENOMEM;
     if (r) {
         index_destroy(&s->keys);
@@ -84,8 +88,7 @@ static int space_make(struct context *c, struct bytes name, struct space **out)
 static int key_make(struct context *c, struct space *s, struct bytes name,
                     struct key **out)
 {
-    size_t bytes = sizeof(struct key) + name.n;
-    struct key *k = arena_take(c->arena, bytes);
+    struct key *k = malloc(sizeof(*k) + name.n);
     int r;
 
     if (!k)
@@ -94,7 +97,7 @@ static int key_make(struct context *c, struct space *s, struct bytes name,
     memcpy(k->name.bytes, name.p, name.n);
     r = index_insert(s->keys, &k->name);
     if (r) {
-        arena_give(c->arena, k, bytes);
+        free(k);
         return r;
     }
     c->count++;
@@ -119,7 +122,7 @@ static void key_enter(struct context *c, struct space *s, struct key *k)
 
     key_item(&it, k, space_name(s));
     item_add(c->digest, &it);
-    index_stamp(s->keys, &k->name);
+    index_stamp(s->keys, &k->name, k->revision);
 }
 
 static void key_leave(struct context *c, struct space *s, const struct key *k)
@@ -139,8 +142,7 @@ struct context *context_new(struct digest *digest)
     c->digest = digest;
     c->spaces = index_new();
     c->ttls = ttls_new(digest);
-    c->arena = arena_new();
-    if (!c->spaces || !c->ttls || !c->arena)
+    if (!c->spaces || !c->ttls)
         context_destroy(&c);
     return c;
 }
@@ -154,16 +156,11 @@ void context_destroy(struct context **self_p)
         return;
     if ((*self_p)->spaces) {
         index_seek((*self_p)->spaces, &at, NULL, 0);
-        while ((k = index_next(&at))) {
-            struct space *s = index_item(k, struct space, name);
-
-            index_destroy(&s->keys);
-            free(s);
-        }
+        while ((k = index_next(&at)))
+            space_free(index_item(k, struct space, name));
     }
     index_destroy(&(*self_p)->spaces);
     ttls_destroy(&(*self_p)->ttls);
-    arena_destroy(&(*self_p)->arena);
     free(*self_p);
     *self_p = NULL;
 }

@@ -6,7 +6,6 @@
  * Insert and remove mend on the way down, full or poor nodes before they are
  * entered, so there is no way back up and a failed malloc leaves a whole tree.
  */
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -43,34 +42,18 @@ static void node_fence(struct node *node, struct fences fences)
         node_skip(node, shared_len(node->keys[0], node->keys[node->n - 1]));
 }
 
-static void *index_take(struct index *index, size_t bytes)
-{
-    void *p = index->arena ? arena_take(index->arena, bytes) : malloc(bytes);
-
-    if (p)
-        index->bytes += bytes;
-    return p;
-}
-
-static void index_give(struct index *index, void *p, size_t bytes)
-{
-    index->bytes -= bytes;
-    if (index->arena)
-        arena_give(index->arena, p, bytes);
-    else
-        free(p);
-}
-
 static size_t node_bytes(const struct index *index, bool leaf)
 {
-    size_t stamps = index->stamp ? (FANOUT + 1) * sizeof(uint64_t) : 0;
+    size_t stamps = leaf ? FANOUT : FANOUT + 1;
 
-    return leaf ? LEAF_BYTES : sizeof(struct node) + stamps;
+    return (leaf ? LEAF_BYTES : sizeof(struct node)) +
+           (index->stamped ? stamps * sizeof(uint64_t) : 0);
 }
 
 static struct node *node_new(struct index *index, bool leaf)
 {
-    struct node *node = index_take(index, node_bytes(index, leaf));
+    size_t bytes = node_bytes(index, leaf);
+    struct node *node = malloc(bytes);
 
     if (!node)
         return NULL;
@@ -78,16 +61,18 @@ static struct node *node_new(struct index *index, bool leaf)
     node->skip = 0;
     node->leaf = leaf;
     node->open = true;
-    node->stamp = index->stamp;
+    node->stamped = index->stamped;
     memset(node->hints, 0xff, sizeof(node->hints));
     if (leaf)
         node->next = NULL;
+    index->bytes += bytes;
     return node;
 }
 
 static void node_free(struct index *index, struct node *node)
 {
-    index_give(index, node, node_bytes(index, node->leaf));
+    index->bytes -= node_bytes(index, node->leaf);
+    free(node);
 }
 
 /* The shortest string above a and not above b. Owned by the caller. */
@@ -96,38 +81,48 @@ static struct index_key *separator_new(struct index *index,
                                        const struct index_key *b)
 {
     size_t len = shared_len(a, b) + 1;
-    struct index_key *separator = index_take(index, sizeof(*separator) + len);
+    struct index_key *separator = malloc(sizeof(*separator) + len);
 
     if (!separator)
         return NULL;
     separator->len = (uint32_t)len;
     memcpy(separator->bytes, b->bytes, len);
+    index->bytes += sizeof(*separator) + len;
     return separator;
 }
 
 static void separator_free(struct index *index, struct index_key *separator)
 {
-    index_give(index, separator, sizeof(*separator) + separator->len);
+    index->bytes -= sizeof(*separator) + separator->len;
+    free(separator);
 }
 
-/* Room for one more. */
+/* Room for one more; a leaf's stamps go with its keys. */
 static void keys_open(struct node *node, uint32_t at)
 {
     size_t behind = node->n - at;
+    uint64_t *stamps = node_stamps(node);
 
     memmove(node->keys + at + 1, node->keys + at, behind * sizeof(*node->keys));
     memmove(node->hints + at + 1, node->hints + at,
             behind * sizeof(*node->hints));
+    if (node->stamped && node->leaf) {
+        memmove(stamps + at + 1, stamps + at, behind * sizeof(*stamps));
+        stamps[at] = 0;
+    }
     node->n++;
 }
 
 static void keys_close(struct node *node, uint32_t at)
 {
     size_t behind = node->n - at - 1u;
+    uint64_t *stamps = node_stamps(node);
 
     memmove(node->keys + at, node->keys + at + 1, behind * sizeof(*node->keys));
     memmove(node->hints + at, node->hints + at + 1,
             behind * sizeof(*node->hints));
+    if (node->stamped && node->leaf)
+        memmove(stamps + at, stamps + at + 1, behind * sizeof(*stamps));
     node->n--;
     node->hints[node->n] = HINT_NONE;
 }
@@ -159,6 +154,8 @@ static void keys_copy(struct node *to, const struct node *from, uint32_t at,
     to->skip = from->skip;
     memcpy(to->keys, from->keys + at, n * sizeof(*to->keys));
     memcpy(to->hints, from->hints + at, n * sizeof(*to->hints));
+    if (to->stamped && to->leaf)
+        memcpy(node_stamps(to), node_stamps(from) + at, n * sizeof(uint64_t));
 }
 
 /* An inner node's stamps go with its children. */
@@ -167,7 +164,7 @@ static void children_copy(struct node *to, uint32_t to_at,
 {
     memmove(to->children + to_at, from->children + from_at,
             n * sizeof(*to->children));
-    if (to->stamp)
+    if (to->stamped)
         memmove(node_stamps(to) + to_at, node_stamps(from) + from_at,
                 n * sizeof(uint64_t));
 }
@@ -195,7 +192,7 @@ static void child_settle(struct node *parent, uint32_t at, struct fences fences)
     struct node *child = parent->children[at];
 
     node_fence(child, child_fences(parent, at, fences));
-    if (parent->stamp)
+    if (parent->stamped)
         node_stamps(parent)[at] = node_newest(child);
 }
 
@@ -269,21 +266,22 @@ struct row {
     uint32_t n;
     struct index_key *keys[2 * FANOUT + 1];
     struct node *children[2 * FANOUT + 2];
-    uint64_t stamps[2 * FANOUT + 2]; /* of the children */
+    uint64_t stamps[2 * FANOUT + 2]; /* of the keys or the children */
 };
 
 static void row_gather(struct row *row, const struct node *parent, uint32_t at)
 {
     const struct node *left = parent->children[at];
     const struct node *right = parent->children[at + 1];
+    uint32_t edge = left->leaf ? 0 : 1; /* one child more than keys */
 
     memcpy(row->keys, left->keys, left->n * sizeof(*row->keys));
     row->n = left->n;
-    if (!left->leaf && left->stamp) {
+    if (left->stamped) {
         memcpy(row->stamps, node_stamps(left),
-               (left->n + 1u) * sizeof(*row->stamps));
-        memcpy(row->stamps + left->n + 1, node_stamps(right),
-               (right->n + 1u) * sizeof(*row->stamps));
+               (left->n + edge) * sizeof(*row->stamps));
+        memcpy(row->stamps + left->n + edge, node_stamps(right),
+               (right->n + edge) * sizeof(*row->stamps));
     }
     if (!left->leaf) {
         memcpy(row->children, left->children,
@@ -303,9 +301,9 @@ static void row_give(const struct row *row, uint32_t from, uint32_t n,
     if (!node->leaf)
         memcpy(node->children, row->children + from,
                (n + 1) * sizeof(*node->children));
-    if (!node->leaf && node->stamp)
+    if (node->stamped)
         memcpy(node_stamps(node), row->stamps + from,
-               (n + 1) * sizeof(*row->stamps));
+               (node->leaf ? n : n + 1) * sizeof(*row->stamps));
     node->n = (uint16_t)n;
     for (uint32_t i = 0; i < n; i++)
         node->hints[i] =
@@ -379,7 +377,7 @@ static int root_grow(struct index *index)
         return -ENOMEM;
     if (!root->leaf)
         root->children[0] = index->root;
-    if (!root->leaf && root->stamp)
+    if (!root->leaf && root->stamped)
         node_stamps(root)[0] = node_newest(index->root);
     index->root = root;
     return 0;
@@ -452,32 +450,32 @@ static void tree_free(struct index *index, struct node *node)
     node_free(index, node);
 }
 
-struct index *index_new(void)
+static struct index *index_make(bool stamped)
 {
     struct index *index = calloc(1, sizeof(*index));
 
-    if (index)
+    if (index) {
         index->bytes = sizeof(*index);
+        index->stamped = stamped;
+    }
     return index;
 }
 
-struct index *index_new_stamped(struct arena *arena, size_t before)
+struct index *index_new(void)
 {
-    struct index *index = index_new();
+    return index_make(false);
+}
 
-    assert(before && before <= INDEX_STAMP_MAX);
-    if (index) {
-        index->arena = arena;
-        index->stamp = (uint8_t)before;
-    }
-    return index;
+struct index *index_new_stamped(void)
+{
+    return index_make(true);
 }
 
 void index_destroy(struct index **self_p)
 {
     if (!self_p || !*self_p)
         return;
-    if ((*self_p)->root && !(*self_p)->arena)
+    if ((*self_p)->root)
         tree_free(*self_p, (*self_p)->root);
     free(*self_p);
     *self_p = NULL;
@@ -538,8 +536,6 @@ int index_insert(struct index *index, struct index_key *key)
     index->path[index->depth++] = (struct step){leaf, at};
     index->last = key;
     index->count++;
-    if (index->stamp)
-        index_stamp(index, key);
     return 0;
 }
 
@@ -574,7 +570,7 @@ struct index_key *index_remove(struct index *index, const void *bytes,
         keys_close(leaf, at);
         index->count--;
     }
-    if (index->stamp)
+    if (index->stamped)
         path_restamp(index);
     root_shrink(index);
     return key;

@@ -25,7 +25,6 @@
 #include <stdint.h>
 
 struct index;
-struct arena;
 
 struct index_key {
     uint32_t len;
@@ -44,16 +43,11 @@ static inline void *index_item_at(const struct index_key *key, size_t offset)
 /* Empty. Owned by the caller; NULL when out of memory. */
 struct index *index_new(void);
 
-/* The same for items that have a stamp, a uint64_t that stands so many bytes
- * (up to INDEX_STAMP_MAX) before their index_key and is never lowered while they
- * are in; the newest of all that begin alike is then known at once. What the
- * index itself needs comes from the arena.
- * arena: borrowed; it outlives the index. */
-enum { INDEX_STAMP_MAX = 255 };
-struct index *index_new_stamped(struct arena *arena, size_t before);
+/* The same with a stamp for each key, 0 at first, and with the newest of all
+ * that begin alike known at once. About 12 bytes a key more. */
+struct index *index_new_stamped(void);
 
-/* Frees the index and no item: walk it first. What a stamped one took from its
- * arena stays there until that is destroyed. Accepts NULL. */
+/* Frees the index and no item: walk it first. Accepts NULL. */
 void index_destroy(struct index **self_p);
 
 size_t index_count(const struct index *index);
@@ -91,9 +85,9 @@ void index_seek(const struct index *index, struct index_cursor *cursor,
 /* The next key in order, or NULL at the end (again and again). */
 struct index_key *index_next(struct index_cursor *cursor);
 
-/* The stamp of a key that is in was raised. Cheap for the key that was found or
- * inserted last. */
-void index_stamp(struct index *index, struct index_key *key);
+/* Raise the stamp of a key that is in; a lower one changes nothing. Cheap for
+ * the key that was found or inserted last. */
+void index_stamp(struct index *index, struct index_key *key, uint64_t stamp);
 
 /* The highest stamp of the keys that begin so, 0 if there is none. O(log n).
  * len: up to INDEX_PREFIX_MAX, or 0 is given. */

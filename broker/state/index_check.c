@@ -36,10 +36,10 @@ static bool keys_are_sound(const struct node *node, struct fences fences)
     return true;
 }
 
-/* What is above has the newest below. */
+/* A key has the stamp it was given; what is above has the newest below. */
 static bool stamps_are_sound(const struct node *node)
 {
-    if (!node->stamp || node->leaf)
+    if (!node->stamped || node->leaf)
         return true;
     for (uint32_t i = 0; i <= node->n; i++)
         if (node_stamps(node)[i] != node_newest(node->children[i]))

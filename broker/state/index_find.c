@@ -54,22 +54,18 @@ struct index_key *index_find(struct index *index, const void *bytes, size_t len)
     return index->last;
 }
 
-enum { LINE = 64, ITEM_HEAD = 32 };
-
 static void lines_fetch(const void *from, size_t n)
 {
-    const char *end = (const char *)from + n;
+    const char *p = from;
 
-    for (const char *p = from; p < end; p += LINE - (uintptr_t)p % LINE)
-        __builtin_prefetch(p);
+    for (size_t i = 0; i < n; i += 64)
+        __builtin_prefetch(p + i);
 }
 
-/* An item's key of that length, and what stands before it. */
-static void item_fetch(const struct index_key *key, uint8_t stamp, size_t len)
+/* An item's key, and what stands before it. */
+static void item_fetch(const struct index_key *key)
 {
-    size_t head = stamp ? stamp : ITEM_HEAD;
-
-    lines_fetch((const char *)key - head, head + sizeof(*key) + len);
+    lines_fetch((const char *)key - 64, 128);
 }
 
 void index_seek(const struct index *index, struct index_cursor *cursor,
@@ -98,7 +94,7 @@ struct index_key *index_next(struct index_cursor *cursor)
         cursor->at = 0;
         /* whoever comes this far walks over all, in memory's order of none */
         for (uint32_t i = 0; leaf && i < leaf->n; i++)
-            item_fetch(leaf->keys[i], leaf->stamp, 0);
+            item_fetch(leaf->keys[i]);
     }
     return leaf ? leaf->keys[cursor->at++] : NULL;
 }
@@ -133,10 +129,12 @@ static void ways_end(const struct node *nodes[], uint32_t ats[],
 
         ats[i] = hints_below(leaf->hints, hint);
         __builtin_prefetch(&leaf->keys[ats[i] % FANOUT]);
+        if (leaf->stamped)
+            __builtin_prefetch(node_stamps(leaf) + ats[i] % FANOUT, 1);
     }
     for (size_t i = 0; i < n; i++)
         if (ats[i] < nodes[i]->n)
-            item_fetch(nodes[i]->keys[ats[i]], nodes[i]->stamp, texts[i].len);
+            item_fetch(nodes[i]->keys[ats[i]]);
 }
 
 void index_fetch(const struct index *index, const struct index_text *texts,
@@ -156,13 +154,11 @@ void index_fetch(const struct index *index, const struct index_text *texts,
 
 /* --- Stamps -------------------------------------------------------------- */
 
-void index_stamp(struct index *index, struct index_key *key)
+void index_stamp(struct index *index, struct index_key *key, uint64_t stamp)
 {
-    uint64_t stamp = key_stamp(key, index->stamp);
-
     if (index->last != key && index_find(index, key->bytes, key->len) != key)
         return;
-    for (uint32_t i = index->depth - 1; i-- > 0;) { /* the last is the leaf */
+    for (uint32_t i = index->depth; i-- > 0;) {
         uint64_t *at = node_stamps(index->path[i].node) + index->path[i].at;
 
         if (*at >= stamp)
@@ -176,6 +172,7 @@ static uint64_t newest_between(const struct node *node,
                                const struct sought *low,
                                const struct sought *high)
 {
+    const uint64_t *stamps = node_stamps(node);
     uint32_t from = 0, to = node->n;
     uint64_t newest = 0, edge;
     bool equal;
@@ -189,12 +186,13 @@ static uint64_t newest_between(const struct node *node,
             return newest_between(node->children[from], low, high);
         if (low)
             newest = newest_between(node->children[from++], low, NULL);
-        edge = high ? newest_between(node->children[to], NULL, high)
-                    : node_stamps(node)[to];
+        edge =
+            high ? newest_between(node->children[to], NULL, high) : stamps[to];
         newest = edge > newest ? edge : newest;
     }
-    edge = newest_of(node, from, to);
-    return edge > newest ? edge : newest;
+    for (; from < to; from++)
+        newest = stamps[from] > newest ? stamps[from] : newest;
+    return newest;
 }
 
 uint64_t index_newest(const struct index *index, const void *prefix, size_t len)
@@ -216,33 +214,24 @@ uint64_t index_newest(const struct index *index, const void *prefix, size_t len)
                           high.len ? &high : NULL);
 }
 
-static struct index_key *newer_in(const struct node *leaf, uint32_t at,
-                                  uint64_t stamp)
-{
-    stamps_fetch(leaf, at, leaf->n);
-    for (; at < leaf->n; at++)
-        if (key_stamp(leaf->keys[at], leaf->stamp) > stamp)
-            return leaf->keys[at];
-    return NULL;
-}
-
 /* low: NULL where all keys of the node are at or behind it. Only the first
  * child can promise a newer key and not have it behind `low`. */
 static struct index_key *newer_from(const struct node *node,
                                     const struct sought *low, bool above,
                                     uint64_t stamp)
 {
+    const uint64_t *stamps = node_stamps(node);
+    uint32_t at = 0, end = node->leaf ? node->n : node->n + 1u;
     struct index_key *key;
-    uint32_t at = 0;
     bool equal;
 
     if (low)
         at = node_rank(node, low, !node->leaf || above, &equal);
-    if (node->leaf)
-        return newer_in(node, at, stamp);
-    for (; at <= node->n; at++, low = NULL) {
-        if (node_stamps(node)[at] <= stamp)
+    for (; at < end; at++, low = NULL) {
+        if (stamps[at] <= stamp)
             continue;
+        if (node->leaf)
+            return node->keys[at];
         key = newer_from(node->children[at], low, above, stamp);
         if (key)
             return key;

@@ -17,7 +17,6 @@
 #include <endian.h>
 #include <string.h>
 
-#include "broker/state/arena.h"
 #include "broker/state/index.h"
 
 #define FANOUT 64u
@@ -30,8 +29,7 @@
 struct node {
     uint16_t n; /* keys; an inner node has one child more */
     uint16_t skip;
-    bool leaf, open;
-    uint8_t stamp; /* so far before a key stands its item's; 0: there is none */
+    bool leaf, open, stamped;
     uint32_t hints[FANOUT];
     struct index_key *keys[FANOUT]; /* leaf: borrowed; inner: owned */
     union {
@@ -40,31 +38,23 @@ struct node {
     };
 };
 
-/* A leaf is allocated without the room for children. Behind an inner node
- * stands the newest stamp below each child, in an index that has them. */
+/* A leaf is allocated without the room for children. Behind either stand the
+ * stamps, in an index that has them. */
 #define LEAF_BYTES (offsetof(struct node, next) + sizeof(struct node *))
 
-static inline uint64_t *node_stamps(const struct node *inner)
+/* One for each key of a leaf, or the newest below each child. */
+static inline uint64_t *node_stamps(const struct node *node)
 {
-    return (uint64_t *)(void *)((char *)(uintptr_t)inner + sizeof(struct node));
-}
+    size_t at = node->leaf ? LEAF_BYTES : sizeof(struct node);
 
-/* A leaf has no stamps of its own: they would be one page more that each new
- * version of a key writes to. */
-static inline uint64_t key_stamp(const struct index_key *key, uint8_t before)
-{
-    uint64_t stamp;
-
-    memcpy(&stamp, (const char *)key - before, sizeof(stamp));
-    return stamp;
+    return (uint64_t *)(void *)((char *)(uintptr_t)node + at);
 }
 
 struct index {
     struct node *root; /* NULL while nothing was ever inserted */
     size_t count;
     size_t bytes;
-    struct arena *arena; /* borrowed; NULL: malloc */
-    uint8_t stamp;       /* as in nodes */
+    bool stamped;
     /* The key that was found or inserted last, and the way to it: most keys
      * are looked for several times in a row. NULL: not known. */
     struct index_key *last;
@@ -213,37 +203,16 @@ static inline struct fences child_fences(const struct node *node, uint32_t at,
     return fences;
 }
 
-/* Lines of items that are read one after the other: all at once. */
-static inline void stamps_fetch(const struct node *leaf, uint32_t from,
-                                uint32_t to)
-{
-    for (uint32_t i = from; i < to; i++)
-        __builtin_prefetch((const char *)leaf->keys[i] - leaf->stamp);
-}
-
-/* Of the keys [from, to), or of what is below those children. */
-static inline uint64_t newest_of(const struct node *node, uint32_t from,
-                                 uint32_t to)
-{
-    uint64_t newest = 0;
-
-    if (node->leaf)
-        stamps_fetch(node, from, to);
-    for (uint32_t i = from; i < to; i++) {
-        uint64_t stamp = node->leaf ? key_stamp(node->keys[i], node->stamp)
-                                    : node_stamps(node)[i];
-
-        newest = stamp > newest ? stamp : newest;
-    }
-    return newest;
-}
-
 /* The newest stamp of all below. */
 static inline uint64_t node_newest(const struct node *node)
 {
+    const uint64_t *stamps = node_stamps(node);
     uint32_t n = node->leaf ? node->n : node->n + 1u;
+    uint64_t newest = 0;
 
-    return newest_of(node, 0, n);
+    for (uint32_t i = 0; i < n; i++)
+        newest = stamps[i] > newest ? stamps[i] : newest;
+    return newest;
 }
 
 #endif

@@ -2,10 +2,7 @@
  * large, of keys out of a million, each written again and again. Processor time
  * of the one thread, from frames that have arrived to answers.
  *
- *   build/tests/bench/puts [KEYS [TURNS [ENTRIES]]]
- *
- * ENTRIES: as many between two snapshots; otherwise there are none. While one is
- * written, and after it, each page that is written to costs a fault.
+ *   build/tests/bench/puts [KEYS [TURNS]]
  *
  * Turns that are measured lie in turn_measured(), for callgrind's
  * --toggle-collect. The record is in TMPDIR. */
@@ -15,7 +12,7 @@
 #include "tests/bench/stopwatch.h"
 #include "tests/support/hall.h"
 
-enum { GUESTS = 16, PUTS = 46, VALUE = 256, NEVER = 1000000000 };
+enum { GUESTS = 16, PUTS = 46, VALUE = 256 };
 
 static struct hall hall;
 static struct guest guests[GUESTS];
@@ -120,13 +117,12 @@ static int less(const void *a, const void *b)
 int main(int argc, char **argv)
 {
     size_t turns = argc > 2 ? (size_t)atoi(argv[2]) : 300;
-    double *us = calloc(turns, sizeof *us), all = 0;
+    double *us = calloc(turns, sizeof *us);
     char name[32];
 
     keys = argc > 1 ? (uint64_t)atoll(argv[1]) : keys;
     memset(value, 'v', VALUE);
     hall_open(&hall);
-    hall.rig.config->checkpoint_entries = NEVER;
     for (unsigned i = 0; i < GUESTS; i++) {
         snprintf(name, sizeof name, "agent-%u", i);
         guest_join(&hall, &guests[i], name, 127);
@@ -134,23 +130,18 @@ int main(int argc, char **argv)
     }
     must_hold(!cycle_begin(hall.cycle), "cycle_begin");
     keys_fill();
-    if (argc > 3)
-        hall.rig.config->checkpoint_entries = (uint64_t)atoll(argv[3]);
     for (size_t t = 0; t < turns; t++) {
         struct buf frames[GUESTS];
 
         for (unsigned i = 0; i < GUESTS; i++)
             frames[i] = puts_of(&guests[i], 0, true, PUTS);
         us[t] = turn(frames, GUESTS);
-        all += us[t];
     }
     qsort(us, turns, sizeof *us, less);
-    printf(
-        "%llu keys: %.2f us a put (p10 %.2f, p90 %.2f, mean %.2f), %d bundles of "
-        "%d\n",
-        (unsigned long long)keys, us[turns / 2] / (GUESTS * PUTS),
-        us[turns / 10] / (GUESTS * PUTS), us[turns * 9 / 10] / (GUESTS * PUTS),
-        all / (double)turns / (GUESTS * PUTS), GUESTS, PUTS);
+    printf("%llu keys: %.2f us a put (p10 %.2f, p90 %.2f), %d bundles of %d\n",
+           (unsigned long long)keys, us[turns / 2] / (GUESTS * PUTS),
+           us[turns / 10] / (GUESTS * PUTS),
+           us[turns * 9 / 10] / (GUESTS * PUTS), GUESTS, PUTS);
     hall_close(&hall);
     free(us);
     return 0;

@@ -32,29 +32,17 @@ static struct bytes key_text(char text[32], uint64_t i)
     return bytes_text(text);
 }
 
-/* Keys do not lie in the heap. */
-static double resident_bytes(void)
-{
-    unsigned long all, resident;
-    FILE *f = fopen("/proc/self/statm", "re");
-
-    if (!f || fscanf(f, "%lu %lu", &all, &resident) != 2)
-        abort();
-    fclose(f);
-    return (double)resident * (double)sysconf(_SC_PAGESIZE);
-}
-
 static void measure_keys(struct state *s)
 {
     char text[32];
-    double resident = resident_bytes();
+    size_t heap = mallinfo2().uordblks;
     double start = now_ns(), filled, again;
 
     for (uint64_t i = 0; i < KEYS; i++)
         must_be_done(context_put(s->context, bytes_text("default"),
                                  key_text(text, i), i + 1, 1, 0, 256));
     filled = now_ns();
-    resident = resident_bytes() - resident;
+    heap = mallinfo2().uordblks - heap;
     for (uint64_t i = 0; i < KEYS; i++)
         must_be_done(context_put(s->context, bytes_text("default"),
                                  key_text(text, i), KEYS + i, 1, 0, 256));
@@ -62,7 +50,7 @@ static void measure_keys(struct state *s)
     printf("key      %4.0f ns new, %4.0f ns again, %5.1f bytes"
            " (its 25-byte name included)\n",
            (filled - start) / KEYS, (again - filled) / KEYS,
-           resident / KEYS);
+           (double)heap / KEYS);
 }
 
 static void measure_tasks(struct state *s)

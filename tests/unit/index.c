@@ -1,7 +1,6 @@
 /* broker/state/index: against a sorted array that cannot be wrong. */
 #include "tests/check.h"
 
-#include "broker/state/arena.h"
 #include "broker/state/index.h"
 
 #include <errno.h>
@@ -13,12 +12,10 @@ struct item {
     struct index_key key;
 };
 
-enum { STAMP_BEFORE = offsetof(struct item, key) };
-
 static struct item *model[MODEL_MAX];
 static size_t model_n;
 static uint64_t dice;
-static bool stamped; /* each item's number is its stamp */
+static bool stamped; /* each item's number is its key's stamp */
 
 static uint64_t roll(uint64_t sides)
 {
@@ -126,6 +123,8 @@ static void step_insert(struct index *index, const void *bytes, size_t len)
         return;
     }
     CHECK_OK(index_insert(index, &item->key));
+    if (stamped)
+        index_stamp(index, &item->key, item->number);
     memmove(model + at + 1, model + at, (model_n - at) * sizeof(*model));
     model[at] = item;
     model_n++;
@@ -153,10 +152,9 @@ static void step_stamp(struct index *index)
 
     if (!item)
         return;
-    if (stamp <= item->number)
-        return;
-    item->number = stamp;
-    index_stamp(index, &item->key);
+    index_stamp(index, &item->key, stamp);
+    if (stamp > item->number)
+        item->number = stamp;
 }
 
 static void newest_check(const struct index *index, const void *prefix,
@@ -250,9 +248,7 @@ static void round_run(struct index *index, size_t steps, uint64_t removes_of_10)
 
 static void model_run(uint64_t seed)
 {
-    struct arena *arena = arena_new();
-    struct index *index =
-        stamped ? index_new_stamped(arena, STAMP_BEFORE) : index_new();
+    struct index *index = stamped ? index_new_stamped() : index_new();
 
     dice = seed;
     model_n = 0;
@@ -261,7 +257,6 @@ static void model_run(uint64_t seed)
     round_run(index, 12000, 9); /* shrink */
     round_run(index, 4000, 3);
     index_empty(&index);
-    arena_destroy(&arena);
 }
 
 TEST(index_knows_the_newest_of_any_prefix_under_random_work)
@@ -295,26 +290,20 @@ TEST(index_inserts_what_was_not_found_where_it_belongs_by_then)
     index_empty(&index);
 }
 
-TEST(index_knows_the_stamp_that_an_item_came_with_and_the_one_it_was_given)
+TEST(index_stamp_is_never_lowered)
 {
-    struct arena *arena = arena_new();
-    struct index *index = index_new_stamped(arena, STAMP_BEFORE);
-    struct item *a = item_new("a", 1), *b = item_new("b", 1);
+    static const char *const keys[] = {"a", "b"};
+    struct index *index = index_new_stamped();
 
-    a->number = 0;
-    b->number = 5;
-    CHECK_OK(index_insert(index, &a->key));
+    for (size_t i = 0; i < 2; i++)
+        CHECK_OK(index_insert(index, &item_new(keys[i], 1)->key));
     CHECK_EQ(index_newest(index, NULL, 0), 0);
-    CHECK_OK(index_insert(index, &b->key));
-    CHECK_EQ(index_newest(index, "a", 1), 0);
-    CHECK_EQ(index_newest(index, NULL, 0), 5);
-    a->number = 7;
-    index_stamp(index, &a->key);
+    index_stamp(index, index_find(index, "a", 1), 7);
+    index_stamp(index, index_find(index, "a", 1), 3);
     CHECK_EQ(index_newest(index, "a", 1), 7);
-    CHECK_EQ(index_newest(index, "b", 1), 5);
+    CHECK_EQ(index_newest(index, "b", 1), 0);
     CHECK_EQ(index_newest(index, NULL, 0), 7);
     index_empty(&index);
-    arena_destroy(&arena);
 }
 
 TEST(index_agrees_with_a_sorted_array_under_random_work)
@@ -496,12 +485,9 @@ TEST(index_costs_less_than_24_bytes_a_key)
     costs_less_than(index_new(), 24);
 }
 
-TEST(index_costs_no_more_with_stamps)
+TEST(index_costs_less_than_36_bytes_a_key_with_stamps)
 {
-    struct arena *arena = arena_new();
-
-    costs_less_than(index_new_stamped(arena, STAMP_BEFORE), 24);
-    arena_destroy(&arena);
+    costs_less_than(index_new_stamped(), 36);
 }
 
 CHECK_MAIN

@@ -32,14 +32,6 @@ static void *scarce_reallocarray(void *p, size_t n, size_t bytes)
     return scarce() ? NULL : reallocarray(p, n, bytes);
 }
 
-#include "broker/state/arena.h"
-
-static void *scarce_arena_take(struct arena *a, size_t bytes)
-{
-    return scarce() ? NULL : arena_take(a, bytes);
-}
-
-#define arena_take(a, bytes) scarce_arena_take(a, bytes)
 #define malloc(bytes) scarce_malloc(bytes)
 #define calloc(n, bytes) scarce_calloc(n, bytes)
 #define reallocarray(p, n, bytes) scarce_reallocarray(p, n, bytes)
@@ -51,7 +43,6 @@ static void *scarce_arena_take(struct arena *a, size_t bytes)
 #include "broker/state/session.c"
 #include "broker/state/state.c"
 #include "broker/state/task.c"
-#undef arena_take
 #undef malloc
 #undef calloc
 #undef reallocarray

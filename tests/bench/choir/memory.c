@@ -3,19 +3,16 @@
  * idle_mib: resident, choird without keys after its first client. key_bytes:
  * what it grew by for each of `keys` keys that it read from its record, less
  * the key's name. agent_kib: for each of
- * `agents` agents that are connected, with a session. The rest is how
- * the heap grows by a thing of that kind in the state alone, or for tombstones
- * what is resident, in this process. */
+ * `agents` agents that are connected, with a session. The rest is the
+ * heap's growth for a thing of that kind in the state alone, in this process. */
 #include <malloc.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "broker/state/state.h"
 #include "tests/bench/choir/works.h"
 
-enum { THINGS = 100000, TOMBSTONES = 1000000 };
-enum { KEY_NAME_BYTES = 11, VALUE_BYTES = 256 };
+enum { THINGS = 100000, KEY_NAME_BYTES = 11, VALUE_BYTES = 256 };
 
 /* --- The state's things --------------------------------------------------- */
 
@@ -50,32 +47,20 @@ static double session_bytes(struct state *s)
     return (double)(mallinfo2().uordblks - heap) / THINGS;
 }
 
-/* Keys do not lie in the heap; what is not written to is not resident. */
-static double resident_bytes(void)
-{
-    unsigned long all, resident;
-    FILE *f = fopen("/proc/self/statm", "re");
-
-    if (!f || fscanf(f, "%lu %lu", &all, &resident) != 2)
-        load_die("/proc/self/statm");
-    fclose(f);
-    return (double)resident * (double)sysconf(_SC_PAGESIZE);
-}
-
 static double tombstone_bytes(struct state *s)
 {
-    double before = resident_bytes();
+    size_t heap = mallinfo2().uordblks;
     struct bytes space = bytes_text("bench");
     char key[KEY_BYTES];
 
-    for (uint64_t i = 0; i < TOMBSTONES; i++) {
+    for (uint64_t i = 0; i < THINGS; i++) {
         key_text(key, i);
         is_done(context_put(s->context, space, bytes_text(key), 2 * i + 1, 1, 0,
                             VALUE_BYTES));
         is_done(
             context_delete(s->context, space, bytes_text(key), 2 * i + 2, 1));
     }
-    return (resident_bytes() - before) / TOMBSTONES - KEY_NAME_BYTES;
+    return (double)(mallinfo2().uordblks - heap) / THINGS - KEY_NAME_BYTES;
 }
 
 static struct state *state_start(void)
