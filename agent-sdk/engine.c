@@ -258,10 +258,8 @@ static void interruption_look(struct choir *c)
 {
     if (!__atomic_exchange_n(&c->interrupted, 0, __ATOMIC_SEQ_CST))
         return;
-    if (c->waiting)
-        c->interruptions++;
-    else
-        c->interrupt_next = true;
+    c->interruptions++;
+    c->interrupt_next = true; /* until one who waits has returned for it */
     c->is_poked = true;
     pthread_cond_broadcast(&c->changed);
 }

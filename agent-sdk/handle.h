@@ -89,7 +89,7 @@ struct choir {
     unsigned waiting;         /* callers, for `changed`: may be interrupted */
     unsigned dozing;          /* the library's own threads, likewise: not */
     uint64_t interruptions;   /* counted; a waiter compares */
-    bool interrupt_next;      /* nobody waited: the next one */
+    bool interrupt_next;      /* nobody has returned for the last one yet */
     int ended;                /* the code that ended everything, or 0 */
     char *ended_line;
     int trouble; /* why nothing happens just now, or 0 */

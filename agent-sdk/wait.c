@@ -57,9 +57,8 @@ struct sleep handle_sleep_begin(const struct choir *c, int timeout_ms)
 /* Why not to sleep: 0: no reason. */
 static int sleep_refused(struct choir *c, const struct sleep *s)
 {
-    if (c->interruptions != s->since)
-        return interrupted();
-    if (c->interrupt_next) {
+    /* Who waited may have found his event first, and has not returned for it. */
+    if (c->interruptions != s->since || c->interrupt_next) {
         c->interrupt_next = false;
         return interrupted();
     }

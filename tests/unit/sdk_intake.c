@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <unistd.h>
 #include <utlist.h>
 
@@ -450,6 +451,50 @@ TEST(one_who_waits_for_ever_can_be_interrupted_again_and_again)
     CHECK_OK(choir_cancel(c, w.request));
     CHECK_OK(pthread_join(w.thread, NULL));
     end(c);
+}
+
+enum { CLOSE_ONES = 300 };
+
+struct interrupter {
+    struct choir *c;
+    sem_t go;
+};
+
+static void *interrupt_when_told(void *argument)
+{
+    struct interrupter *i = argument;
+
+    for (int n = 0; n < CLOSE_ONES; n++) {
+        while (sem_wait(&i->go))
+            ;
+        usleep((useconds_t)n % 100 * 5); /* somewhere in a round trip */
+        choir_interrupt(i->c);
+    }
+    return NULL;
+}
+
+/* The answer and the interruption come together: whoever returned for the one
+ * returns for the other the next time. */
+TEST(an_interruption_is_not_lost_to_who_finds_his_event)
+{
+    struct interrupter i = {.c = begin()};
+    pthread_t thread;
+
+    CHECK_EQ(sem_init(&i.go, 0, 0), 0);
+    CHECK_OK(pthread_create(&thread, NULL, interrupt_when_told, &i));
+    for (int n = 0; n < CLOSE_ONES; n++) {
+        struct choir_event *e;
+        int r;
+
+        CHECK_EQ(sem_post(&i.go), 0);
+        r = choir_put(i.c, "k", "v", 1, NULL);
+        for (; r == 0; choir_event_free(&e))
+            r = choir_next(i.c, 5000, &e);
+        CHECK_EQ(r, CHOIR_INTERRUPTED);
+    }
+    CHECK_OK(pthread_join(thread, NULL));
+    sem_destroy(&i.go);
+    end(i.c);
 }
 
 TEST(a_restart_is_noticed_whether_somebody_waits_or_not)
