@@ -385,27 +385,44 @@ static FILE *file_read(const char *path)
     return NULL;
 }
 
-void seen_load(struct checkpoint *seen, struct buf *proof,
-               const char *identity_path, const struct hash *ledger)
+/* False: it is there and cannot be understood. */
+static bool seen_read(struct checkpoint *seen, struct buf *proof,
+                      const char *path, const struct hash *ledger)
 {
-    char path[PATH_BYTES], id[HASH_HEX], root[HASH_HEX], signed_text[1025] = "";
+    char id[HASH_HEX], root[HASH_HEX], signed_text[1025] = "";
     struct checkpoint got;
+    FILE *f = file_read(path);
     struct hash of;
-    FILE *f;
     int n;
 
-    *seen = (struct checkpoint){0};
-    if (beside_path(path, identity_path, ".seen") || !(f = file_read(path)))
-        return;
+    if (!f)
+        return true;
     n = fscanf(f, "choir-seen-1 %64s %" SCNu64 " %" SCNu64 " %64s %1024s", id,
                &got.epoch, &got.size, root, signed_text);
     fclose(f);
     if (n < 4 || hash_parse_hex(&of, bytes_text(id)) ||
-        !hash_equal(&of, ledger) || hash_parse_hex(&got.root, bytes_text(root)))
-        return;
+        hash_parse_hex(&got.root, bytes_text(root)))
+        return false;
+    if (!hash_equal(&of, ledger))
+        return true;
     *seen = got;
     if (proof && n == 5)
         (void)base64_get(proof, bytes_text(signed_text), false);
+    return true;
+}
+
+/* Nothing is synced: what a power failure made of the one may be no text, and
+ * then the one before it says at least that much. */
+void seen_load(struct checkpoint *seen, struct buf *proof,
+               const char *identity_path, const struct hash *ledger)
+{
+    char path[PATH_BYTES];
+
+    *seen = (struct checkpoint){0};
+    if (!beside_path(path, identity_path, ".seen") &&
+        !seen_read(seen, proof, path, ledger) &&
+        !beside_path(path, identity_path, ".seen.other"))
+        (void)seen_read(seen, proof, path, ledger);
 }
 
 void seen_save(const struct checkpoint *seen, struct bytes proof,

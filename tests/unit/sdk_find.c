@@ -306,13 +306,20 @@ TEST(joining_is_not_fooled_by_another_broker)
     end();
 }
 
+static void nonsense_write(const char *file)
+{
+    FILE *f = fopen(file, "w");
+
+    fputs("choir-seen-1 nonsense", f);
+    fclose(f);
+}
+
 TEST(what_was_seen_is_kept_only_if_it_is_newer)
 {
     struct checkpoint old = {.epoch = 1, .size = 10}, seen;
     struct checkpoint new = {.epoch = 1, .size = 20};
     struct hash ledger = {{7}}, other = {{8}};
     char path[300], file[320];
-    FILE *f;
 
     begin();
     snprintf(path, sizeof path, "%s/id", dir);
@@ -328,9 +335,11 @@ TEST(what_was_seen_is_kept_only_if_it_is_newer)
     seen_load(&seen, NULL, path, &ledger);
     CHECK_EQ(seen.size, 10);
     snprintf(file, sizeof file, "%s.seen", path);
-    f = fopen(file, "w");
-    fputs("choir-seen-1 nonsense", f);
-    fclose(f);
+    nonsense_write(file);
+    seen_load(&seen, NULL, path, &ledger);
+    CHECK_EQ(seen.size, 20); /* the one before it */
+    snprintf(file, sizeof file, "%s.seen.other", path);
+    nonsense_write(file);
     seen_load(&seen, NULL, path, &ledger);
     CHECK_EQ(seen.size, 0);
     end();

@@ -163,6 +163,24 @@ TEST(seen_is_not_read_while_it_is_written)
     end();
 }
 
+/* As a power failure may leave it, which wrote its size and not its bytes. */
+TEST(seen_that_became_zeros_is_what_it_was_before)
+{
+    char name[HOME_BYTES + 32];
+
+    begin();
+    save(1);
+    save(2);
+    snprintf(name, sizeof name, "%s.seen", path);
+    CHECK(!truncate(name, 0) && !truncate(name, 200));
+    CHECK(load() == 1);
+    save(3);
+    CHECK(load() == 3);
+    CHECK(!unlink(name)); /* whoever takes it away wants it forgotten */
+    CHECK(load() == 0);
+    end();
+}
+
 static void *saves(void *from)
 {
     for (uint64_t i = 0; i < ROUNDS; i++)
