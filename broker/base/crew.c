@@ -1,5 +1,5 @@
 /* Items are taken by counting up. A helper that wakes up late finds the work
- * closed and goes back to sleep; only for those that have begun is waited. */
+ * closed and goes back to sleep; only those that have begun are waited for. */
 #include "crew.h"
 
 #include <errno.h>

@@ -417,6 +417,15 @@ static struct buf long_body_of(const struct long_body *l, const unsigned *which,
     return body;
 }
 
+static struct buf whole_body_of(const struct long_body *l)
+{
+    unsigned which[LONG_ITEMS];
+
+    for (unsigned i = 0; i < LONG_ITEMS; i++)
+        which[i] = i;
+    return long_body_of(l, which, LONG_ITEMS);
+}
+
 /* A frame as the broker signed it, with another body in its place. */
 static int accept_instead(const struct key_pair *key, struct bytes is_signed,
                           struct bytes instead)
@@ -480,15 +489,12 @@ TEST(answer_whose_items_are_exchanged_dropped_or_doubled_is_refused)
 TEST(answer_whose_items_are_divided_otherwise_is_refused)
 {
     struct key_pair key = wire_key(9);
-    unsigned which[LONG_ITEMS];
     struct long_body l;
     struct buf body, bent = {0};
     size_t at = 44;
 
     long_make(&l);
-    for (unsigned i = 0; i < LONG_ITEMS; i++)
-        which[i] = i;
-    body = long_body_of(&l, which, LONG_ITEMS);
+    body = whole_body_of(&l);
     for (unsigned i = 0; i + 1 < LONG_ITEMS; at += l.item[i++].n) {
         uint32_t n = get_u32(body.p + at);
 
@@ -518,15 +524,12 @@ TEST(answer_whose_items_are_divided_otherwise_is_refused)
 TEST(answer_whose_pieces_are_exchanged_dropped_or_doubled_is_refused)
 {
     struct key_pair key = wire_key(9);
-    unsigned which[LONG_ITEMS];
     struct long_body l;
     struct buf body, bent = {0};
     size_t whole;
 
     long_make(&l);
-    for (unsigned i = 0; i < LONG_ITEMS; i++)
-        which[i] = i;
-    body = long_body_of(&l, which, LONG_ITEMS);
+    body = whole_body_of(&l);
     whole = body.n / ANSWER_PIECE;
     for (size_t i = 0; i < whole; i++) {
         size_t at = i * ANSWER_PIECE, next = (i + 1) % whole * ANSWER_PIECE;
@@ -558,14 +561,11 @@ TEST(answer_whose_pieces_are_exchanged_dropped_or_doubled_is_refused)
 TEST(answer_rejects_any_flipped_bit_of_a_long_body)
 {
     struct key_pair key = wire_key(9);
-    unsigned which[LONG_ITEMS];
     struct buf body, frame = {0};
     struct long_body l;
 
     long_make(&l);
-    for (unsigned i = 0; i < LONG_ITEMS; i++)
-        which[i] = i;
-    body = long_body_of(&l, which, LONG_ITEMS);
+    body = whole_body_of(&l);
     sealed(&frame, &key, buf_bytes(&body));
     for (size_t i = frame.n - body.n; i < frame.n; i++) {
         frame.p[i] ^= (uint8_t)(1u << i % 8);

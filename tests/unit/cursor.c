@@ -208,6 +208,27 @@ TEST(watch_of_a_full_peer_waits_and_later_misses_nothing)
     hall_close(&hall);
 }
 
+static void bob_reads_only(const char *prefix)
+{
+    struct buf grants = {0};
+    struct msg g, op;
+
+    msg_init(&g, MSG_GRANT_ROW);
+    msg_set_text(&g, FIELD_SPACE, "*");
+    msg_set_u(&g, FIELD_RIGHTS, 0);
+    msg_encode(&g, &grants);
+    msg_set_text(&g, FIELD_SPACE, "main");
+    msg_set_text(&g, FIELD_PREFIX, prefix);
+    msg_set_u(&g, FIELD_RIGHTS, RIGHT_READ);
+    msg_encode(&g, &grants);
+    msg_init(&op, MSG_GRANT);
+    msg_set_hash(&op, FIELD_AGENT, &bob.actor.id);
+    msg_set_list(&op, FIELD_GRANTS, 2, buf_bytes(&grants));
+    CHECK_OK(guest_do(&ada, &op, NULL));
+    hall_settle(&hall);
+    buf_free(&grants);
+}
+
 TEST(txn_with_two_matching_writes_is_one_change)
 {
     struct buf writes = {0};
@@ -293,7 +314,7 @@ TEST(watches_of_one_prefix_hear_the_same_each_under_its_own_number)
 
 TEST(watches_of_one_prefix_see_what_each_agent_may_read)
 {
-    struct buf grants = {0}, writes = {0};
+    struct buf writes = {0};
     struct bytes values[] = {bytes_text("x"), bytes_text("y")};
     static struct guest cid;
     const struct msg *m;
@@ -301,19 +322,7 @@ TEST(watches_of_one_prefix_see_what_each_agent_may_read)
 
     begin();
     guest_join(&hall, &cid, "cid", ALL);
-    msg_init(&g, MSG_GRANT_ROW);
-    msg_set_text(&g, FIELD_SPACE, "*");
-    msg_set_u(&g, FIELD_RIGHTS, 0);
-    msg_encode(&g, &grants);
-    msg_set_text(&g, FIELD_SPACE, "main");
-    msg_set_text(&g, FIELD_PREFIX, "k/a");
-    msg_set_u(&g, FIELD_RIGHTS, RIGHT_READ);
-    msg_encode(&g, &grants);
-    msg_init(&op, MSG_GRANT);
-    msg_set_hash(&op, FIELD_AGENT, &bob.actor.id);
-    msg_set_list(&op, FIELD_GRANTS, 2, buf_bytes(&grants));
-    CHECK_OK(guest_do(&ada, &op, NULL));
-    hall_settle(&hall);
+    bob_reads_only("k/a");
     CHECK_EQ(watch_from(&ada, "k/", size(), 10), 0);
     CHECK_EQ(watch_from(&bob, "k/", size(), 10), 0);
     CHECK_EQ(watch_from(&cid, "k/", size(), 10), 0);
@@ -333,7 +342,6 @@ TEST(watches_of_one_prefix_see_what_each_agent_may_read)
     assert_non_null(m);
     CHECK_EQ(msg_u(m, FIELD_ITEMS), 1);
     CHECK_EQ(msg_u(guest_item(&cid, MSG_CHANGE), FIELD_ITEMS), 2);
-    buf_free(&grants);
     buf_free(&writes);
     hall_close(&hall);
 }
@@ -409,35 +417,20 @@ TEST(what_was_erased_since_is_not_told_from_memory)
 
 TEST(what_may_not_be_read_is_not_told_from_memory)
 {
-    struct buf grants = {0};
     const struct msg *m;
-    struct msg g, op;
 
     begin();
     CHECK_EQ(watch_from(&ada, "k/", size(), 9), 0);
     CHECK_EQ(watch_from(&bob, "k/", size(), 0), 0);
     CHECK_OK(guest_put(&ada, "k/1", "hers"));
     CHECK_OK(guest_put(&ada, "k/2", "his, too"));
-    msg_init(&g, MSG_GRANT_ROW);
-    msg_set_text(&g, FIELD_SPACE, "*");
-    msg_set_u(&g, FIELD_RIGHTS, 0);
-    msg_encode(&g, &grants);
-    msg_set_text(&g, FIELD_SPACE, "main");
-    msg_set_text(&g, FIELD_PREFIX, "k/2");
-    msg_set_u(&g, FIELD_RIGHTS, RIGHT_READ);
-    msg_encode(&g, &grants);
-    msg_init(&op, MSG_GRANT);
-    msg_set_hash(&op, FIELD_AGENT, &bob.actor.id);
-    msg_set_list(&op, FIELD_GRANTS, 2, buf_bytes(&grants));
-    CHECK_OK(guest_do(&ada, &op, NULL));
-    hall_settle(&hall);
+    bob_reads_only("k/2");
     check_changes(&ada, 2);
     give_credit(&bob, 5);
     m = guest_item(&bob, MSG_CHANGE);
     assert_non_null(m);
     CHECK_EQ(msg_u(m, FIELD_REVISION), size() - 2);
     CHECK_NULL(guest_item(&bob, MSG_CHANGE));
-    buf_free(&grants);
     hall_close(&hall);
 }
 
