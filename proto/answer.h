@@ -40,7 +40,7 @@ int answer_sign(const struct answer_facts *facts, const struct merkle *tree,
                 const struct key_pair *key, struct buf *out);
 
 /* A body's leaf. One of more than ANSWER_PIECE bytes is hashed in pieces of so
- * many, side by side, and they together: docs/adr/0013. */
+ * many, side by side, and they together: docs/adr/0012. */
 enum { ANSWER_PIECE = 1016 }; /* with its tag: eight blocks */
 struct hash answer_leaf(struct bytes body);
 /* Of many bodies, up to ANSWER_LEAVES_MAX. scratch: the caller's, used anew
