@@ -44,6 +44,30 @@ X
 }
 is 'who was killed holds nothing, however late it is heard' heard_late
 
+# It was done before the kill arrived: another one is killed, and told of.
+killed_too_late()
+{
+    python3 - "$CHOIR_TMP" <<'X'
+import contextlib, io, sys, time
+sys.path.insert(0, "tools/demo")
+from team import Killing, Team
+team = Team(sys.argv[1], sys.argv[1])
+team.add("quick", ["sh", "-c", "echo took index a; echo did index a; sleep 60"], {})
+killing = Killing(team, 1)
+said = team.next(10)
+while team.events.empty():
+    time.sleep(0.01)
+with contextlib.redirect_stdout(io.StringIO()) as told:
+    killing.follow(said)
+    again = killing.back_at
+    while killing.back_at:
+        killing.follow(None)
+team.kill_all()
+sys.exit(not again or killing.job is not None or told.getvalue() != "")
+X
+}
+is 'a kill that came too late is not told of, nor that it is started again' killed_too_late
+
 # ---- trouble ------------------------------------------------------------------
 
 demo DOCS="$CHOIR_TMP/nowhere"

@@ -205,5 +205,5 @@ class Killing:
         if said and self.look(*said):
             look.event(team.seconds(), "kill -9 %s, which was at %s"
                        % (self.victim.name, self.job[1]))
-        if self.bring_back():
+        if self.bring_back() and self.job:  # else it was not told of
             look.event(team.seconds(), self.victim.name + " is started again")
