@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/notify.h"
 #include "edge.h"
 #include "local.h"
@@ -357,6 +358,7 @@ int main(int argc, char **argv)
     if (r >= 0)
         return r;
     umask(077);
+    memory_tune();
     if (config_make(&d.line, &d.config))
         return EXIT_USAGE;
     if (d.line.check) {
