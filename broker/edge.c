@@ -30,8 +30,6 @@ enum {
     MESSAGE_OVERHEAD = 64,     /* CURVE and ZMTP around a frame */
     ASK_KERNEL_BYTES = 262144, /* unknown so far: then the kernel is asked */
     CREW_MAX = 32,
-    ALONE_FRAMES = 8, /* in a row: somebody waits for each answer */
-    ALONE_US = 30,    /* and does something before the next one comes */
     FDS_KEPT = 64,
 };
 
@@ -46,6 +44,7 @@ static void transport_send(void *arg, struct connection *c, struct bytes frame)
     if (p->cut || zmq_msg_init_size(&m, frame.n))
         return;
     memcpy(zmq_msg_data(&m), frame.p, frame.n);
+    e->unread |= UNREAD_ROUTER; /* who sends may read a command, too */
     if (zmq_send(e->router, p->id, p->id_bytes, ZMQ_SNDMORE | ZMQ_DONTWAIT) <
             0 ||
         zmq_msg_send(&m, e->router, ZMQ_DONTWAIT) < 0) {
@@ -87,75 +86,25 @@ static void transport_cut(void *arg, struct connection *c, const char *why)
 
 /* --- The turn ------------------------------------------------------------ */
 
-static long wait_ms(const struct edge *e, int most_ms)
+int edge_turn(struct edge *e, int most_ms, bool *also_ready)
 {
-    uint64_t now = env_steady_us(e->env), next = cycle_next(e->cycle);
-    long ms;
+    int r = edge_wait(e, most_ms, also_ready);
 
-    if (e->open_count && e->look_at < next)
-        next = e->look_at;
-    if (next == UINT64_MAX)
-        return most_ms;
-    if (next <= now)
-        return 0;
-    ms = (long)((next - now + 999) / 1000);
-    if (ms > 60000)
-        ms = 60000;
-    return most_ms >= 0 && ms > most_ms ? most_ms : ms;
-}
-
-/* What one thread does after the other is not faster on two cores. */
-static int poll_near(struct edge *e, zmq_pollitem_t *items, int n, long ms,
-                     uint64_t *slept_us)
-{
-    uint64_t began = env_steady_us(e->env);
-    int r;
-
-    near_sleep(e->near, ms && e->alone >= ALONE_FRAMES, began);
-    r = zmq_poll(items, n, ms);
-    near_wake(e->near);
-    *slept_us = env_steady_us(e->env) - began;
-    return r;
-}
-
-static void alone_note(struct edge *e, uint64_t slept_us)
-{
-    if (!e->busy) /* nobody: it was time for something */
-        return;
-    if (!cycle_was_alone(e->cycle) || slept_us < ALONE_US)
-        e->alone = 0;
-    else if (e->alone < ALONE_FRAMES)
-        e->alone++;
-}
-
-int edge_turn(struct edge *e, int also, int most_ms, bool *also_ready)
-{
-    uint64_t slept_us;
-    zmq_pollitem_t items[] = {
-        {.socket = e->monitor, .events = ZMQ_POLLIN},
-        {.socket = e->zap, .events = ZMQ_POLLIN},
-        {.fd = e->synced_fd, .events = ZMQ_POLLIN},
-        {.fd = also, .events = also >= 0 ? ZMQ_POLLIN : 0},
-        {.socket = e->router, .events = ZMQ_POLLIN},
-    };
-    int n = cycle_blocked(e->cycle) ? 4 : 5; /* frames can wait outside */
-    int r = poll_near(e, items, n, wait_ms(e, most_ms), &slept_us);
-
-    if (r < 0 && errno != EINTR)
-        return -errno;
-    *also_ready = r > 0 && items[3].revents;
-    r = cycle_settle(e->cycle);
+    if (!r)
+        r = cycle_settle(e->cycle);
     if (r)
         return r;
-    zap_serve(e);
+    if (e->unread & UNREAD_ZAP)
+        zap_serve(e);
     floods_look(e);
     r = cycle_begin(e->cycle);
     if (!r)
         r = edge_receive(e);
     if (!r)
         r = cycle_end(e->cycle);
-    alone_note(e, slept_us);
-    monitor_serve(e); /* after what those who left have sent before */
+    alone_note(e);
+    if (e->unread & UNREAD_MONITOR)
+        monitor_serve(e); /* after what those who left have sent before */
     return r;
 }
 
@@ -382,6 +331,7 @@ int edge_open(struct edge **out, const struct edge_options *o,
     e->core = o->core;
     e->env = o->env;
     e->config = o->config;
+    e->wait_fd = -1;
     limit_open(e);
     r = env_random(e->env, e->challenge_key, sizeof e->challenge_key);
     if (!r)
@@ -394,6 +344,8 @@ int edge_open(struct edge **out, const struct edge_options *o,
         r = cycle_make(e);
     if (!r)
         r = sockets_make(e, trouble);
+    if (!r)
+        r = wait_open(e, o->also);
     if (!r)
         r = near_new(&e->near, "ZMQbg/IO/"); /* libzmq calls it that */
     if (r) {
@@ -416,6 +368,7 @@ void edge_close(struct edge **self_p, unsigned linger_ms)
         return;
     HASH_ITER (hh, e->peers, p, next)
         peer_gone(e, p);
+    wait_close(e);
     if (e->monitor) {
         zmq_socket_monitor(e->router, NULL, 0);
         zmq_close(e->monitor);

@@ -14,6 +14,7 @@ struct edge_options {
     struct core *core;
     struct env *env;
     const struct config *config;
+    int also; /* a descriptor: see edge_turn; -1: none */
 };
 
 enum { EDGE_TROUBLE_BYTES = 512, EDGE_URL_BYTES = 257 };
@@ -32,7 +33,7 @@ const char *edge_url(const struct edge *e, size_t i);
 /* Wait until something arrives, a timer is due or `also` is readable, then do
  * one cycle. *also_ready: whether it is. `most_ms`: longest wait, -1: as long
  * as it takes. 0, or negative errno: the daemon must exit. */
-int edge_turn(struct edge *e, int also, int most_ms, bool *also_ready);
+int edge_turn(struct edge *e, int most_ms, bool *also_ready);
 
 /* Neither take work nor give it any more. */
 void edge_drain(struct edge *e);

@@ -155,6 +155,8 @@ void monitor_serve(struct edge *e)
 
         zmq_msg_init(&m);
         if (zmq_msg_recv(&m, e->monitor, ZMQ_DONTWAIT) < 0) {
+            if (errno == EAGAIN)
+                unread_clear(e, UNREAD_MONITOR);
             zmq_msg_close(&m);
             return;
         }

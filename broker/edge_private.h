@@ -12,6 +12,9 @@ enum {
     KEY_HEX = 2 * KEY_CURVE_BYTES + 1,
     BATCH_FRAMES = 128, /* received, before they are taken */
     BATCH_BYTES = 4 << 20,
+    UNREAD_ROUTER = 1, /* there may be something to be received */
+    UNREAD_ZAP = 2,
+    UNREAD_MONITOR = 4,
 };
 
 /* A peer that has sent at least one message. */
@@ -56,8 +59,11 @@ struct edge {
     int synced_fd; /* the ledger's: a sync has ended */
     struct cycle *cycle;
     struct crew *crew;
+    int wait_fd;       /* epoll's */
+    unsigned unread;   /* UNREAD_*, see edge_wait.c */
     struct near *near; /* this thread and libzmq's, while one waits for the
                           other */
+    uint64_t slept_us; /* in the last wait */
     unsigned alone;    /* frames in a row that came one at a time */
     struct batch batch;
     struct peer *peers; /* by routing id */
@@ -74,6 +80,22 @@ struct edge {
     bool busy;
     struct edge_counters counters;
 };
+
+/* --- edge_wait.c: what a turn waits for ---------------------------------- */
+
+/* After the sockets; also: as in edge_options. 0 or negative errno. */
+int wait_open(struct edge *e, int also);
+void wait_close(struct edge *e);
+/* Until a socket is unread, a timer is due, a sync has ended or `also` is
+ * readable; as edge_turn. */
+int edge_wait(struct edge *e, int most_ms, bool *also_ready);
+/* A receive from that socket has found nothing. */
+static inline void unread_clear(struct edge *e, unsigned socket)
+{
+    e->unread &= ~socket;
+}
+/* After a turn: do frames come one at a time? */
+void alone_note(struct edge *e);
 
 /* --- edge_zap.c: who is let in ------------------------------------------- */
 

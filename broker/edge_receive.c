@@ -214,10 +214,12 @@ int edge_receive(struct edge *e)
     int r = 0;
 
     e->busy = false;
-    while (!r && !cycle_full(e->cycle)) {
+    while (!r && (e->unread & UNREAD_ROUTER) && !cycle_full(e->cycle)) {
         r = receive_one(e);
         if (!r)
             e->busy = true;
+        else if (r == -EAGAIN)
+            unread_clear(e, UNREAD_ROUTER);
     }
     return r == 0 || r == -EAGAIN ? batch_take(e) : r;
 }

@@ -44,6 +44,8 @@ static bool zap_receive(struct edge *e, struct zap_request *q)
 
         zmq_msg_init(&m);
         if (zmq_msg_recv(&m, e->zap, ZMQ_DONTWAIT) < 0) {
+            if (errno == EAGAIN)
+                unread_clear(e, UNREAD_ZAP);
             zmq_msg_close(&m);
             return false;
         }

@@ -250,7 +250,7 @@ static int signals_take(struct daemon *d)
 static int turn(struct daemon *d, int most_ms)
 {
     bool signalled;
-    int r = edge_turn(d->edge, d->signals, most_ms, &signalled);
+    int r = edge_turn(d->edge, most_ms, &signalled);
 
     return r || !signalled ? r : signals_take(d);
 }
@@ -292,7 +292,7 @@ static int start(struct daemon *d)
     int r = core_open(&d->core, &core, trouble);
 
     if (!r) {
-        edge = (struct edge_options){d->core, d->env, d->config};
+        edge = (struct edge_options){d->core, d->env, d->config, d->signals};
         r = edge_open(&d->edge, &edge, trouble);
     }
     if (!r && edge_url_count(d->edge))

@@ -1,0 +1,143 @@
+/* What a turn waits for: one epoll instance over everything. To ask libzmq,
+ * by zmq_poll, ZMQ_EVENTS or a receive that finds nothing, is two system calls
+ * a socket, and there are three sockets.
+ *
+ * ZMQ_FD tells of commands between libzmq's threads, once each, and not of
+ * messages; and whoever calls the socket reads a command unseen. So a socket is
+ * `unread` from when its descriptor speaks, or something is sent on it, until a
+ * receive has found nothing: only then is the descriptor sure to speak again.
+ * Edges are asked for, because the router's is left alone while a sync must
+ * end first, and would end every wait. */
+#include <errno.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/near.h"
+#include "edge_private.h"
+
+enum {
+    SYNCED = 1 << 8, /* bits beside those of the sockets */
+    ALSO = 1 << 9,
+    EVENTS_MAX = 5,
+    WAIT_MAX_MS = 60000,
+    ALONE_FRAMES = 8, /* in a row: somebody waits for each answer */
+    ALONE_US = 30,    /* and does something before the next one comes */
+};
+
+/* --- Opening ------------------------------------------------------------- */
+
+static int watch(struct edge *e, int fd, uint32_t events, uint32_t bit)
+{
+    struct epoll_event event = {.events = events, .data.u32 = bit};
+
+    return epoll_ctl(e->wait_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
+static int watch_socket(struct edge *e, void *socket, uint32_t bit)
+{
+    int fd;
+    size_t n = sizeof fd;
+
+    e->unread |= bit; /* it may have read commands already */
+    if (zmq_getsockopt(socket, ZMQ_FD, &fd, &n))
+        return -errno;
+    return watch(e, fd, EPOLLIN | EPOLLET, bit);
+}
+
+int wait_open(struct edge *e, int also)
+{
+    int r;
+
+    e->wait_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (e->wait_fd < 0)
+        return -errno;
+    r = watch_socket(e, e->router, UNREAD_ROUTER);
+    if (!r)
+        r = watch_socket(e, e->zap, UNREAD_ZAP);
+    if (!r)
+        r = watch_socket(e, e->monitor, UNREAD_MONITOR);
+    if (!r)
+        r = watch(e, e->synced_fd, EPOLLIN, SYNCED);
+    if (!r && also >= 0)
+        r = watch(e, also, EPOLLIN, ALSO);
+    return r;
+}
+
+void wait_close(struct edge *e)
+{
+    if (e->wait_fd >= 0)
+        close(e->wait_fd);
+    e->wait_fd = -1;
+}
+
+/* --- Waiting ------------------------------------------------------------- */
+
+/* Does something stand there, whatever the descriptors say? */
+static bool is_unread(struct edge *e)
+{
+    int events = 0;
+    size_t n = sizeof events;
+
+    if (e->unread & (UNREAD_ZAP | UNREAD_MONITOR))
+        return true;
+    if (!e->unread || cycle_blocked(e->cycle))
+        return false;
+    if (zmq_getsockopt(e->router, ZMQ_EVENTS, &events, &n) == 0 &&
+        !(events & ZMQ_POLLIN))
+        unread_clear(e, UNREAD_ROUTER);
+    return e->unread != 0;
+}
+
+static int wait_ms(struct edge *e, int most_ms)
+{
+    uint64_t now = env_steady_us(e->env), next = cycle_next(e->cycle), ms;
+
+    if (e->open_count && e->look_at < next)
+        next = e->look_at;
+    if (next <= now || is_unread(e))
+        return 0;
+    if (next == UINT64_MAX)
+        return most_ms;
+    ms = (next - now + 999) / 1000;
+    if (ms > WAIT_MAX_MS)
+        ms = WAIT_MAX_MS;
+    return most_ms >= 0 && ms > (uint64_t)most_ms ? most_ms : (int)ms;
+}
+
+/* What one thread does after the other is not faster on two cores. */
+static int wait_near(struct edge *e, struct epoll_event *events, int ms)
+{
+    uint64_t began = env_steady_us(e->env);
+    int n;
+
+    near_sleep(e->near, ms && e->alone >= ALONE_FRAMES, began);
+    n = epoll_wait(e->wait_fd, events, EVENTS_MAX, ms);
+    near_wake(e->near);
+    e->slept_us = env_steady_us(e->env) - began;
+    return n;
+}
+
+int edge_wait(struct edge *e, int most_ms, bool *also_ready)
+{
+    struct epoll_event events[EVENTS_MAX];
+    int n = wait_near(e, events, wait_ms(e, most_ms));
+    uint32_t ready = 0;
+
+    if (n < 0 && errno != EINTR)
+        return -errno;
+    for (int i = 0; i < n; i++)
+        ready |= events[i].data.u32;
+    e->unread |= ready & (UNREAD_ROUTER | UNREAD_ZAP | UNREAD_MONITOR);
+    *also_ready = (ready & ALSO) != 0;
+    return 0;
+}
+
+void alone_note(struct edge *e)
+{
+    if (!e->busy) /* nobody: it was time for something */
+        return;
+    if (!cycle_was_alone(e->cycle) || e->slept_us < ALONE_US)
+        e->alone = 0;
+    else if (e->alone < ALONE_FRAMES)
+        e->alone++;
+}
