@@ -252,6 +252,7 @@ static int turn(struct daemon *d, int most_ms)
     bool signalled;
     int r = edge_turn(d->edge, most_ms, &signalled);
 
+    memory_fetch();
     return r || !signalled ? r : signals_take(d);
 }
 

@@ -4,6 +4,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #ifdef M_TRIM_THRESHOLD
 
@@ -34,6 +36,32 @@ void memory_tune(void)
 #else
 
 void memory_tune(void)
+{
+}
+
+#endif
+
+#ifdef MADV_POPULATE_WRITE
+
+/* The main thread's arena is what lies below the break, and its end is what is
+ * free and was not used yet, but for what this turn has taken of it. */
+void memory_fetch(void)
+{
+    static char *fetched; /* up to here */
+    char *end = sbrk(0), *from = fetched;
+
+    if (!from || from > end) /* the first call, or it was given back */
+        from = end;
+    if (end - from > MEMORY_AHEAD_BYTES) /* used already, what lies before */
+        from = end - MEMORY_AHEAD_BYTES;
+    fetched = end - from > MEMORY_FETCH_BYTES ? from + MEMORY_FETCH_BYTES : end;
+    if (fetched > from)
+        madvise(from, (size_t)(fetched - from), MADV_POPULATE_WRITE);
+}
+
+#else
+
+void memory_fetch(void)
 {
 }
 

@@ -17,10 +17,17 @@ enum {
      * largest frame that is taken in by default. Much larger is not better, a
      * mapped table grows without being copied. */
     MEMORY_MAPPED_BYTES = 8 << 20,
+    MEMORY_FETCH_BYTES = 256 << 10, /* at a time, so that nobody waits for it */
+    MEMORY_AHEAD_BYTES = 2 * MEMORY_STEP_BYTES, /* and no more in all */
 };
 
 /* Once, before there are other threads. What the environment says (MALLOC_...,
  * GLIBC_TUNABLES) stands; where malloc is not glibc's nothing happens. */
 void memory_tune(void);
+
+/* What the heap has grown by is fetched from the kernel in pieces, before it is
+ * used: half the cost of a page fault for each page, or less. Often, by the main
+ * thread. Nothing where the kernel cannot do it (before Linux 5.14). */
+void memory_fetch(void);
 
 #endif

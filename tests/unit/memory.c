@@ -6,6 +6,7 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,7 +14,7 @@
 #include "tests/check.h"
 
 enum { FRAMES = 64, ROUNDS = 20, FRAME_BYTES = 22000, LARGE_BYTES = 1 << 20 };
-enum { PAGE = 4096, BURST_BYTES = 4 * MEMORY_KEPT_BYTES };
+enum { PAGE = 4096, BURST_BYTES = 2 * MEMORY_KEPT_BYTES };
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { IS_OURS = false }; /* the sanitizer's malloc */
@@ -167,6 +168,90 @@ TEST(memory_leaves_what_the_environment_says)
 {
     if (IS_OURS)
         CHECK(apart(environment_is_heeded) && apart(tunables_are_heeded));
+}
+
+/* How many pages of the heap's last step are there. To fetch a page counts as a
+ * page fault in the kernel's books, so those would not tell. */
+static size_t heap_end_resident(void)
+{
+    unsigned char there[MEMORY_STEP_BYTES / PAGE];
+    char *end = sbrk(0);
+    size_t n = 0;
+
+    CHECK_OK(mincore(end - MEMORY_STEP_BYTES, MEMORY_STEP_BYTES, there));
+    for (size_t i = 0; i < sizeof there; i++)
+        n += there[i] & 1;
+    return n;
+}
+
+/* The heap grows once, by blocks that stay, as keys do. */
+static void grow(void)
+{
+    char *end = sbrk(0);
+
+    while (sbrk(0) == end)
+        CHECK(malloc(128));
+}
+
+static bool growth_is_fetched(void)
+{
+    const size_t all = MEMORY_STEP_BYTES / PAGE,
+                 at_once = MEMORY_FETCH_BYTES / PAGE;
+    size_t plain, fetched;
+
+    memory_tune();
+    memory_fetch();
+    grow();
+    plain = heap_end_resident();
+    memory_fetch();
+    fetched = heap_end_resident();
+    for (size_t i = 0; i < all; i += at_once)
+        memory_fetch();
+    return plain < 8 && fetched > plain && fetched <= plain + at_once &&
+           heap_end_resident() == all;
+}
+
+static bool kernel_can_fetch(void)
+{
+    void *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int r;
+
+    CHECK(page != MAP_FAILED);
+    r = madvise(page, PAGE, MADV_POPULATE_WRITE);
+    munmap(page, PAGE);
+    return r == 0;
+}
+
+TEST(memory_that_the_heap_grows_by_is_fetched_without_faults)
+{
+    if (IS_OURS && kernel_can_fetch())
+        CHECK(apart(growth_is_fetched));
+}
+
+/* Taken, but not written to. */
+static bool fetching_is_bounded(void)
+{
+    void *volatile large; /* or they are not taken at all */
+    long before;
+
+    memory_tune();
+    memory_fetch();
+    before = resident_bytes();
+    for (int i = 0; i < 4; i++) {
+        large = malloc(MEMORY_MAPPED_BYTES - PAGE);
+        if (!large)
+            return false;
+    }
+    for (int i = 0; i < 16; i++)
+        memory_fetch();
+    return resident_bytes() - before < 3 * MEMORY_STEP_BYTES;
+}
+
+TEST(memory_fetches_no_more_than_is_soon_used)
+{
+    if (IS_OURS)
+        CHECK(apart(fetching_is_bounded));
 }
 
 CHECK_MAIN
