@@ -1,76 +1,15 @@
 /* What is taken and given back all the time costs page faults once, and what is
- * kept of it has a bound. Each test is a process of its own: a malloc cannot be
- * tuned back. */
+ * kept of it has a bound. */
 #include "broker/base/memory.h"
 
-#include <malloc.h>
-#include <pthread.h>
-#include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/check.h"
+#include "tests/support/faults.h"
 
-enum { FRAMES = 64, ROUNDS = 20, FRAME_BYTES = 22000, LARGE_BYTES = 1 << 20 };
 enum { PAGE = 4096, BURST_BYTES = 2 * MEMORY_KEPT_BYTES };
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { IS_OURS = false }; /* the sanitizer's malloc */
-#else
-enum { IS_OURS = true };
-#endif
-
-static long faults(void)
-{
-    struct rusage r;
-
-    CHECK_OK(getrusage(RUSAGE_THREAD, &r));
-    return r.ru_minflt;
-}
-
-/* As when frames of all clients arrive and leave. */
-static void round_of_frames(void)
-{
-    char *frames[FRAMES], *large = malloc(LARGE_BYTES);
-
-    CHECK(large);
-    for (size_t i = 0; i < LARGE_BYTES; i += PAGE)
-        ((volatile char *)large)[i] = 1;
-    for (size_t i = 0; i < FRAMES; i++) {
-        frames[i] = malloc(FRAME_BYTES);
-        CHECK(frames[i]);
-        memset(frames[i], (int)i, FRAME_BYTES);
-    }
-    for (size_t i = FRAMES; i-- > 0;)
-        free(frames[i]);
-    free(large);
-}
-
-/* arg: long *, page faults of the later rounds. */
-static void *steady_load(void *arg)
-{
-    long before;
-
-    for (int i = 0; i < ROUNDS; i++)
-        round_of_frames();
-    before = faults();
-    for (int i = 0; i < ROUNDS; i++)
-        round_of_frames();
-    *(long *)arg = faults() - before;
-    return NULL;
-}
-
-static long steady_load_of_thread(void)
-{
-    pthread_t thread;
-    long n = -1;
-
-    CHECK_OK(pthread_create(&thread, NULL, steady_load, &n));
-    CHECK_OK(pthread_join(thread, NULL));
-    return n;
-}
 
 static long resident_bytes(void)
 {
@@ -86,14 +25,14 @@ static long resident_bytes(void)
 static long burst(void)
 {
     long before = resident_bytes();
-    size_t n = BURST_BYTES / FRAME_BYTES;
+    size_t n = BURST_BYTES / FAULTS_FRAME_BYTES;
     char **all = malloc(n * sizeof *all);
 
     CHECK(all);
     for (size_t i = 0; i < n; i++) {
-        all[i] = malloc(FRAME_BYTES);
+        all[i] = malloc(FAULTS_FRAME_BYTES);
         CHECK(all[i]);
-        memset(all[i], 1, FRAME_BYTES);
+        memset(all[i], 1, FAULTS_FRAME_BYTES);
     }
     CHECK(resident_bytes() - before > BURST_BYTES / 2);
     for (size_t i = 0; i < n; i++)
@@ -102,31 +41,36 @@ static long burst(void)
     return resident_bytes() - before;
 }
 
-/* In a child: true if it said so. */
-static bool apart(bool (*claim)(void))
+/* The last frame is one that glibc as it comes would map each time. */
+static long large_frames(void)
 {
-    int status;
-    pid_t pid = fork();
+    const size_t bytes = 1 << 20;
+    struct rusage before, after;
 
-    CHECK(pid >= 0);
-    if (!pid)
-        _exit(claim() ? 0 : 1);
-    CHECK_EQ(waitpid(pid, &status, 0), pid);
-    return status == 0;
+    for (int i = 0; i < 2 * FAULTS_ROUNDS; i++) {
+        char *large = malloc(bytes);
+
+        CHECK(large);
+        memset(large, 1, bytes);
+        free(large);
+        if (i == FAULTS_ROUNDS)
+            getrusage(RUSAGE_SELF, &before);
+    }
+    getrusage(RUSAGE_SELF, &after);
+    return after.ru_minflt - before.ru_minflt;
 }
 
 static bool tuned_is_steady(void)
 {
-    long n;
-
     memory_tune();
-    steady_load(&n);
-    return n < ROUNDS && steady_load_of_thread() < ROUNDS;
+    return faults_of_load(FAULTS_FRAMES) < FAULTS_ROUNDS &&
+           faults_of_load_in_thread(FAULTS_FRAMES) < FAULTS_ROUNDS &&
+           large_frames() < FAULTS_ROUNDS;
 }
 
 TEST(memory_that_is_taken_again_and_again_faults_once)
 {
-    if (IS_OURS)
+    if (MALLOC_IS_GLIBC)
         CHECK(apart(tuned_is_steady));
 }
 
@@ -138,35 +82,34 @@ static bool tuned_is_bounded(void)
 
 TEST(memory_keeps_no_more_than_it_says)
 {
-    if (IS_OURS)
+    if (MALLOC_IS_GLIBC)
         CHECK(apart(tuned_is_bounded));
+}
+
+/* Each round faults all of its frames in again. */
+static bool load_is_as_it_comes(void)
+{
+    memory_tune();
+    return faults_of_load(FAULTS_FRAMES) > FAULTS_ROUNDS * FAULTS_FRAMES;
 }
 
 static bool environment_is_heeded(void)
 {
-    long n;
-
     setenv("MALLOC_TRIM_THRESHOLD_", "131072", 1);
     setenv("MALLOC_TOP_PAD_", "131072", 1);
     setenv("MALLOC_MMAP_THRESHOLD_", "131072", 1);
-    memory_tune();
-    steady_load(&n);
-    return n > ROUNDS * FRAMES;
+    return load_is_as_it_comes();
 }
 
 static bool tunables_are_heeded(void)
 {
-    long n;
-
     setenv("GLIBC_TUNABLES", "glibc.malloc.trim_threshold=131072", 1);
-    memory_tune();
-    steady_load(&n);
-    return n > ROUNDS * FRAMES;
+    return load_is_as_it_comes();
 }
 
 TEST(memory_leaves_what_the_environment_says)
 {
-    if (IS_OURS)
+    if (MALLOC_IS_GLIBC)
         CHECK(apart(environment_is_heeded) && apart(tunables_are_heeded));
 }
 
@@ -225,7 +168,7 @@ static bool kernel_can_fetch(void)
 
 TEST(memory_that_the_heap_grows_by_is_fetched_without_faults)
 {
-    if (IS_OURS && kernel_can_fetch())
+    if (MALLOC_IS_GLIBC && kernel_can_fetch())
         CHECK(apart(growth_is_fetched));
 }
 
@@ -250,7 +193,7 @@ static bool fetching_is_bounded(void)
 
 TEST(memory_fetches_no_more_than_is_soon_used)
 {
-    if (IS_OURS)
+    if (MALLOC_IS_GLIBC)
         CHECK(apart(fetching_is_bounded));
 }
 
