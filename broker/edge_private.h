@@ -15,6 +15,7 @@ enum {
     UNREAD_ROUTER = 1, /* there may be something to be received */
     UNREAD_ZAP = 2,
     UNREAD_MONITOR = 4,
+    ALONE_FRAMES = 8, /* in a row: somebody waits for each answer */
 };
 
 /* A peer that has sent at least one message. */
@@ -94,8 +95,12 @@ static inline void unread_clear(struct edge *e, unsigned socket)
 {
     e->unread &= ~socket;
 }
-/* After a turn: do frames come one at a time? */
+/* After a turn: did frames come one at a time? */
 void alone_note(struct edge *e);
+static inline bool is_alone(const struct edge *e)
+{
+    return e->alone >= ALONE_FRAMES;
+}
 
 /* --- edge_zap.c: who is let in ------------------------------------------- */
 

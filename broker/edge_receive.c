@@ -209,12 +209,21 @@ static int receive_one(struct edge *e)
     return r;
 }
 
+/* Who sends one frame at a time waits for its answer: nobody is asked for a
+ * second one before. If there is one, it ends the next wait at once, and that
+ * they came alone. */
+static bool may_receive(const struct edge *e)
+{
+    return (e->unread & UNREAD_ROUTER) && !cycle_full(e->cycle) &&
+           !(e->busy && is_alone(e));
+}
+
 int edge_receive(struct edge *e)
 {
     int r = 0;
 
     e->busy = false;
-    while (!r && (e->unread & UNREAD_ROUTER) && !cycle_full(e->cycle)) {
+    while (!r && may_receive(e)) {
         r = receive_one(e);
         if (!r)
             e->busy = true;

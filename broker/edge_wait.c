@@ -20,8 +20,7 @@ enum {
     ALSO = 1 << 9,
     EVENTS_MAX = 5,
     WAIT_MAX_MS = 60000,
-    ALONE_FRAMES = 8, /* in a row: somebody waits for each answer */
-    ALONE_US = 30,    /* and does something before the next one comes */
+    ALONE_US = 30, /* alone: its sender did something before it came */
 };
 
 /* --- Opening ------------------------------------------------------------- */
@@ -110,7 +109,7 @@ static int wait_near(struct edge *e, struct epoll_event *events, int ms)
     uint64_t began = env_steady_us(e->env);
     int n;
 
-    near_sleep(e->near, ms && e->alone >= ALONE_FRAMES, began);
+    near_sleep(e->near, ms && is_alone(e), began);
     n = epoll_wait(e->wait_fd, events, EVENTS_MAX, ms);
     near_wake(e->near);
     e->slept_us = env_steady_us(e->env) - began;

@@ -165,7 +165,8 @@ static bool keep_other(struct near *n, int core)
     if (n->core < 0) {
         n->sleeps = 0;
         if (!waited(n, &n->waited_ns) ||
-            sched_getaffinity(n->other, sizeof n->its, &n->its))
+            sched_getaffinity(n->other, sizeof n->its, &n->its) ||
+            sched_getaffinity(0, sizeof n->own, &n->own))
             return false;
     }
     CPU_ZERO(&one);
@@ -183,8 +184,7 @@ static void keep_caller(struct near *n, int core)
 
     CPU_ZERO(&one);
     CPU_SET((size_t)core, &one);
-    n->is_kept = sched_getaffinity(0, sizeof n->own, &n->own) == 0 &&
-                 sched_setaffinity(0, sizeof one, &one) == 0;
+    n->is_kept = sched_setaffinity(0, sizeof one, &one) == 0;
 }
 
 void near_sleep(struct near *n, bool keep, uint64_t now_us)
