@@ -1,14 +1,20 @@
-/* Preloaded into choird: a disk whose syncs take until as much has been written
- * as may wait for one (UNSYNCED_MAX of broker/cycle.c), and a moment longer; or
- * a second. */
+/* Preloaded into choird: a disk that does what is small at once, but syncs of
+ * more take until as much has been written as may wait for one (UNSYNCED_MAX of
+ * broker/cycle.c), and a moment longer; or a second. */
 #include <dlfcn.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { UNSYNCED_MAX = 32 << 20, LOOKS = 200, MOMENT_NS = 5000000 };
+enum {
+    SMALL = 1 << 20,
+    UNSYNCED_MAX = 32 << 20,
+    LOOKS = 200,
+    MOMENT_NS = 5000000,
+};
 
 static _Atomic size_t written, synced;
 static ssize_t (*real_pwritev)(int, const struct iovec *, int, off_t);
@@ -34,18 +40,25 @@ ssize_t pwritev(int fd, const struct iovec *parts, int n, off_t at)
     return done;
 }
 
+static size_t unsynced(void)
+{
+    return atomic_load(&written) - atomic_load(&synced);
+}
+
 int fdatasync(int fd)
 {
     const struct timespec moment = {.tv_nsec = MOMENT_NS};
     size_t covered = atomic_load(&written);
+    bool is_slow = unsynced() >= SMALL;
     int r;
 
-    for (unsigned i = 0;
-         i < LOOKS &&
-         atomic_load(&written) - atomic_load(&synced) < UNSYNCED_MAX;
-         i++)
+    for (unsigned i = 0; is_slow && i < LOOKS; i++) {
+        bool last = unsynced() >= UNSYNCED_MAX;
+
         nanosleep(&moment, NULL);
-    nanosleep(&moment, NULL);
+        if (last)
+            break;
+    }
     r = real_fdatasync(fd);
     atomic_store(&synced, covered);
     return r;
