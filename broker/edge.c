@@ -45,6 +45,7 @@ static void transport_send(void *arg, struct connection *c, struct bytes frame)
         return;
     memcpy(zmq_msg_data(&m), frame.p, frame.n);
     e->unread |= UNREAD_ROUTER; /* who sends may read a command, too */
+    e->idle_from_us = env_steady_us(e->env);
     if (zmq_send(e->router, p->id, p->id_bytes, ZMQ_SNDMORE | ZMQ_DONTWAIT) <
             0 ||
         zmq_msg_send(&m, e->router, ZMQ_DONTWAIT) < 0) {

@@ -60,12 +60,13 @@ struct edge {
     int synced_fd; /* the ledger's: a sync has ended */
     struct cycle *cycle;
     struct crew *crew;
-    int wait_fd;       /* epoll's */
-    unsigned unread;   /* UNREAD_*, see edge_wait.c */
-    struct near *near; /* this thread and libzmq's, while one waits for the
+    int wait_fd;           /* epoll's */
+    unsigned unread;       /* UNREAD_*, see edge_wait.c */
+    struct near *near;     /* this thread and libzmq's, while one waits for the
                           other */
-    uint64_t slept_us; /* in the last wait */
-    unsigned alone;    /* frames in a row that came one at a time */
+    uint64_t idle_from_us; /* steady time: the turn's last answer left; or 0 */
+    uint64_t idle_us;      /* from then until the last wait ended */
+    unsigned alone;        /* frames in a row that came one at a time */
     struct batch batch;
     struct peer *peers; /* by routing id */
     struct line_in *lines;

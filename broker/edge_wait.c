@@ -103,6 +103,16 @@ static int wait_ms(struct edge *e, int most_ms)
     return most_ms >= 0 && ms > (uint64_t)most_ms ? most_ms : (int)ms;
 }
 
+/* A lone sender's next frame comes after his answer. The thread that sends it
+ * may take this one's core for as long as that, so it is not only sleep. */
+static void idle_note(struct edge *e, uint64_t began)
+{
+    uint64_t from = e->idle_from_us ? e->idle_from_us : began;
+
+    e->idle_us = env_steady_us(e->env) - from;
+    e->idle_from_us = 0;
+}
+
 /* What one thread does after the other is not faster on two cores. */
 static int wait_near(struct edge *e, struct epoll_event *events, int ms)
 {
@@ -112,7 +122,7 @@ static int wait_near(struct edge *e, struct epoll_event *events, int ms)
     near_sleep(e->near, ms && is_alone(e), began);
     n = epoll_wait(e->wait_fd, events, EVENTS_MAX, ms);
     near_wake(e->near);
-    e->slept_us = env_steady_us(e->env) - began;
+    idle_note(e, began);
     return n;
 }
 
@@ -135,7 +145,7 @@ void alone_note(struct edge *e)
 {
     if (!e->busy) /* nobody: it was time for something */
         return;
-    if (!cycle_was_alone(e->cycle) || e->slept_us < ALONE_US)
+    if (!cycle_was_alone(e->cycle) || e->idle_us < ALONE_US)
         e->alone = 0;
     else if (e->alone < ALONE_FRAMES)
         e->alone++;
