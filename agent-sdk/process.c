@@ -8,7 +8,7 @@
 
 #include "proto/key.h"
 
-enum { SALTS = 64 };
+enum { SALTS = 256 };
 
 /* All zeros is the beginning of each: of a mutex, too. */
 struct own {
@@ -78,7 +78,7 @@ void salt_next(uint8_t salt[SLOT_SALT_BYTES])
     uint64_t mark = process_mark();
 
     if (store.left == 0 || store.mark != mark) {
-        random_bytes(store.salts, sizeof store.salts);
+        random_stretch(store.salts, sizeof store.salts);
         store.left = SALTS;
         store.mark = mark;
     }

@@ -21,7 +21,7 @@ struct process_shared {
 struct process_shared *process_shared(void);
 
 /* The salt of one slot, from the kernel's generator by way of a store of the
- * thread: most calls need no system call. */
+ * thread: one in 256 calls needs a system call. */
 void salt_next(uint8_t salt[SLOT_SALT_BYTES]);
 
 #endif

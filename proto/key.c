@@ -27,6 +27,15 @@ void random_bytes(void *p, size_t n)
     randombytes_buf(p, n);
 }
 
+void random_stretch(void *p, size_t n)
+{
+    uint8_t seed[randombytes_SEEDBYTES];
+
+    random_bytes(seed, sizeof seed);
+    randombytes_buf_deterministic(p, n, seed);
+    secret_wipe(seed, sizeof seed);
+}
+
 void secret_wipe(void *p, size_t n)
 {
     sodium_memzero(p, n);

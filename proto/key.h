@@ -38,6 +38,9 @@ struct curve_pair {
 int crypto_start(void);
 /* From the kernel's generator. */
 void random_bytes(void *p, size_t n);
+/* As unpredictable, by ChaCha20 from 32 of those: for many at once. The kernel
+ * gives 256 bytes a call and takes a microsecond for 64 of them. */
+void random_stretch(void *p, size_t n);
 /* Overwrite a secret so that the compiler may not leave it out. */
 void secret_wipe(void *p, size_t n);
 

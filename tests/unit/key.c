@@ -69,6 +69,18 @@ TEST(key_pairs_are_new_each_time)
     CHECK(memcmp(c.public_key, d.public_key, 32) != 0);
 }
 
+TEST(stretched_bytes_are_new_each_time)
+{
+    uint8_t bytes[3][4096] = {0};
+
+    random_stretch(bytes[0], sizeof bytes[0]);
+    random_stretch(bytes[1], sizeof bytes[1]);
+    for (size_t i = 0; i < 4096; i += 64) {
+        CHECK(memcmp(bytes[0] + i, bytes[1] + i, 64) != 0);
+        CHECK(memcmp(bytes[0] + i, bytes[2] + i, 64) != 0);
+    }
+}
+
 TEST(secret_is_gone_after_wiping)
 {
     uint8_t secret[32], zeros[32] = {0};

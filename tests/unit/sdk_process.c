@@ -8,7 +8,7 @@
 #include "agent-sdk/names.h"
 #include "tests/check.h"
 
-enum { DRAWN = 150 }; /* more than a thread keeps in store */
+enum { DRAWN = 300 }; /* more than a thread keeps in store */
 
 struct drawn {
     uint64_t mark;
