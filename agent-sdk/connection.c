@@ -275,6 +275,16 @@ unsigned connection_poll(struct connection *c, int timeout_ms)
     return readable & 0xffff;
 }
 
+bool connection_steady(const struct connection *c)
+{
+    return c->state == CONNECTION_UP && !c->is_new;
+}
+
+void connection_expect(struct connection *c)
+{
+    c->is_settled = false;
+}
+
 int connection_send(struct connection *c, struct bytes frame)
 {
     if (c->state != CONNECTION_UP)

@@ -47,6 +47,12 @@ int connection_watch(struct connection *c, int fd, unsigned bit);
  * descriptor readable, or timeout_ms (-1: for ever) is over. Returns the bits
  * of those that are readable. */
 unsigned connection_poll(struct connection *c, int timeout_ms);
+/* Nothing but frames, and what is watched, is to be expected of it: what wakes
+ * one who sleeps elsewhere need not be looked at before connection_receive is
+ * tried. */
+bool connection_steady(const struct connection *c);
+/* Let connection_receive look, whoever looked before. */
+void connection_expect(struct connection *c);
 /* To sleep elsewhere: readable when connection_poll has something to do,
  * provided that connection_pending was false after the last other call. */
 int connection_fd(const struct connection *c);

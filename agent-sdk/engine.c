@@ -211,6 +211,7 @@ static void hear(struct engine *e)
 
         if (r == -EAGAIN)
             return;
+        e->has_heard = true;
         if (r)
             r = error_set(CHOIR_BROKEN, 0,
                           "what=frame: a message of several parts; nothing "
@@ -365,6 +366,7 @@ void engine_tell(struct engine *e)
     /* what callers put in from here on must wake us */
     e->has_more = at_once || intake_ready(&c->intake);
     c->intake.is_awake = e->has_more;
+    e->is_held = c->intake.is_timed;
     e->has_news = news || c->is_poked;
     news &= c->waiting + c->dozing > c->is_driven;
     pthread_mutex_unlock(&c->lock);
@@ -416,14 +418,14 @@ int engine_timeout_ms(const struct engine *e)
     return left < 0 ? 0 : left > SEEN_SAVE_MS ? SEEN_SAVE_MS : (int)left;
 }
 
-void engine_turn(struct engine *e, int sleep_ms)
+void engine_turn(struct engine *e, unsigned readable)
 {
-    unsigned readable = connection_poll(e->connection, sleep_ms);
     uint64_t count;
 
     if ((readable & TIMER_BIT) &&
         read(e->timer_fd, &count, sizeof count) == sizeof count)
         e->timer_ms = 0;
+    e->has_heard = false;
     e->wire.now_ms = sdk_clock_ms();
     callers_hear(e, intake_drain(&e->c->intake, readable));
     if (e->ended) {

@@ -30,6 +30,8 @@ struct engine {
     bool limits_new;
     bool has_more;    /* callers put in something while we were busy */
     bool has_news;    /* the last turn told something */
+    bool has_heard;   /* the last turn received a frame */
+    bool is_held;     /* hold_fd is to become readable */
     struct seat seat; /* its fd is the connection's */
     int timer_fd;
     int64_t timer_ms; /* when it will be readable; 0: never */
@@ -37,9 +39,9 @@ struct engine {
     char *line;
 };
 
-/* Sleep at most so long (-1: for ever), then do all there is to do and tell
- * what became of it. */
-void engine_turn(struct engine *e, int sleep_ms);
+/* Do all there is to do and tell what became of it. readable: what
+ * connection_poll found; 0: nothing was looked at. */
+void engine_turn(struct engine *e, unsigned readable);
 /* Take everything that callers have put in. */
 void engine_hear_callers(struct engine *e);
 /* How long until a turn is due though nothing happens; 0: now; -1: never. */

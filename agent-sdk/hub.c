@@ -43,7 +43,7 @@ static void due_remove(struct hub *h, struct seat *s)
 {
     if (!s->is_due)
         return;
-    s->is_due = false;
+    s->is_due = s->is_readable = false;
     h->due_count--;
     DL_DELETE(h->due, s);
 }
@@ -84,8 +84,10 @@ static void events_take(struct hub *h, const struct epoll_event *events, int n)
             continue;
         }
         HASH_FIND(hh, h->seats, &number, sizeof number, s);
-        if (s)
-            due_add(h, s);
+        if (!s)
+            continue;
+        due_add(h, s);
+        s->is_readable = true;
     }
 }
 
@@ -108,12 +110,12 @@ static void sleep_until_due(struct hub *h)
 static void turn(struct hub *h)
 {
     struct seat *s = h->due;
-    bool again;
+    bool again, readable = s->is_readable;
 
     due_remove(h, s);
     h->turning = s;
     pthread_mutex_unlock(&h->lock);
-    again = s->turn(s->of);
+    again = s->turn(s->of, readable);
     pthread_mutex_lock(&h->lock);
     h->turning = NULL;
     if (again)

@@ -16,15 +16,16 @@
 struct seat {
     int fd; /* readable: a turn is due */
     /* In the hub's thread, one seat at a time. It must not block: all others
-     * wait. True: another turn is due, whatever fd says. */
-    bool (*turn)(void *of);
+     * wait. readable: fd was; else it has not been looked at. True: another
+     * turn is due, whatever fd says. */
+    bool (*turn)(void *of, bool readable);
     void *of;
 
     UT_hash_handle hh;
     struct seat *prev, *next; /* of those that are due */
     struct hub *hub;
     uint64_t number; /* never used again in this process */
-    bool is_due, is_taken;
+    bool is_due, is_readable, is_taken;
 };
 
 /* Its first turn is due at once. 0 or -errno. */

@@ -91,10 +91,26 @@ static void timer_set(struct engine *e)
     timerfd_settime(e->timer_fd, 0, &at, NULL);
 }
 
-static void turn(struct engine *e, int sleep_ms)
+static void turn(struct engine *e, unsigned readable)
 {
-    engine_turn(e, sleep_ms);
+    engine_turn(e, readable);
     timer_set(e);
+}
+
+/* Sleep at most so long (-1: for ever) before it. */
+static void turn_after(struct engine *e, int sleep_ms)
+{
+    turn(e, connection_poll(e->connection, sleep_ms));
+}
+
+/* What was put in is at hand, and a frame that was seen is remembered: to look
+ * at the descriptors would be a call of the kernel for nothing. */
+static void turn_at_once(struct engine *e)
+{
+    if (connection_steady(e->connection))
+        turn(e, 0);
+    else
+        turn_after(e, 0);
 }
 
 /* Is there something to do that no descriptor tells of? */
@@ -105,16 +121,33 @@ static bool is_busy(struct engine *e)
 
 /* --- In the hub ----------------------------------------------------------- */
 
+/* It is a frame, nearly always; if there was none, they tell what it was. A
+ * hold may not wait until no more frames come. */
+static void turn_when_readable(struct engine *e)
+{
+    if (!connection_steady(e->connection) || e->is_held) {
+        turn_after(e, 0);
+        return;
+    }
+    connection_expect(e->connection);
+    turn(e, 0);
+    if (!e->has_heard)
+        turn_after(e, 0);
+}
+
 /* A caller who has the turn does all there is to do, and says when he leaves
  * whether there is more. */
-static bool hub_turn(void *engine)
+static bool hub_turn(void *engine, bool readable)
 {
     struct engine *e = engine;
     bool again;
 
     if (pthread_mutex_trylock(&e->c->turn))
         return false;
-    turn(e, 0);
+    if (readable)
+        turn_when_readable(e);
+    else
+        turn_at_once(e);
     again = is_busy(e);
     pthread_mutex_unlock(&e->c->turn);
     return again;
@@ -180,11 +213,11 @@ void engine_drive(struct choir *c, int64_t deadline)
 {
     struct engine *e = c->engine;
     struct error mine;
-    int left = 0;
+    int left;
 
     error_keep(&mine);
     hub_watch(&e->seat, false);
-    for (turn(e, left); !e->has_news; turn(e, left)) {
+    for (turn_at_once(e); !e->has_news; turn_after(e, left)) {
         int64_t now = sdk_clock_ms();
 
         if (deadline >= 0 && deadline <= now)

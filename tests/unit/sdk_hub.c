@@ -15,12 +15,13 @@ struct guest {
     pthread_mutex_t lock;
     pthread_cond_t turned;
     unsigned turns, again;
-    bool stops; /* its turn lasts until `goes_on` */
+    unsigned readable; /* turns of which it was said */
+    bool stops;        /* its turn lasts until `goes_on` */
     bool goes_on;
     pthread_t thread; /* that turned it */
 };
 
-static bool guest_turn(void *of)
+static bool guest_turn(void *of, bool readable)
 {
     struct guest *g = of;
     uint64_t count;
@@ -30,6 +31,7 @@ static bool guest_turn(void *of)
         count = 0;
     pthread_mutex_lock(&g->lock);
     g->turns++;
+    g->readable += readable;
     g->thread = pthread_self();
     pthread_cond_broadcast(&g->turned);
     while (g->stops && !g->goes_on)
@@ -97,12 +99,15 @@ TEST(whoever_joins_is_turned_and_again_when_its_descriptor_says_so)
     struct guest g;
 
     guest_come(&g);
+    CHECK_EQ(g.readable, 0);
     poke(&g);
     wait_for_turns(&g, 2);
+    CHECK_EQ(g.readable, 1);
     hub_due(&g.seat);
     wait_for_turns(&g, 3);
     guest_go(&g);
     CHECK_EQ(turns_of(&g), 3);
+    CHECK_EQ(g.readable, 1);
 }
 
 TEST(one_thread_turns_all_of_them)
