@@ -45,7 +45,8 @@
  * signs, sends, sends again after a reconnect, verifies what arrives, and
  * keeps leases alive while the caller is busy elsewhere. It is there while a
  * handle is, calls nothing of yours and has all signals blocked.
- * While a call waits, it may do that thread's work for its handle itself.
+ * While a call waits, it may do that thread's work for its handle itself; so
+ * may choir_send, for what it sends.
  * Handles may be opened and closed by any number of threads at once.
  * A request, an event and a string belong to one thread at a time.
  * Every process opens its own handles: see fork above. A forked child may do

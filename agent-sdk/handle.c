@@ -95,7 +95,7 @@ void handle_give_back(struct choir *c, const struct choir_event *event)
     msg_set_text(&m, FIELD_REASON, "the worker had stopped asking");
     op = op_new(0, &m);
     if (op)
-        intake_op(&c->intake, op, false);
+        (void)intake_op(&c->intake, op, false);
     intake_wake(&c->intake);
 }
 
@@ -335,7 +335,8 @@ static int entry_add(struct choir *c, struct choir_request *r,
     c->in_flight += e->bytes;
     c->unanswered++;
     /* for work nobody waits right after */
-    intake_op(&c->intake, op, reserved && op->verb != MSG_WORK);
+    if (intake_op(&c->intake, op, reserved && op->verb != MSG_WORK))
+        engine_look(c);
     return 0;
 }
 

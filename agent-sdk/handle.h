@@ -106,6 +106,10 @@ int engine_start(struct choir *c);
 /* Say what is left to say and end the session. Callers have left. Nothing, if
  * it does not run. */
 void engine_stop(struct choir *c);
+/* Have what callers put in sent: by the hub if it is awake anyway or much is
+ * under way, else in this thread. With c->lock held, which it gives up
+ * meanwhile. */
+void engine_look(struct choir *c);
 /* Be the engine until waiters must be told something, or until deadline (as of
  * deadline_after). With c->turn held, which it releases. */
 void engine_drive(struct choir *c, int64_t deadline);

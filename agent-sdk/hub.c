@@ -70,6 +70,16 @@ void hub_due(struct seat *s)
     wake(h, was_asleep);
 }
 
+bool hub_sleeps(struct seat *s)
+{
+    bool is_asleep;
+
+    pthread_mutex_lock(&s->hub->lock);
+    is_asleep = s->hub->is_asleep;
+    pthread_mutex_unlock(&s->hub->lock);
+    return is_asleep;
+}
+
 static void events_take(struct hub *h, const struct epoll_event *events, int n)
 {
     struct seat *s;

@@ -35,6 +35,8 @@ int hub_join(struct seat *s);
 void hub_leave(struct seat *s);
 /* A turn is due. It comes though fd is not readable, or not watched. */
 void hub_due(struct seat *s);
+/* Would hub_due have to wake it? A hint: it may be otherwise at once. */
+bool hub_sleeps(struct seat *s);
 /* Look at fd, or do not, for a while; it is looked at first. Whoever calls it
  * keeps turns and other calls of it away meanwhile. */
 void hub_watch(struct seat *s, bool looks);

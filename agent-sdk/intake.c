@@ -54,15 +54,20 @@ static void timer_set(struct intake *in, int64_t at_us)
     timerfd_settime(in->hold_fd, TFD_TIMER_ABSTIME, &at, NULL);
 }
 
+void intake_look(struct intake *in)
+{
+    in->is_handed = in->is_awake = true;
+    in->held = 0;
+}
+
 void intake_wake(struct intake *in)
 {
+    bool was_awake = in->is_awake;
     uint64_t one = 1;
 
-    in->is_handed = true;
-    in->held = 0;
-    if (in->is_awake)
+    intake_look(in);
+    if (was_awake)
         return;
-    in->is_awake = true;
     if (in->seat)
         hub_due(in->seat);
     else if (write(in->wake_fd, &one, sizeof one) < 0)
@@ -83,24 +88,25 @@ static bool hold_begin(struct intake *in)
     return true;
 }
 
-static void answered(struct intake *in)
+/* True: it is held no longer, with all that was put in before. */
+static bool answered(struct intake *in)
 {
     if (in->expected)
         in->expected--;
     if (in->is_handed)
-        return; /* it goes along */
-    if (in->expected == 0 || ++in->held >= HOLD_OPS ||
-        (in->held == 1 && !hold_begin(in)))
-        intake_wake(in);
+        return false; /* it goes along */
+    return in->expected == 0 || ++in->held >= HOLD_OPS ||
+           (in->held == 1 && !hold_begin(in));
 }
 
-void intake_op(struct intake *in, struct op *op, bool waits)
+bool intake_op(struct intake *in, struct op *op, bool waits)
 {
     DL_APPEND(in->ops, op);
-    if (waits)
-        in->held += !in->is_handed;
-    else
-        answered(in);
+    in->op_count++;
+    if (!waits)
+        return answered(in);
+    in->held += !in->is_handed;
+    return false;
 }
 
 static void control_add(struct intake *in, struct control control)
@@ -131,9 +137,7 @@ void intake_credit(struct intake *in, uint64_t id, int64_t more,
         control_add(in, (struct control){.id = id, .more = more});
     if (why == CREDIT_WAITS)
         in->held += !in->is_handed;
-    else if (why == CREDIT_ANSWERS)
-        answered(in);
-    else
+    else if (why == CREDIT_NOW || answered(in))
         intake_wake(in);
 }
 
@@ -212,6 +216,7 @@ void intake_take(struct intake *in, bool now, struct op **ops,
     *ops = in->ops;
     *controls = in->controls;
     in->ops = NULL;
+    in->op_count = 0;
     in->controls = NULL;
     if (in->is_timed)
         timer_set(in, 0);

@@ -27,6 +27,7 @@ struct intake {
     int wake_fd; /* readable: look now. choir_interrupt writes to it, too */
     int hold_fd; /* readable: look now, even at what is held */
     struct op *ops;
+    unsigned op_count;
     struct control *controls;
     bool is_handed;    /* the engine may take all of it */
     unsigned held;     /* put in since, while it may not */
@@ -45,8 +46,9 @@ int intake_open(struct intake *in);
 void intake_close(struct intake *in);
 
 /* Takes op. waits: its caller will call intake_drawn at once, or intake_hand
- * and be the engine himself: nobody is woken for it. */
-void intake_op(struct intake *in, struct op *op, bool waits);
+ * and be the engine himself: nobody is woken for it. True: call intake_wake, or
+ * be the engine at once. */
+bool intake_op(struct intake *in, struct op *op, bool waits);
 void intake_cancel(struct intake *in, uint64_t id);
 /* More room for the events of request id, as in asks_credit. */
 enum credit {
@@ -58,6 +60,8 @@ void intake_credit(struct intake *in, uint64_t id, int64_t more,
                    enum credit why);
 /* Have the engine look now. */
 void intake_wake(struct intake *in);
+/* The same, for one who is the engine himself at once. */
+void intake_look(struct intake *in);
 
 /* So many events were put where callers take them. */
 void intake_told(struct intake *in, unsigned events);

@@ -197,8 +197,9 @@ static void leave(struct engine *e)
     bool again;
 
     pthread_mutex_lock(&c->lock);
-    again = is_busy(e);
-    hub_watch(&e->seat, true);
+    again = is_busy(e) || intake_ready(&c->intake);
+    if (c->is_driven)
+        hub_watch(&e->seat, true);
     c->is_driven = false;
     c->intake.seat = &e->seat;
     pthread_mutex_unlock(&c->turn);
@@ -207,6 +208,36 @@ static void leave(struct engine *e)
         intake_wake(&c->intake);
     }
     pthread_mutex_unlock(&c->lock);
+}
+
+/* To wake the hub costs as much as to sign; it pays if there is more to do than
+ * that. */
+static bool looks_itself(struct choir *c)
+{
+    return c->is_connected && c->intake.seat && !c->intake.is_awake &&
+           c->unanswered == c->intake.op_count &&
+           c->in_flight <= BUNDLE_BYTES_WORTH && hub_sleeps(c->intake.seat) &&
+           pthread_mutex_trylock(&c->turn) == 0;
+}
+
+/* The hub goes on looking at the connection meanwhile, and passes by. What
+ * others put in after the turn looked is for it. */
+void engine_look(struct choir *c)
+{
+    struct engine *e = c->engine;
+    struct error mine;
+
+    if (!looks_itself(c)) {
+        intake_wake(&c->intake);
+        return;
+    }
+    intake_look(&c->intake);
+    pthread_mutex_unlock(&c->lock);
+    error_keep(&mine);
+    turn_at_once(e);
+    error_restore(&mine);
+    leave(e);
+    pthread_mutex_lock(&c->lock);
 }
 
 void engine_drive(struct choir *c, int64_t deadline)

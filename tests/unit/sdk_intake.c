@@ -27,7 +27,8 @@ static void put_one(void)
     struct msg m;
 
     msg_init(&m, MSG_PING);
-    intake_op(&in, op_new(1, &m), false);
+    if (intake_op(&in, op_new(1, &m), false))
+        intake_wake(&in);
 }
 
 static bool readable(int fd, int timeout_ms)

@@ -1,0 +1,227 @@
+/* Who is the engine while nobody waits: the hub, or for a moment who sends. */
+#include <dlfcn.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent-sdk/choir.h"
+#include "agent-sdk/engine.h"
+#include "tests/check.h"
+#include "tests/support/home.h"
+#include "tests/support/standin.h"
+
+static char dir[HOME_BYTES];
+static struct standin *broker;
+
+static void wait_for_the_hub(struct choir *c)
+{
+    while (!hub_sleeps(&c->engine->seat))
+        sched_yield();
+}
+
+static struct choir *begin(void)
+{
+    struct choir_options options = CHOIR_OPTIONS_INIT;
+    struct choir *c;
+
+    home_make(dir);
+    broker = standin_start(dir);
+    options.data_dir = dir;
+    options.name = "ada";
+    CHECK_OK(choir_open(&options, &c));
+    return c;
+}
+
+/* Nothing is under way, and nothing will be soon. */
+static struct choir *begin_and_rest(void)
+{
+    struct choir *c = begin();
+
+    CHECK_OK(choir_put(c, "k", "v", 1, NULL));
+    wait_for_the_hub(c);
+    return c;
+}
+
+static void end(struct choir *c)
+{
+    choir_close(&c);
+    standin_stop(&broker);
+    home_remove(dir);
+}
+
+static void send_put(struct choir *c)
+{
+    struct choir_request *r = choir_request_new(c, "put");
+    uint64_t id;
+
+    choir_request_text(r, "key", "k");
+    choir_request_slot(r, "v", 1, NULL);
+    CHECK_OK(choir_send(c, &r, -1, &id));
+}
+
+static void send_get(struct choir *c)
+{
+    struct choir_request *r = choir_request_new(c, "get");
+    uint64_t id;
+
+    choir_request_text(r, "key", "k");
+    CHECK_OK(choir_send(c, &r, -1, &id));
+}
+
+/* Without a wait in the library, which would be the engine. */
+static void event_wait(struct choir *c)
+{
+    struct pollfd ready = {.fd = choir_fd(c), .events = POLLIN};
+    struct choir_event *e;
+
+    CHECK_EQ(poll(&ready, 1, 5000), 1);
+    CHECK_OK(choir_next(c, 0, &e));
+    choir_event_free(&e);
+}
+
+enum { SENDERS = 3, SENDER_ROUNDS = 400 };
+
+static struct choir *shared;
+static sem_t answered;
+
+static void *send_for_each_answer(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < SENDER_ROUNDS; i++) {
+        send_put(shared);
+        while (sem_wait(&answered))
+            ;
+    }
+    return NULL;
+}
+
+/* Nobody waits in the library, so nobody but senders and hub is the engine. */
+TEST(what_several_send_at_one_moment_all_leaves)
+{
+    pthread_t threads[SENDERS];
+
+    shared = begin();
+    CHECK_OK(sem_init(&answered, 0, 0));
+    for (int i = 0; i < SENDERS; i++)
+        CHECK_OK(pthread_create(&threads[i], NULL, send_for_each_answer, NULL));
+    for (int taken = 0; taken < SENDERS * SENDER_ROUNDS; taken++) {
+        event_wait(shared);
+        CHECK_OK(sem_post(&answered));
+    }
+    for (int i = 0; i < SENDERS; i++)
+        CHECK_OK(pthread_join(threads[i], NULL));
+    CHECK_EQ(standin_counts(broker).operations, SENDERS * SENDER_ROUNDS);
+    CHECK_OK(sem_destroy(&answered));
+    end(shared);
+}
+
+/* Of this thread: how often it has signed, and what it does when it looks at
+ * the clock the next time after that. Both functions are found here first. */
+static __thread unsigned signatures;
+static __thread void (*then)(void);
+
+int crypto_sign_detached(unsigned char *signature, unsigned long long *bytes,
+                         const unsigned char *message, unsigned long long n,
+                         const unsigned char *key)
+{
+    int (*sodium)(unsigned char *, unsigned long long *, const unsigned char *,
+                  unsigned long long, const unsigned char *);
+
+    *(void **)&sodium = dlsym(RTLD_NEXT, "crypto_sign_detached");
+    signatures++;
+    return sodium(signature, bytes, message, n, key);
+}
+
+int clock_gettime(clockid_t clock, struct timespec *t)
+{
+    void (*now)(void) = signatures ? then : NULL;
+
+    if (now) {
+        then = NULL;
+        now();
+    }
+    return (int)syscall(SYS_clock_gettime, clock, t);
+}
+
+TEST(who_sends_while_nothing_is_under_way_signs_it_himself)
+{
+    struct choir *c = begin_and_rest();
+
+    signatures = 0;
+    send_put(c);
+    CHECK_EQ(signatures, 1);
+    event_wait(c);
+    end(c);
+}
+
+/* Then there may be more to do than to sign. */
+TEST(who_sends_while_something_is_under_way_signs_nothing)
+{
+    struct choir *c = begin();
+
+    standin_swallow(broker, 1);
+    send_put(c);
+    signatures = 0;
+    for (int i = 0; i < 10; i++) {
+        wait_for_the_hub(c);
+        send_get(c);
+        event_wait(c);
+    }
+    CHECK_EQ(signatures, 0);
+    end(c);
+}
+
+static void *get_send(void *unused)
+{
+    (void)unused;
+    send_get(shared);
+    return NULL;
+}
+
+static void get_from_another_thread(void)
+{
+    pthread_t thread;
+
+    CHECK_OK(pthread_create(&thread, NULL, get_send, NULL));
+    CHECK_OK(pthread_join(thread, NULL));
+    wait_for_the_hub(shared);
+}
+
+/* The hub found the turn taken and has gone to sleep again, and no answer to
+ * the put will come. */
+TEST(what_is_put_in_when_a_senders_turn_ends_is_not_left_lying)
+{
+    shared = begin_and_rest();
+    standin_swallow(broker, 1);
+    signatures = 0;
+    then = get_from_another_thread;
+    send_put(shared);
+    CHECK_EQ(signatures, 1);
+    CHECK(!then);
+    event_wait(shared);
+    end(shared);
+}
+
+/* What makes it readable is emptied, though no frame is heard any more. */
+TEST(a_handle_that_has_ended_keeps_nobody_awake)
+{
+    struct choir *c = begin_and_rest();
+    struct pollfd fd = {.fd = connection_fd(c->engine->connection),
+                        .events = POLLIN};
+    int64_t deadline = deadline_after(5000);
+
+    standin_trick(broker, TRICK_BAD_SIGNATURE);
+    send_put(c);
+    event_wait(c);
+    choir_interrupt(c);
+    while (poll(&fd, 1, 0) == 1 && sdk_clock_ms() < deadline)
+        sched_yield();
+    CHECK_EQ(poll(&fd, 1, 0), 0);
+    end(c);
+}
+
+CHECK_MAIN
