@@ -59,8 +59,8 @@
  * back each time takes it again by page faults. The library never calls
  * mallopt; by freeing one block of 2 MiB when it connects it has glibc keep up
  * to 4 MiB a thread that are free, as any large block would, unless the program
- * or its environment has set malloc's thresholds. A program with more than some
- * 50 handles that have 64 puts under way each gains by more:
+ * or its environment has set malloc's thresholds. That is enough for 50 handles
+ * with 64 puts under way each; a program with far more may want
  * mallopt(M_TRIM_THRESHOLD, 32 << 20) before the first choir_open.
  *
  * --- Exactly once ---------------------------------------------------------

@@ -12,6 +12,9 @@ enum {
     ASKS_PER_PEER = 256,   /* bundles of them that may wait */
     ASK_BYTES_PER_PEER = 4 << 20,
     ASK_SLICE_US = 5000, /* of a turn, for one connection's asks */
+    JOBS_SPARE = 32,     /* as many as commonly wait for one commit; */
+    JOB_BYTES = 65536,   /* each with a frame of so much */
+    JOB_OPS = 256,       /* and so many operations at most: 5 MiB in all */
 };
 
 static void job_free(struct job *j)
@@ -30,11 +33,13 @@ static void job_done(struct cycle *c, struct job *j)
         from->asks--;
         from->ask_bytes -= j->frame.n;
     }
-    if (c->spare || j->frame.cap > 65536) {
+    if (c->spares == JOBS_SPARE || j->frame.cap > JOB_BYTES ||
+        j->bundle.cap > JOB_OPS) {
         job_free(j);
         return;
     }
-    c->spare = j;
+    LL_PREPEND(c->spare, j);
+    c->spares++;
 }
 
 static struct bytes moved(struct bytes b, const uint8_t *from,
@@ -59,15 +64,26 @@ static void bundle_move(struct bundle *b, const uint8_t *from,
     }
 }
 
+static struct job *job_blank(struct cycle *c)
+{
+    struct job *j = c->spare;
+
+    if (!j)
+        return calloc(1, sizeof *j);
+    LL_DELETE(c->spare, j);
+    c->spares--;
+    j->next = NULL;
+    return j;
+}
+
 /* The frame is the socket's and goes; the job needs its own. It takes over the
  * checked bundle, and leaves its own memory for the next one. */
 static struct job *job_new(struct cycle *c, struct bundle *b,
                            struct bytes frame)
 {
-    struct job *j = c->spare ? c->spare : calloc(1, sizeof *j);
+    struct job *j = job_blank(c);
     struct bundle memory;
 
-    c->spare = NULL;
     if (!j)
         return NULL;
     j->at = 0;
@@ -266,6 +282,6 @@ void jobs_free(struct cycle *c)
 
     DL_FOREACH_SAFE (c->jobs, j, next)
         job_free(j);
-    if (c->spare)
-        job_free(c->spare);
+    LL_FOREACH_SAFE (c->spare, j, next)
+        job_free(j);
 }

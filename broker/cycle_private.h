@@ -55,7 +55,8 @@ struct cycle {
     struct inboxes *inboxes;
     uint64_t turn;
     struct asks *asks;
-    struct job *jobs, *spare;
+    struct job *jobs, *spare; /* spare: a list of `spares`, by next */
+    unsigned spares;
     struct repeat *repeats;
     struct crew *crew;
     struct opened *opened;
