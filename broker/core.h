@@ -23,6 +23,7 @@ struct core_options {
     const struct config *config; /* borrowed for the core's life */
     struct env *env;             /* borrowed likewise */
     uint64_t reserve_bytes;      /* of the ledger, see there; 0: the usual */
+    unsigned snapshot_keys; /* looked at together, 2 or more; 0: likewise */
 };
 
 /* Open the data directory: create it and write the genesis if it is empty,
@@ -218,11 +219,15 @@ uint64_t core_reclaimed(const struct core *c);
 void core_heard(struct core *c);
 /* Entries that it has yet to read back. */
 uint64_t core_behind(const struct core *c);
-/* Steady time at which it reads on; UINT64_MAX: nothing lags. */
+/* Steady time at which it reads on, or a snapshot goes on; UINT64_MAX: nothing
+ * lags, and none is under way. */
 uint64_t core_behind_next(const struct core *c);
 
-/* Waits for a snapshot child without blocking, has the tree's files follow;
- * gives space back; call it after each append. 0 or negative errno. */
+/* From now on a thread waits for the disk where a snapshot ends. */
+void core_snapshots_beside(struct core *c);
+
+/* Goes on with a snapshot that is under way, has the tree's files follow, gives
+ * space back, never waiting; call it after each append. 0 or negative errno. */
 int core_tend(struct core *c);
 
 /* Counters for status. */

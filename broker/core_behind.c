@@ -8,7 +8,7 @@ enum {
     REST = 3,          /* times as long as a slice took is left to them */
 };
 
-static bool others(const struct core *c, uint64_t now)
+bool core_others(const struct core *c, uint64_t now)
 {
     return now < c->behind.others + OTHERS_US;
 }
@@ -18,7 +18,7 @@ int core_slice(struct core *c, int (*read)(struct core *c))
     uint64_t begun = env_steady_us(c->env), now;
     int r;
 
-    if (others(c, begun) && begun < c->behind.again)
+    if (core_others(c, begun) && begun < c->behind.again)
         return 0;
     r = read(c);
     now = env_steady_us(c->env);
@@ -42,7 +42,9 @@ uint64_t core_behind(const struct core *c)
 
 uint64_t core_behind_next(const struct core *c)
 {
-    if (!core_tree_lags(c) && !core_links_lag(c))
-        return UINT64_MAX;
-    return others(c, env_steady_us(c->env)) ? c->behind.again : 0;
+    uint64_t next = UINT64_MAX, walk = core_walk_next(c);
+
+    if (core_tree_lags(c) || core_links_lag(c))
+        next = core_others(c, env_steady_us(c->env)) ? c->behind.again : 0;
+    return walk < next ? walk : next;
 }

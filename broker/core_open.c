@@ -9,12 +9,12 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "core_private.h"
-#include "ledger/snapshot.h"
 #include "proto/armour.h"
 #include "proto/refusal.h"
 #include "replay.h"
 
 enum { PATH_BYTES = 4096, IDENTITY_BYTES_MAX = 8192 };
+enum { SNAPSHOT_KEYS = 1024 }; /* a third of a millisecond */
 
 static const char comment[] =
     "# Secret. Whoever has this line can speak as %s.\n";
@@ -455,6 +455,7 @@ int core_open(struct core **out, const struct core_options *o,
         return -ENOMEM;
     c->config = o->config;
     c->env = o->env;
+    c->snapshot_keys = o->snapshot_keys ? o->snapshot_keys : SNAPSHOT_KEYS;
     core_values_open(c);
     c->state = state_new();
     r = c->state ? open_all(c, o->reserve_bytes, trouble) : -ENOMEM;

@@ -8,6 +8,7 @@
 #include "core.h"
 #include "decide.h"
 #include "evolve.h"
+#include "ledger/snapshot.h"
 #include "ledger/tree.h"
 #include "linking.h"
 #include "reclaim.h"
@@ -121,12 +122,17 @@ struct core {
     struct erase_walk *erasing; /* NULL: none is gone through */
     uint64_t erase_again;       /* steady time; not to be tried before */
 
+    struct walk *snapshot_walk; /* NULL: none under way */
+    unsigned snapshot_keys;     /* of a slice of it */
+    bool snapshot_beside;
     pid_t snapshot_child;
     uint64_t snapshot_begun, snapshot_again; /* steady times */
     uint64_t snapshot_size; /* entries in the last one that was begun */
     struct core_counters counters;
 };
 
+/* Has somebody wanted something a moment ago? Then he gets most of the time. */
+bool core_others(const struct core *c, uint64_t now);
 /* What lags behind reads a slice of the record back, if it may now: what `read`
  * gives, or 0. */
 int core_slice(struct core *c, int (*read)(struct core *c));
@@ -206,11 +212,26 @@ void core_erase_close(struct core *c);
 
 /* --- core_snapshot.c ----------------------------------------------------- */
 
-/* Write the state beside the record; in a child unless `here`. State and disk
- * stand at the same entry. */
+/* Write the state beside the record: at once if `here`, else in slices or in a
+ * child. State and disk stand at the same entry. */
 int core_snapshot(struct core *c, bool here);
 bool core_snapshot_due(const struct core *c);
-/* Kill the child, if there is one. */
+/* Give it up, if one is under way. */
 void core_snapshot_end(struct core *c);
+/* What a snapshot of the state as it is now rests on. */
+struct snapshot_facts core_snapshot_facts(const struct core *c);
+
+/* --- core_walk.c --------------------------------------------------------- */
+
+/* Begin to write the state as it is now, in slices. 0; -EFBIG: there is too
+ * much in it beside keys; another negative errno. */
+int core_walk_begin(struct core *c);
+/* A slice, if it may be now. 0: written; -EAGAIN: it goes on; another negative
+ * errno: it is given up. One is under way. */
+int core_walk_on(struct core *c);
+/* Steady time of the next slice; UINT64_MAX: there is none. */
+uint64_t core_walk_next(const struct core *c);
+/* Waits for the disk if it comes to that. Nothing if none is under way. */
+void core_walk_end(struct core *c);
 
 #endif

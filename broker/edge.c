@@ -337,8 +337,10 @@ int edge_open(struct edge **out, const struct edge_options *o,
     r = env_random(e->env, e->challenge_key, sizeof e->challenge_key);
     if (!r)
         r = ledger_beside(core_ledger(e->core), &e->synced_fd);
-    if (!r)
+    if (!r) {
         core_links_beside(e->core);
+        core_snapshots_beside(e->core);
+    }
     if (!r)
         r = crew_new(&e->crew, helpers());
     if (!r)

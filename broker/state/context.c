@@ -1,46 +1,14 @@
 /* Two levels of ordered index: names of spaces, and in each its keys. */
-#include "context.h"
+#include "context_inside.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
-#include "item.h"
-#include "proto/limits.h"
 #include "proto/refusal.h"
 
 /* What few keys need must not make all of them larger. */
 static_assert(offsetof(struct key, name) == 28, "a key has grown");
-
-struct space {
-    struct index *keys; /* stamped with their revisions */
-    struct index_key name;
-};
-
-struct context {
-    struct digest *digest; /* borrowed */
-    struct index *spaces;
-    struct ttls *ttls;
-    size_t count;
-};
-
-static void key_item(struct item *it, const struct key *k, struct bytes space)
-{
-    item_begin(it, ITEM_KEY);
-    item_u64(it, k->revision);
-    item_u64(it, k->created);
-    item_u32(it, k->agent);
-    item_u32(it, k->bytes);
-    item_u8(it, k->slot);
-    item_u8(it, k->deleted);
-    item_name(it, space);
-    item_put(it, key_name(k));
-}
-
-static struct bytes space_name(const struct space *s)
-{
-    return bytes_of(s->name.bytes, s->name.len);
-}
 
 static struct space *space_find(const struct context *c, struct bytes name)
 {
@@ -131,6 +99,8 @@ static void key_leave(struct context *c, struct space *s, const struct key *k)
 
     key_item(&it, k, space_name(s));
     item_sub(c->digest, &it);
+    if (c->saving.put)
+        saving_keep(&c->saving, space_name(s), k, item_record(&it));
 }
 
 struct context *context_new(struct digest *digest)
@@ -330,34 +300,6 @@ int context_lapse_at(struct context *c, struct bytes space, struct bytes name,
         return -ENOENT;
     r = ttl_set(c->ttls, space, name, due);
     k->lapses = k->lapses || !r;
-    return r;
-}
-
-static int space_save(const struct space *s, context_sink put, void *to)
-{
-    struct index_cursor at;
-    struct index_key *k;
-    int r = 0;
-
-    index_seek(s->keys, &at, NULL, 0);
-    while (!r && (k = index_next(&at))) {
-        struct item it;
-
-        key_item(&it, index_item(k, struct key, name), space_name(s));
-        r = put(to, item_record(&it));
-    }
-    return r;
-}
-
-int context_save(const struct context *c, context_sink put, void *to)
-{
-    struct index_cursor at;
-    struct index_key *k;
-    int r = 0;
-
-    index_seek(c->spaces, &at, NULL, 0);
-    while (!r && (k = index_next(&at)))
-        r = space_save(index_item(k, struct space, name), put, to);
     return r;
 }
 

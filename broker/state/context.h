@@ -90,4 +90,16 @@ typedef int (*context_sink)(void *to, struct bytes record);
 int context_save(const struct context *c, context_sink put, void *to);
 int context_load(struct context *c, struct bytes record);
 
+/* The same of the keys as they are now, while changes go on: those that change
+ * before it is their turn are given to put at that moment, so in no order. size:
+ * above all revisions that there are, and not above any to come. One at a time;
+ * to: borrowed until it is over. */
+void context_save_begin(struct context *c, uint64_t size, context_sink put,
+                        void *to);
+/* Look at up to n keys more, n > 1. 0; CHOIR_NOT_FOUND: that was all, and it is
+ * over; a negative errno, of put too where a change called it: likewise. */
+int context_save_step(struct context *c, unsigned n);
+/* It is over. Nothing if none is under way. */
+void context_save_end(struct context *c);
+
 #endif

@@ -149,16 +149,17 @@ static int facts_save(const struct state *s, snapshot_sink put, void *to)
     return r;
 }
 
-int state_save(const struct state *s, snapshot_sink put, void *to)
+int state_save_before(const struct state *s, snapshot_sink put, void *to)
 {
     int r = agents_save(s->agents, put, to);
 
-    if (!r)
-        r = sessions_save(s->sessions, put, to);
-    if (!r)
-        r = context_save(s->context, put, to);
-    if (!r)
-        r = tasks_save(s->tasks, put, to);
+    return r ? r : sessions_save(s->sessions, put, to);
+}
+
+int state_save_behind(const struct state *s, snapshot_sink put, void *to)
+{
+    int r = tasks_save(s->tasks, put, to);
+
     if (!r)
         r = policies_save(s->policies, put, to);
     if (!r)
@@ -174,6 +175,15 @@ int state_save(const struct state *s, snapshot_sink put, void *to)
     if (!r)
         r = erasings_save(s->erasings, put, to);
     return r ? r : facts_save(s, put, to);
+}
+
+int state_save(const struct state *s, snapshot_sink put, void *to)
+{
+    int r = state_save_before(s, put, to);
+
+    if (!r)
+        r = context_save(s->context, put, to);
+    return r ? r : state_save_behind(s, put, to);
 }
 
 static int rule_set(struct rules *r, struct bytes name, uint64_t value)

@@ -86,6 +86,10 @@ bool state_box(const struct state *s, struct bytes space, const struct msg *m,
 /* For a snapshot: everything, as records, in an order that is a function of
  * the state alone (item.h has their kinds). Safe in a forked child. */
 int state_save(const struct state *s, snapshot_sink put, void *to);
+/* What comes before the keys, and behind them: the state's facts are the last.
+ */
+int state_save_before(const struct state *s, snapshot_sink put, void *to);
+int state_save_behind(const struct state *s, snapshot_sink put, void *to);
 /* And back, one by one into a new state. The last record completes it: size is
  * above 0 from then on, and what is charged to each agent was counted again.
  * 0; -ENOMEM; CHOIR_MALFORMED: then the state is good for nothing but

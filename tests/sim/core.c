@@ -709,6 +709,7 @@ static void step(void)
     case 7: env_sim_advance_us(rig.env, any(10000000)); return;
     default: do_something(&actors[any(ACTORS)]);
     }
+    HOLDS(core_tend(rig.core) == 0); /* a slice of a snapshot, maybe */
 }
 
 static void run(void)
@@ -720,6 +721,7 @@ static void run(void)
     joined = bundles = 0;
     rig_open(&rig);
     rig.config->checkpoint_entries = 150;
+    rig.snapshot_keys = 2 + (unsigned)any(5);
     rig.config->terminal_tasks_kept = 10;
     rig.config->operation_ids_kept = 100;
     for (int i = 0; i < ACTORS; i++)

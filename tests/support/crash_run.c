@@ -18,10 +18,8 @@
 
 enum { REACH_MS = 4000, END_MS = 60000, CLIENTS = 9, WORKER = 7 };
 
-/* Where it may die. Snapshots are written by a child of the daemon, which dies
- * in its place; the daemon follows at a random moment, or at its clean stop,
- * when it writes one itself. */
-enum moment { AT_WORK, IN_CHILD, AT_STOP };
+/* Where it may die. */
+enum moment { AT_WORK, AT_STOP };
 
 static const struct place {
     const char *name;
@@ -30,12 +28,12 @@ static const struct place {
 } places[] = {
     {"ledger.append.half", AT_WORK, 40},
     {"ledger.segment.headed", AT_WORK, 2},
-    {"snapshot.half", IN_CHILD, 1},
+    {"snapshot.half", AT_WORK, 1},
     {"ledger.append.before", AT_WORK, 40},
     {"ledger.segment.created", AT_WORK, 2},
-    {"snapshot.renamed.before", IN_CHILD, 1},
+    {"snapshot.renamed.before", AT_WORK, 1},
     {"ledger.append.written", AT_WORK, 40},
-    {"snapshot.renamed.after", IN_CHILD, 1},
+    {"snapshot.renamed.after", AT_WORK, 1},
     {"ledger.synced", AT_WORK, 40},
     {"ledger.seal.half", AT_STOP, 1},
     {"snapshot.half", AT_STOP, 1},
@@ -172,13 +170,6 @@ static void kill_at(struct run *run, unsigned i)
 
     snprintf(point, sizeof point, "%s:%u", p->name, 1 + draw(run, p->passes));
     started = daemon_start(&run->d, point);
-    if (started == 0 && p->when == IN_CHILD) {
-        if (!daemon_ended(&run->d, (int)(50 + draw(run, 200)), &status))
-            daemon_kill(&run->d);
-        run->reached[i]++;
-        fprintf(stderr, "killed, its child at %s\n", point);
-        return;
-    }
     if (started == 0 && p->when == AT_STOP)
         kill(run->d.pid, SIGTERM);
     if (started == 0)

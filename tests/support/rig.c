@@ -18,7 +18,11 @@ static void must(int r, const char *what)
 
 static int open_core(struct rig *r)
 {
-    struct core_options o = {.config = r->config, .env = r->env};
+    struct core_options o = {
+        .config = r->config,
+        .env = r->env,
+        .snapshot_keys = r->snapshot_keys,
+    };
 
     return core_open(&r->core, &o, r->trouble);
 }

@@ -11,6 +11,8 @@ struct rig {
     struct core *core;
     char dir[256];
     char trouble[512];
+    unsigned
+        snapshot_keys; /* as core_options has it, from the next opening on */
 };
 
 /* An empty directory, opened. Aborts the test program on failure. */

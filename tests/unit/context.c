@@ -355,6 +355,77 @@ TEST(random_changes_agree_with_a_model_and_its_digest)
     context_destroy(&c);
 }
 
+/* --- Saved while changes go on ------------------------------------------- */
+
+/* Of two spaces, one with names that the other has, too. */
+static void change(struct context *c, size_t i, uint64_t now)
+{
+    const struct key *k;
+    char name[16];
+    struct bytes space = text(i % 3 ? "s" : "sp");
+
+    name_of(i, name);
+    k = context_find(c, space, text(name));
+    if (k && !k->deleted && !roll(4))
+        CHECK_OK(context_delete(c, space, text(name), now, 2));
+    else
+        CHECK_OK(context_put(c, space, text(name), now, 2, 0, 5));
+}
+
+/* `changes` after each step of n keys; to the end. */
+static void save_slowly(struct context *c, uint64_t now, unsigned n,
+                        unsigned changes, struct records *saved)
+{
+    int r;
+
+    context_save_begin(c, now, records_put, saved);
+    while (!(r = context_save_step(c, n)))
+        for (unsigned i = 0; i < changes; i++)
+            change(c, roll(3 * MODEL), now++);
+    CHECK_EQ(r, CHOIR_NOT_FOUND);
+    change(c, 0, now); /* it is over: nothing more is given */
+}
+
+TEST(what_is_saved_while_changes_go_on_is_what_there_was)
+{
+    roll_start(2);
+    for (unsigned run = 0; run < 200; run++) {
+        struct context *c = fresh(), *again;
+        struct records saved = {0};
+        struct hash wanted;
+        size_t count;
+
+        for (uint64_t now = 1; now < 1 + run; now++)
+            change(c, roll(2 * MODEL), now);
+        count = context_count(c);
+        wanted = digest_value(&digest);
+        save_slowly(c, 1000, 2 + run % 7, run % 5, &saved);
+        CHECK_EQ(saved.count, count);
+        context_destroy(&c);
+        digest = (struct digest){0};
+        again = context_new(&digest);
+        load_all(again, &saved);
+        CHECK(digest_is(&digest, &wanted));
+        context_destroy(&again);
+        records_free(&saved);
+    }
+}
+
+TEST(save_that_is_given_up_is_given_nothing_more)
+{
+    struct records saved = {0};
+    struct context *c = fresh();
+
+    CHECK_OK(put(c, "a", 1));
+    CHECK_OK(put(c, "b", 2));
+    context_save_begin(c, 3, records_put, &saved);
+    context_save_end(c);
+    CHECK_OK(put(c, "b", 3));
+    CHECK_EQ(saved.count, 0);
+    context_save_end(c);
+    context_destroy(&c);
+}
+
 /* --- What load refuses --------------------------------------------------- */
 
 static void item_key(struct item *it, uint64_t revision, uint64_t created,
@@ -443,6 +514,21 @@ TEST(save_passes_on_what_the_sink_says)
 
     CHECK_OK(put(c, "k", 1));
     CHECK_REFUSED(context_save(c, full, NULL), -ENOSPC);
+    context_save_begin(c, 2, full, NULL);
+    CHECK_REFUSED(context_save_step(c, 10), -ENOSPC);
+    CHECK_OK(put(c, "k", 2));
+    context_destroy(&c);
+}
+
+TEST(save_says_later_what_the_sink_said_to_a_change)
+{
+    struct context *c = fresh();
+
+    CHECK_OK(put(c, "k", 1));
+    context_save_begin(c, 2, full, NULL);
+    CHECK_OK(put(c, "k", 2)); /* which is done for all that */
+    CHECK_EQ(find(c, "k")->revision, 2);
+    CHECK_REFUSED(context_save_step(c, 10), -ENOSPC);
     context_destroy(&c);
 }
 

@@ -27,7 +27,6 @@ enum {
 /* --- Chance, time, trace ------------------------------------------------- */
 
 static uint64_t chance;
-static bool wants_snapshot;
 
 uint64_t world_any(uint64_t n)
 {
@@ -72,14 +71,6 @@ void world_fail(struct world *w, const char *format, ...)
     vsnprintf(w->out->why + n, sizeof w->out->why - (size_t)n, format, args);
     va_end(args);
     longjmp(w->failed, 1);
-}
-
-/* A snapshot's child: the world writes it itself, between two turns. */
-pid_t fork(void)
-{
-    wants_snapshot = true;
-    errno = EAGAIN;
-    return -1;
 }
 
 /* --- Network ------------------------------------------------------------- */
@@ -248,6 +239,7 @@ struct core_options world_core(const struct world *w)
         .env = w->rig.env,
         .config = w->rig.config,
         .reserve_bytes = w->reserve_bytes,
+        .snapshot_keys = w->snapshot_keys,
     };
 }
 
@@ -315,15 +307,6 @@ static void ended(struct world *w, int r)
     world_crash(w, "its disk fails");
 }
 
-static void snapshot_if_wanted(struct world *w)
-{
-    if (!wants_snapshot || core_durable(w->rig.core) < core_size(w->rig.core))
-        return;
-    wants_snapshot = false;
-    world_say(w, "a snapshot of %lu: %d", core_size(w->rig.core),
-              core_snapshot(w->rig.core, true));
-}
-
 static int deliver(struct world *w)
 {
     struct packet *p;
@@ -373,7 +356,6 @@ static void turn(struct world *w)
         return;
     }
     catch_up(w);
-    snapshot_if_wanted(w);
     if (disk_is_cut())
         ended(w, 0);
     else
@@ -461,12 +443,12 @@ static void begin(struct world *w)
     struct core_options o;
 
     chance = w->o.seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
-    wants_snapshot = false;
     inputs_reset(w->o.seed);
     disk_reset(w->o.seed);
     w->rig.env = env_sim_new(w->o.seed);
     w->beside = one_in(2);
     w->reserve_bytes = one_in(3) ? 0 : 64 << 10;
+    w->snapshot_keys = one_in(3) ? 0 : 2 + (unsigned)world_any(20);
     configure(w);
     frontier_init(&w->model.tree);
     o = world_core(w);

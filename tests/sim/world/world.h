@@ -132,6 +132,7 @@ struct world {
     struct packet *packets; /* by due and order */
     struct packet *heard;   /* that an agent is hearing */
     uint64_t orders, step, start_at, values, reserve_bytes;
+    unsigned snapshot_keys;
     bool beside;
     bool calm;    /* no more faults, no new work */
     bool settled; /* nothing is left to be given back */
