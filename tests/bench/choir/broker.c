@@ -259,6 +259,7 @@ struct counts broker_counts(void)
         .syncs = status_number(e, "syncs"),
         .ledger_bytes = status_number(e, "ledger_bytes"),
         .keys = status_number(e, "keys"),
+        .snapshots = status_number(e, "snapshots"),
     };
     choir_event_free(&e);
     choir_close(&c);

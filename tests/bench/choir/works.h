@@ -75,7 +75,7 @@ void broker_catch_up(void);
 
 /* What the broker has counted since it started. */
 struct counts {
-    uint64_t entries, bundles, groups, syncs, ledger_bytes, keys;
+    uint64_t entries, bundles, groups, syncs, ledger_bytes, keys, snapshots;
 };
 struct counts broker_counts(void);
 
