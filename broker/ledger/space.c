@@ -2,7 +2,8 @@
  * nothing has been applied yet.
  *
  * fallocate alone leaves work for each sync (unwritten extents become written
- * ones), so zeros can be written ahead as well. */
+ * ones, and the inode goes to the disk, too), so zeros can be written ahead as
+ * well. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -15,7 +16,23 @@
 #include "broker/ledger/segment.h"
 #include "proto/refusal.h"
 
-enum { ZERO_STEP = 1 << 20 };
+enum {
+    ZERO_STEP = 1 << 20,
+    YOUNG_BYTES = 1 << 20, /* of the first segment; */
+    GROWTH = 4,            /* each is at most so many times the one before */
+};
+
+/* A young ledger's segments are small: the first one is filled with zeros at
+ * once, each other one while the one before is written to, so there is none
+ * without. */
+static uint64_t full_length(const struct ledger *l, uint64_t number)
+{
+    uint64_t n = YOUNG_BYTES;
+
+    while (--number && n < l->segment_bytes)
+        n *= GROWTH;
+    return l->preallocate && n < l->segment_bytes ? n : l->segment_bytes;
+}
 
 static int zeros_write(int fd, uint64_t from, uint64_t to)
 {
@@ -139,8 +156,8 @@ static int spare_ensure(struct ledger *l, uint64_t need)
     uint64_t want = SEGMENT_HEADER_BYTES + need;
     int r;
 
-    if (want < l->segment_bytes)
-        want = l->segment_bytes;
+    if (want < full_length(l, l->count + 1))
+        want = full_length(l, l->count + 1);
     if (l->spare.fd >= 0 && l->spare.allocated >= want)
         return 0;
     r = spare_make(l, want);
@@ -172,14 +189,19 @@ bool space_fits(const struct ledger *l, uint64_t n)
 /* What the current segment's file has already, then its full length. */
 static int current_extend(struct ledger *l, uint64_t n)
 {
+    uint64_t full = full_length(l, l->count), has;
     struct stat st;
     int r;
 
     if (fstat(l->current.fd, &st))
         return -errno;
-    r = extend(l, &l->current, l->written.offset, (uint64_t)st.st_size);
-    if (!r && l->written.offset + n <= l->segment_bytes)
-        r = extend(l, &l->current, l->written.offset, l->segment_bytes);
+    has = (uint64_t)st.st_size;
+    r = extend(l, &l->current, l->written.offset, has);
+    if (r || has >= full || l->written.offset + n > full)
+        return r;
+    r = extend(l, &l->current, l->written.offset, full);
+    if (!r && l->preallocate && full - has <= YOUNG_BYTES)
+        r = zeros_write(l->current.fd, has, full);
     return r;
 }
 
@@ -243,11 +265,11 @@ int space_ensure(struct ledger *l, uint64_t n, uint64_t keep)
     uint64_t need = n + keep;
     int r = 0;
 
-    if (left_in(l) < need && l->current.allocated < l->segment_bytes)
-        r = current_extend(l, need);
+    if (left_in(l) < need && l->current.allocated < full_length(l, l->count))
+        r = current_extend(l, n);
     if (r < 0)
         return r;
-    if (left_in(l) < need || (left_in(l) < l->segment_bytes / 2 &&
+    if (left_in(l) < need || (left_in(l) < l->current.allocated / 2 &&
                               l->written.offset >= l->spare_again))
         r = spare_ensure(l, need);
     if (r < 0)

@@ -285,6 +285,46 @@ TEST(ledger_writes_zeros_ahead_when_asked)
     desk_free(&d);
 }
 
+/* A segment's length, if there is no place in it that was never written to. */
+static uint64_t written_through(const struct desk *d, unsigned number)
+{
+    char name[40], path[500];
+    off_t length, hole;
+    int fd;
+
+    snprintf(name, sizeof name, "segment-%010u", number);
+    path_of(path, d, name);
+    fd = open(path, O_RDONLY);
+    CHECK(fd >= 0);
+    length = lseek(fd, 0, SEEK_END);
+    hole = lseek(fd, 0, SEEK_HOLE);
+    close(fd);
+    CHECK_EQ(hole, length);
+    return (uint64_t)length;
+}
+
+TEST(ledger_young_has_small_segments_all_of_zeros_before_they_are_used)
+{
+    static const uint64_t lengths[] = {1 << 20, 4 << 20, 9 << 20, 9 << 20};
+    struct desk d;
+
+    desk_init(&d);
+    ledger_close(&d.l);
+    d.o.preallocate = true;
+    d.o.segment_bytes = 9 << 20;
+    desk_open(&d);
+    for (unsigned number = 1; number <= 4; number++) {
+        CHECK_OK(ledger_room(d.l, 4096));
+        CHECK_EQ(written_through(&d, number), lengths[number - 1]);
+        while (ledger_segments(d.l) == number) {
+            scribe_group(&d.s, 10, 9000);
+            CHECK_OK(ledger_room(d.l, 100000));
+            CHECK_OK(ledger_append(d.l, &d.s.g));
+        }
+    }
+    desk_free(&d);
+}
+
 TEST(ledger_refuses_a_group_that_does_not_follow)
 {
     struct desk d;
