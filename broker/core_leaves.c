@@ -49,8 +49,7 @@ int core_leaves(struct core *c, const struct leaves *l)
             leaf_read(&heads, &of[k]);
         }
         entry_leaves(of, n, leaves);
-        for (uint32_t k = 0; k < n; k++)
-            tree_add(c->tree, &c->state->tree, &leaves[k]);
+        tree_add(c->tree, &c->state->tree, leaves, n);
     }
     return heads.failed ? -EUCLEAN : 0;
 }

@@ -26,7 +26,7 @@ static int read_on(struct core *c)
         if (r)
             return r < 0 ? r : -EUCLEAN;
         leaf = entry_leaf(e);
-        tree_add(c->tree, &c->tree_past, &leaf);
+        tree_add(c->tree, &c->tree_past, &leaf, 1);
     }
     return r;
 }

@@ -88,6 +88,13 @@ static inline struct bytes hash_bytes(const struct hash *h)
 struct hash tree_leaf(struct bytes leaf);
 struct hash tree_node(const struct hash *left, const struct hash *right);
 
+/* Many of each, which takes half the time where the processor has SHA
+ * instructions. leaves: n of so many bytes, one behind the other. pairs: left
+ * and right, n times; out may be where they are. */
+void tree_leaves(const uint8_t *leaves, size_t bytes, size_t n,
+                 struct hash *out);
+void tree_nodes(const struct hash *pairs, size_t n, struct hash *out);
+
 /* Plain SHA-256, for the key ids of signed notes. */
 struct hash sha256_of(struct bytes b);
 

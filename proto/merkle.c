@@ -116,25 +116,39 @@ void frontier_init(struct frontier *f)
     f->depth = 0;
 }
 
-unsigned frontier_add_full(struct frontier *f, struct hash leaf, unsigned bits,
-                           struct hash *full, unsigned most)
+/* Each one of the size is a full subtree of that height, which the first of
+ * the new ones joins; one that is left over stays on the edge. */
+void frontier_add_many(struct frontier *f, struct hash *nodes, size_t n,
+                       frontier_full full, void *arg)
 {
-    unsigned height = 0, found = 0;
+    struct hash over[64], *new = nodes + 1;
+    unsigned left = 0;
+    size_t count = n;
 
-    /* Each trailing one of the size is a full subtree of that height. */
-    for (uint64_t n = f->size; n & 1; n >>= 1) {
-        leaf = tree_node(&f->edge[--f->depth], &leaf);
-        if (++height % bits == 0 && found < most)
-            full[found++] = leaf;
+    for (unsigned level = 0; count; level++) {
+        struct hash *at = new;
+
+        if (level && full)
+            full(arg, level, new, count);
+        if (f->size >> level & 1) {
+            *--at = f->edge[--f->depth];
+            count++;
+        }
+        if (count & 1)
+            over[left++] = at[count - 1];
+        count /= 2;
+        tree_nodes(at, count, new);
     }
-    f->edge[f->depth++] = leaf;
-    f->size++;
-    return found;
+    while (left)
+        f->edge[f->depth++] = over[--left];
+    f->size += n;
 }
 
 void frontier_add(struct frontier *f, struct hash leaf)
 {
-    frontier_add_full(f, leaf, 1, NULL, 0);
+    struct hash nodes[2] = {[1] = leaf};
+
+    frontier_add_many(f, nodes, 1, NULL, NULL);
 }
 
 /* Of the leaves after `from`, how far the largest full subtree that begins

@@ -47,10 +47,14 @@ struct frontier {
 
 void frontier_init(struct frontier *f);
 void frontier_add(struct frontier *f, struct hash leaf);
-/* The same, and tell the roots of the full subtrees that end with this leaf,
- * those of 2^bits leaves, 2^(2 bits), ..., at most `most`. Returns how many. */
-unsigned frontier_add_full(struct frontier *f, struct hash leaf, unsigned bits,
-                           struct hash *full, unsigned most);
+/* The same for many, level by level, which takes half the time. nodes: the
+ * first place is free, n leaves are behind it; they are overwritten. full: told
+ * of each level above the leaves the roots of those subtrees that have become
+ * full, from left to right; borrowed for the call. NULL: nobody. */
+typedef void (*frontier_full)(void *arg, unsigned level,
+                              const struct hash *roots, size_t n);
+void frontier_add_many(struct frontier *f, struct hash *nodes, size_t n,
+                       frontier_full full, void *arg);
 struct hash frontier_root(const struct frontier *f);
 /* Append 2^level leaves at once, by their root. 0; CHOIR_MALFORMED: no such
  * subtree begins behind the last leaf, or it would end beyond 2^53. */

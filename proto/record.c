@@ -224,12 +224,9 @@ struct hash entry_leaf(const struct entry *e)
     return entry_leaf_of(e, &operation);
 }
 
-static struct hash leaf_hash(const struct leaf_of *of,
-                             const struct hash *statement,
-                             const struct hash *effect)
+static void leaf_put(uint8_t leaf[ENTRY_LEAF_BYTES], const struct leaf_of *of,
+                     const struct hash *statement, const struct hash *effect)
 {
-    uint8_t leaf[ENTRY_LEAF_BYTES];
-
     put_u64(leaf, of->index);
     put_u64(leaf + 8, of->time);
     memcpy(leaf + 16, of->agent->b, HASH_BYTES);
@@ -238,7 +235,6 @@ static struct hash leaf_hash(const struct leaf_of *of,
     memcpy(leaf + 64, statement->b, HASH_BYTES);
     put_u32(leaf + 96, (uint32_t)of->outcome);
     memcpy(leaf + 100, effect->b, HASH_BYTES);
-    return tree_leaf(bytes_of(leaf, sizeof leaf));
 }
 
 struct hash entry_leaf_of(const struct entry *e, const struct hash *operation)
@@ -252,13 +248,14 @@ struct hash entry_leaf_of(const struct entry *e, const struct hash *operation)
         .agent = &agent,
         .outcome = e->outcome,
     };
-    uint8_t place[4];
+    uint8_t place[4], leaf[ENTRY_LEAF_BYTES];
 
     put_u32(place, e->position);
     statement = hash_parts(HASH_ENTRY, hash_bytes(&e->bundle_hash),
                            bytes_of(place, 4), hash_bytes(operation));
     effect = effect_hash(e->effect);
-    return leaf_hash(&of, &statement, &effect);
+    leaf_put(leaf, &of, &statement, &effect);
+    return tree_leaf(bytes_of(leaf, sizeof leaf));
 }
 
 enum { LEAVES_AT_ONCE = 64 };
@@ -295,14 +292,15 @@ static void effects_of(const struct leaf_of *of, size_t n, struct hash *out)
 void entry_leaves(const struct leaf_of *of, size_t n, struct hash *leaves)
 {
     struct hash statements[LEAVES_AT_ONCE], effects[LEAVES_AT_ONCE];
+    uint8_t data[LEAVES_AT_ONCE][ENTRY_LEAF_BYTES];
 
     for (size_t at = 0, some; at < n; at += some) {
         some = n - at < LEAVES_AT_ONCE ? n - at : LEAVES_AT_ONCE;
         statements_of(of + at, some, statements);
         effects_of(of + at, some, effects);
         for (size_t i = 0; i < some; i++)
-            leaves[at + i] =
-                leaf_hash(&of[at + i], &statements[i], &effects[i]);
+            leaf_put(data[i], &of[at + i], &statements[i], &effects[i]);
+        tree_leaves(data[0], ENTRY_LEAF_BYTES, some, leaves + at);
     }
 }
 

@@ -15,6 +15,7 @@ enum {
     LEVELS = 7, /* 2^53 leaves */
     LEVEL_BITS = 8,
     PATH_BYTES = 4096,
+    AT_ONCE = 64,
 };
 
 struct level {
@@ -144,23 +145,41 @@ static void fall_behind(struct tree *t)
     t->levels[0].written = size;
 }
 
-void tree_add(struct tree *t, struct frontier *f, const struct hash *leaf)
+static bool all_keep(struct tree *t, unsigned level, const struct hash *hashes,
+                     size_t n)
 {
-    struct hash full[LEVELS - 1];
-    bool follows = t && !t->is_behind && tree_size(t) == f->size;
-    unsigned n = frontier_add_full(f, *leaf, LEVEL_BITS, full, LEVELS - 1);
-
-    if (!follows)
-        return;
-    if (!level_keep(&t->levels[0], leaf)) {
-        fall_behind(t);
-        return;
-    }
-    for (unsigned i = 0; i < n; i++) {
-        if (!level_keep(&t->levels[i + 1], &full[i])) {
+    for (size_t i = 0; i < n; i++) {
+        if (!level_keep(&t->levels[level], &hashes[i])) {
             fall_behind(t);
-            return;
+            return false;
         }
+    }
+    return true;
+}
+
+/* A frontier's levels are of one bit each. */
+static void full_keep(void *tree, unsigned level, const struct hash *roots,
+                      size_t n)
+{
+    struct tree *t = tree;
+
+    if (!t->is_behind && level % LEVEL_BITS == 0 && level / LEVEL_BITS < LEVELS)
+        all_keep(t, level / LEVEL_BITS, roots, n);
+}
+
+void tree_add(struct tree *t, struct frontier *f, const struct hash *leaves,
+              size_t n)
+{
+    struct hash nodes[1 + AT_ONCE];
+
+    for (size_t i = 0, some; i < n; i += some) {
+        bool follows = t && !t->is_behind && tree_size(t) == f->size;
+
+        some = n - i < AT_ONCE ? n - i : AT_ONCE;
+        memcpy(nodes + 1, leaves + i, some * sizeof *leaves);
+        if (follows)
+            follows = all_keep(t, 0, leaves + i, some);
+        frontier_add_many(f, nodes, some, follows ? full_keep : NULL, t);
     }
 }
 
@@ -205,8 +224,7 @@ static int full_root(const struct tree *t, uint64_t from, unsigned height,
     if (r)
         return r == -ENODATA ? -EUCLEAN : r;
     for (; n > 1; n /= 2)
-        for (size_t i = 0; i < n / 2; i++)
-            nodes[i] = tree_node(&nodes[2 * i], &nodes[2 * i + 1]);
+        tree_nodes(nodes, n / 2, nodes);
     *root = nodes[0];
     return 0;
 }

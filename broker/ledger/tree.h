@@ -25,10 +25,11 @@ void tree_close(struct tree **self_p);
 
 /* Leaves it holds, those not written yet included. */
 uint64_t tree_size(const struct tree *t);
-/* Add a leaf to the frontier, and to the tree as well if that holds exactly
- * the leaves before it (a tree that fell behind stays there until the missing
+/* Add n leaves to the frontier, and to the tree as well if that holds exactly
+ * the leaves before them (a tree that fell behind stays there until the missing
  * ones are added). t may be NULL. */
-void tree_add(struct tree *t, struct frontier *f, const struct hash *leaf);
+void tree_add(struct tree *t, struct frontier *f, const struct hash *leaves,
+              size_t n);
 /* Write what was added. 0, or a negative errno: then that is lost, and the
  * tree has fallen behind. */
 int tree_write(struct tree *t);

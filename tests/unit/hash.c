@@ -116,6 +116,36 @@ TEST(hash_of_a_leaf_is_never_that_of_a_node)
     buf_free(&both);
 }
 
+TEST(hash_of_many_leaves_and_nodes_is_that_of_each)
+{
+    enum { MANY = 9, LONGEST = 300 };
+    static uint8_t data[MANY * LONGEST];
+    struct hash got[2 * MANY], pairs[2 * MANY];
+
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (uint8_t)(i * i / 7);
+    for (size_t bytes = 0; bytes <= LONGEST; bytes++) {
+        size_t n = bytes % (MANY + 1);
+
+        tree_leaves(data, bytes, n, got);
+        for (size_t i = 0; i < n; i++) {
+            struct hash one = tree_leaf(bytes_of(data + i * bytes, bytes));
+
+            CHECK(hash_equal(&one, &got[i]));
+        }
+    }
+    for (size_t n = 0; n <= MANY; n++) {
+        memcpy(pairs, data + n, sizeof pairs);
+        memcpy(got, pairs, sizeof pairs);
+        tree_nodes(got, n, got); /* where they are */
+        for (size_t i = 0; i < n; i++) {
+            struct hash one = tree_node(&pairs[2 * i], &pairs[2 * i + 1]);
+
+            CHECK(hash_equal(&one, &got[i]));
+        }
+    }
+}
+
 /* FIPS 180-4 and NIST's examples: one block, two, and one split over both. */
 TEST(hash_sha256_gives_the_published_values)
 {

@@ -121,6 +121,56 @@ TEST(frontier_grows_to_the_root_of_rfc_6962)
     }
 }
 
+/* What was told of subtrees that have become full. */
+struct told {
+    const struct hash *leaves;
+    uint64_t before; /* leaves */
+    size_t count;
+};
+
+static void on_full(void *arg, unsigned level, const struct hash *roots,
+                    size_t n)
+{
+    struct told *t = arg;
+
+    for (size_t i = 0; i < n; i++, t->count++) {
+        uint64_t at = ((t->before >> level) + i) << level;
+        struct hash wanted =
+            defined(tree_node, t->leaves + at, (size_t)1 << level);
+
+        CHECK(hash_equal(&roots[i], &wanted));
+    }
+}
+
+TEST(frontier_of_many_is_that_of_one_by_one_and_tells_what_is_full)
+{
+    struct hash leaves[MOST], nodes[1 + MOST];
+
+    leaves_of(leaves);
+    for (size_t from = 0; from <= MOST; from++) {
+        for (size_t to = from; to <= MOST; to++) {
+            struct told told = {leaves, from, 0};
+            struct frontier f, single;
+            size_t full = 0;
+
+            frontier_init(&single);
+            for (size_t i = 0; i < from; i++)
+                frontier_add(&single, leaves[i]);
+            f = single;
+            for (size_t i = from; i < to; i++)
+                frontier_add(&single, leaves[i]);
+            memcpy(nodes + 1, leaves + from, (to - from) * sizeof *nodes);
+            frontier_add_many(&f, nodes, to - from, on_full, &told);
+            CHECK_EQ(f.size, single.size);
+            CHECK_EQ(f.depth, single.depth);
+            CHECK_MEM(f.edge, single.edge, f.depth * sizeof *f.edge);
+            for (unsigned level = 1; to >> level; level++)
+                full += (to >> level) - (from >> level);
+            CHECK_EQ(told.count, full);
+        }
+    }
+}
+
 static struct hash subtree_root(const struct hash leaves[MOST],
                                 struct subtree at)
 {

@@ -44,14 +44,23 @@ static struct hash leaf_of(uint64_t i)
     return tree_leaf(bytes_of(&i, sizeof i));
 }
 
+/* By as many at once as it happens; what it must be is known from one by one. */
 static void grow(struct tree *t, struct frontier *f, uint64_t to)
 {
-    while (f->size < to) {
-        struct hash leaf = leaf_of(f->size);
+    enum { MOST = 150 };
+    struct hash leaves[MOST];
+    struct frontier single = *f;
+    size_t n = 0;
 
-        tree_add(t, f, &leaf);
-        roots[f->size] = frontier_root(f);
-        if (f->size % 977 == 0)
+    while (f->size < to) {
+        leaves[n] = leaf_of(single.size);
+        frontier_add(&single, leaves[n++]);
+        roots[single.size] = frontier_root(&single);
+        if (single.size < to && n < 1 + single.size * 31 % MOST)
+            continue;
+        tree_add(t, f, leaves, n);
+        n = 0;
+        if (f->size % 7 == 0)
             CHECK_OK(tree_write(t));
     }
     CHECK_OK(tree_write(t));
@@ -177,7 +186,7 @@ TEST(tree_refuses_numbers_that_do_not_fit_together)
     CHECK_REFUSED(tree_consistency(t, 0, 10, path, &n), -EINVAL);
     CHECK_REFUSED(tree_consistency(t, 10, 9, path, &n), -EINVAL);
     CHECK_REFUSED(tree_consistency(t, 1, 11, path, &n), -EINVAL);
-    tree_add(t, &f, &leaf); /* but not written */
+    tree_add(t, &f, &leaf, 1); /* but not written */
     CHECK_EQ(tree_size(t), 11);
     CHECK_REFUSED(tree_path(t, 10, 11, path, &n), -EINVAL);
     tree_close(&t);
@@ -231,14 +240,14 @@ TEST(tree_that_cannot_be_written_falls_behind_and_is_whole_after_a_cut)
     CHECK_OK(setrlimit(RLIMIT_FSIZE, &small));
     while (f.size < 400) {
         leaf = leaf_of(f.size);
-        tree_add(t, &f, &leaf);
+        tree_add(t, &f, &leaf, 1);
         roots[f.size] = frontier_root(&f);
     }
     CHECK_EQ(tree_write(t), -EFBIG);
     CHECK_OK(setrlimit(RLIMIT_FSIZE, &limit));
     CHECK(tree_size(t) <= 300);
     leaf = leaf_of(400);
-    tree_add(t, &f, &leaf);
+    tree_add(t, &f, &leaf, 1);
     CHECK(tree_size(t) <= 300); /* it waits for what is missing */
     CHECK_OK(tree_cut(t, tree_size(t)));
     frontier_init(&again);
