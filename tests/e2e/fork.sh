@@ -58,7 +58,7 @@ for f in "$CHOIR_TMP/evidence" "${forks[@]}"; do
     ends 0 choir verify "$f" --key "$key"
     like 'evidence verifies offline' '^proven: the broker of ledger [0-9a-f]{64} signed two' "$out"
     ends 4 choir verify "$f" --key "$(printf '11%.0s' {1..32})"
-    sed 's/A/B/g' "$f" >"$CHOIR_TMP/damaged"
+    sed 'y/ABCDEFGH/BCDEFGHA/' "$f" >"$CHOIR_TMP/damaged"
     ends 4 choir verify "$CHOIR_TMP/damaged" --key "$key"
 done
 
