@@ -54,8 +54,8 @@ struct stream {
 
 INLINE void stream_begin(struct stream *s)
 {
-    s->abef = _mm_set_epi32(0x6a09e667, (int)0xbb67ae85, 0x510e527f,
-                            (int)0x9b05688c);
+    s->abef =
+        _mm_set_epi32(0x6a09e667, (int)0xbb67ae85, 0x510e527f, (int)0x9b05688c);
     s->cdgh =
         _mm_set_epi32(0x3c6ef372, (int)0xa54ff53a, 0x1f83d9ab, 0x5be0cd19);
 }
@@ -85,8 +85,8 @@ INLINE void rounds(struct stream *s, const uint8_t *block, int i)
     __m128i wk = _mm_add_epi32(words(s, block, i), k);
 
     s->cdgh = _mm_sha256rnds2_epu32(s->cdgh, s->abef, wk);
-    s->abef = _mm_sha256rnds2_epu32(s->abef, s->cdgh,
-                                    _mm_shuffle_epi32(wk, 0x0e));
+    s->abef =
+        _mm_sha256rnds2_epu32(s->abef, s->cdgh, _mm_shuffle_epi32(wk, 0x0e));
 }
 
 INLINE void compress(struct stream *a, struct stream *b, const uint8_t *block_a,
