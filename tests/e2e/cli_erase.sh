@@ -98,7 +98,7 @@ like 'replayed, and still erased' ERASED "$err"
 # what is missing although no entry erased it is damage: a copy from before, with
 # a segment from after
 block=$(head -c 4000 /dev/zero | tr '\0' x)
-for i in $(seq 400); do echo "{\"op\":\"put\",\"key\":\"fill\",\"value\":\"fill-$i- $block\"}"; done | choir pipe >"$CHOIR_TMP/filled"
+for i in {1..400}; do echo "{\"op\":\"put\",\"key\":\"fill\",\"value\":\"fill-$i- $block\"}"; done | choir pipe >"$CHOIR_TMP/filled"
 at=$(sed -n 's/.*"revision":\([0-9]*\).*/\1/p' "$CHOIR_TMP/filled" | head -n 1)
 ends 0 choir backup "$CHOIR_TMP/copies/two"
 ends 0 choir verify "$CHOIR_TMP/copies/two"

@@ -15,7 +15,7 @@ is 'both wait, in order, across a crash' 'first second' "$(awk '{print $NF}' <<<
 like 'with kind and sender' " request +ada +second" "$out"
 ends 0 choir --as bob --json inbox --count 1
 is '--json has the names of proto/' "$first message first" \
-    "$(python3 -c 'import json,sys; o=json.loads(sys.stdin.readline()); print(o["revision"], o["kind"], o["value"])' <<<"$out")"
+    "$(field revision kind value <<<"$out")"
 ends 0 choir --as bob inbox
 is 'what was acknowledged comes no more' 1 "$(wc -l <<<"$out")"
 ends 0 choir --as bob inbox
@@ -24,7 +24,7 @@ is 'nor does the rest' '' "$out"
 choir --as ada send topic:news one >/dev/null
 choir --as bob inbox --topic news --follow --count 2 >"$CHOIR_TMP/followed" &
 reader=$!
-until_true grep -q one "$CHOIR_TMP/followed"
+until_true has "$CHOIR_TMP/followed" one
 choir --as ada send topic:news two >/dev/null
 wait "$reader"
 is 'a topic is followed' 'one two' "$(awk '{print $NF}' "$CHOIR_TMP/followed" | xargs)"

@@ -10,7 +10,7 @@ sed -n '/^```python agent$/,/^```$/p' docs/pipe.md | sed '1d;$d' >"$CHOIR_TMP/ag
 python3 -u "$CHOIR_TMP/agent.py" >"$CHOIR_TMP/agent.out" 2>&1 &
 agent=$!
 task=$(choir submit words 'one two three')
-until_true grep -q "^completed $task at revision" "$CHOIR_TMP/agent.out"
+until_true has "$CHOIR_TMP/agent.out" "completed $task at revision"
 is 'the result' 3 "$(choir task show "$task" --json | field result)"
 is 'and its write came together' "$(choir task show "$task" --json | field revision)" "$(choir get "count/$task" --json | field revision)"
 ends 0 choir submit words 'four five' --wait
@@ -162,7 +162,7 @@ exec 5>&-
 wait $pipe
 is 'the broker is away, the input at its end' 3 $?
 exec 6<&-
-like 'and it says so' '^UNREACHABLE' "$(cat "$CHOIR_TMP/err")"
+like 'and it says so' '^UNREACHABLE' "$(<"$CHOIR_TMP/err")"
 start_broker
 away
 exec 6<&- 5>&-

@@ -5,6 +5,7 @@
 start_broker
 
 state() { choir task show "$1" --json | field state; }
+first_object() { sed 's/^\[//'; } # of an array
 wait_for() { echo "while [ ! -e $CHOIR_TMP/$1 ]; do sleep 0.02; done"; }
 
 ends 2 choir submit q x --on-stale maybe
@@ -31,10 +32,9 @@ choir --as ada put plan two >/dev/null
 wait $worker
 is 'the second attempt completes' completed "$(state "$task")"
 is 'on what is there now' two "$(choir task show "$task" --json | field result)"
-like 'the worker says what moved' "task $task stale: STALE .*key=plan" "$(cat "$CHOIR_TMP/worker")"
+like 'the worker says what moved' "task $task stale: STALE .*key=plan" "$(<"$CHOIR_TMP/worker")"
 is 'the first attempt knows of nothing' none "$(head -n1 "$CHOIR_TMP/stale")"
-is 'the second one what moved' plan "$(tail -n1 "$CHOIR_TMP/stale" | python3 -c '
-import json, sys; print(json.load(sys.stdin)[0]["key"])')"
+is 'the second one what moved' plan "$(tail -n1 "$CHOIR_TMP/stale" | first_object | field key)"
 
 # told while it works: moved, a signal, the answers
 rm -f "$CHOIR_TMP"/{read,moved}
@@ -56,9 +56,8 @@ choir --as ada put plan three >/dev/null
 wait $worker
 is 'it is told, reads again, and completes' completed "$(state "$task")"
 like 'moved says which key, from where to where, and who' \
-    '^ +[0-9]+ -> [0-9]+ +plan  ada' "$(cat "$CHOIR_TMP/told")"
-is 'and as JSON' plan "$(python3 -c '
-import json, sys; print(json.load(open(sys.argv[1]))["items"][0]["key"])' "$CHOIR_TMP/json")"
+    '^ +[0-9]+ -> [0-9]+ +plan  ada' "$(<"$CHOIR_TMP/told")"
+is 'and as JSON' plan "$(field items <"$CHOIR_TMP/json" | first_object | field key)"
 
 # ignore
 rm -f "$CHOIR_TMP"/{read,moved}
@@ -81,7 +80,7 @@ ends 0 timeout 20 choir --as worker work a --once --exec "
     choir task heed abandon; while :; do sleep 0.05; done"
 like 'an abandoned task is given back' "task $task given back: the command abandoned it" "$err"
 is 'at once' queued "$(state "$task")"
-is 'and its command is told to end' told "$(cat "$CHOIR_TMP/over")"
+is 'and its command is told to end' told "$(<"$CHOIR_TMP/over")"
 
 # the submitter chose
 rm -f "$CHOIR_TMP"/{read,moved}
@@ -109,26 +108,26 @@ is 'a requeued one is queued again' queued "$(state "$task")"
 exec 3> >(exec choir --as piper pipe >"$CHOIR_TMP/pipe")
 echo '{"id":"w","op":"work","queue":"p"}' >&3
 task=$(choir submit p x)
-until_true grep -q '"event":"task"' "$CHOIR_TMP/pipe"
+until_true has "$CHOIR_TMP/pipe" '"event":"task"'
 token=$(grep '"event":"task"' "$CHOIR_TMP/pipe" | field token)
 echo "{\"id\":1,\"op\":\"get\",\"key\":\"plan\",\"task\":$task,\"token\":$token}" >&3
-until_true grep -q '"id":1}' "$CHOIR_TMP/pipe"
+until_true has "$CHOIR_TMP/pipe" '"id":1}'
 echo "{\"id\":2,\"op\":\"moved\",\"token\":$token}" >&3
-until_true grep -q '"id":2}' "$CHOIR_TMP/pipe"
+until_true has "$CHOIR_TMP/pipe" '"id":2}'
 like 'nothing has moved' '"items":\[\]' "$(grep '"id":2}' "$CHOIR_TMP/pipe")"
 choir --as ada put plan seven >/dev/null
-until_true grep -q '"event":"moved"' "$CHOIR_TMP/pipe"
+until_true has "$CHOIR_TMP/pipe" '"event":"moved"'
 like 'moved is an event' '"items":\[\{.*"key":"plan"' "$(grep '"event":"moved"' "$CHOIR_TMP/pipe")"
 echo "{\"id\":3,\"op\":\"complete\",\"value\":\"r\",\"task\":$task,\"token\":$token}" >&3
-until_true grep -q '"id":3}' "$CHOIR_TMP/pipe"
+until_true has "$CHOIR_TMP/pipe" '"id":3}'
 like 'a stale completion is refused' '"outcome":"STALE"' "$(grep '"id":3}' "$CHOIR_TMP/pipe")"
 echo "{\"id\":4,\"op\":\"heed\",\"kind\":\"ignore\",\"task\":$task,\"token\":$token}" >&3
 echo "{\"id\":5,\"op\":\"moved\",\"token\":4711}" >&3
-until_true grep -q '"id":4}' "$CHOIR_TMP/pipe"
-until_true grep -q '"id":5}' "$CHOIR_TMP/pipe"
+until_true has "$CHOIR_TMP/pipe" '"id":4}'
+until_true has "$CHOIR_TMP/pipe" '"id":5}'
 like 'of another lease nothing is known' '"outcome":"FENCED"' "$(grep '"id":5}' "$CHOIR_TMP/pipe")"
 echo "{\"id\":6,\"op\":\"complete\",\"value\":\"r\",\"task\":$task,\"token\":$token}" >&3
-until_true grep -q '"id":6}' "$CHOIR_TMP/pipe"
+until_true has "$CHOIR_TMP/pipe" '"id":6}'
 like 'after ignore it is accepted' '"outcome":"OK"' "$(grep '"id":6}' "$CHOIR_TMP/pipe")"
 exec 3>&-
 

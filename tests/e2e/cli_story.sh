@@ -8,8 +8,7 @@ plan=$(choir --as ada put plan one)
 other=$(choir --as ada put other x)
 task=$(choir --as ada submit q 'code it')
 choir --as bob work q --once --exec 'choir get plan >/dev/null; choir put code c' >/dev/null 2>&1
-code=$(choir log code --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["revision"])' 2>/dev/null ||
-    choir get code --json | field revision)
+code=$(choir get code --json | field revision)
 merged=$(choir --as cid put code d --if-revision "$code")
 
 ends 0 choir why code
@@ -26,12 +25,11 @@ like 'of the plan: the code' "$code .*<- .*read $plan" "$out"
 like 'and what was made of it' "$merged .*<- base $code" "$out"
 is 'and nothing else' '' "$(grep -w "$other" <<<"$out")"
 ends 0 choir impact --agent ada --json
-is 'of ada: all of it' True "$(python3 -c '
-import json, sys
-o = json.load(sys.stdin)
-there = {n["revision"] for n in o["nodes"]}
-print(all(int(x) in there for x in sys.argv[1:]) and not o["more"])
-' "$plan" "$other" "$task" "$code" "$merged" <<<"$out")"
+nodes=$(field nodes <<<"$out") missing=
+for n in "$plan" "$other" "$task" "$code" "$merged"; do
+    [[ $nodes =~ \"revision\":${n}[,}] ]] || missing+=" $n"
+done
+is 'of ada: all of it' ' false' "$missing $(field more <<<"$out")"
 ends 0 choir impact --agent ada --since "$((other + 1))"
 is 'from there on' '' "$(grep -E "^ +$plan " <<<"$out")"
 like 'her task, and what came of it' "$task .* submit" "$out"
@@ -60,11 +58,12 @@ like 'and one that nobody changed' "$base .* put +/b/c +ada" "$out"
 ends 0 choir blame "conf@$left"
 is 'as of then' '' "$(grep -w cid <<<"$out")"
 ends 0 choir blame conf --json
-is 'for a program' "/a $left /b/c $base /b/d $right" "$(python3 -c '
-import json, sys
-o = json.load(sys.stdin)
-print(*(p["text"] + " " + str(p["revision"]) for p in o["places"]))
-' <<<"$out")"
+places=$(field places <<<"$out")
+is 'for a program' "/a $left /b/c $base /b/d $right" "$(
+    while [[ $places =~ ^.([{][^}]*[}]) ]]; do
+        places=${places:${#BASH_REMATCH[0]}}
+        field text revision <<<"${BASH_REMATCH[1]}"
+    done | tr '\n' ' ' | sed 's/ $//')"
 ends 0 choir blame conf --dot
 like 'for Graphviz' "value -> n$left \[label=\"/a\"\]" "$out"
 ends 0 choir blame conf --limit 1

@@ -49,7 +49,7 @@ root=$(choir submit p x)
 choir work p --exec "choir submit q child --parent \$CHOIR_TASK >$CHOIR_TMP/child; trap 'exit 1' TERM; : >$CHOIR_TMP/parent; while :; do sleep 0.05; done" 2>/dev/null &
 worker=$!
 until_true [ -e "$CHOIR_TMP/parent" ]
-child=$(cat "$CHOIR_TMP/child")
+child=$(<"$CHOIR_TMP/child")
 is 'the child knows it' "$root" "$(choir task show "$child" --json | field parent)"
 like 'the parent shows it' "child +$child queued" "$(choir task show "$root")"
 ends 0 choir task cancel "$root"
@@ -65,7 +65,7 @@ choir work a --once --exec '
 worker=$!
 choir submit a go --wait >"$CHOIR_TMP/result" 2>"$CHOIR_TMP/told" &
 waiter=$!
-until_true grep -q 'asks: which?' "$CHOIR_TMP/told"
+until_true has "$CHOIR_TMP/told" 'asks: which?'
 task=$(sed -n 's/^task \([0-9]*\)$/\1/p' "$CHOIR_TMP/told")
 is 'it waits for input' input_required "$(state "$task")"
 is 'and is listed so' "$task" "$(choir task ls --state input_required --json | field task)"
@@ -77,7 +77,7 @@ like 'the answer is given once' '^REPEATED ' "$err"
 wait $waiter
 is 'the waiter ends with 0' 0 $?
 wait $worker
-is 'the answer came to the command' 'this and done' "$(cat "$CHOIR_TMP/result")"
+is 'the answer came to the command' 'this and done' "$(<"$CHOIR_TMP/result")"
 is 'the pieces came as they were said' 'piece one|piece two|' "$(grep piece "$CHOIR_TMP/told" | tr '\n' '|')"
 out=$(choir task show "$task" --json)
 is 'show has them all' '2 piece two which? this' "$(for f in partials partial question input; do field $f <<<"$out"; done | tr '\n' ' ' | sed 's/  */ /g; s/ $//')"

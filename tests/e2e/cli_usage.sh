@@ -4,12 +4,13 @@
 
 ends 0 choir help
 like 'the overview names put' $'\n  put  ' "$out"
+overview=$out
 for name in status doctor put get rm txn ls log watch submit work task tap pipe \
     verify invite join grant revoke backup restore; do
     ends 0 choir help $name
     like "help $name shows its usage" "^choir $name" "$out"
     ends 0 choir $name --help
-    like "the overview has $name" $'\n  '"$name " "$(choir help)"
+    like "the overview has $name" $'\n  '"$name " "$overview"
 done
 ends 0 choir help help
 like 'help on help is the overview' 'Exit codes: 0 done' "$out"
@@ -30,7 +31,7 @@ like 'an empty key' 'put needs KEY .*argument 1 is empty' "$err"
 ends 2 choir work '' --exec true
 choir put endless - </dev/zero 2>"$CHOIR_TMP/err"
 is 'input without an end is refused' 2 $?
-like 'before memory is full' 'standard input: File too large' "$(cat "$CHOIR_TMP/err")"
+like 'before memory is full' 'standard input: File too large' "$(<"$CHOIR_TMP/err")"
 ends 2 choir put a b c
 like 'too many arguments' '"c" is one argument too many' "$err"
 ends 2 choir put a b --if-revision x
@@ -65,15 +66,20 @@ ends 2 choir --frob put a b
 ends 2 choir put -x a b
 
 # The manual has every command, every option, every setting.
-for name in $(choir help | awk '/^  [a-z]/ {print $1}'); do
+manual=
+slurp manual docs/man/choir.1.scd
+while read -r name _; do
     [ "$name" = help ] || [ "$name" = version ] && continue
-    grep -qE "^(\*[a-z]+\*, )*\*$name\*" docs/man/choir.1.scd && ok || bad "choir(1) lacks $name"
-    for option in $(choir help "$name" | grep -oE '^  --[a-z-]+'); do
-        [ "$option" = --help ] || grep -qF -- "*$option" docs/man/choir.1.scd && ok || bad "choir(1) lacks $option of $name"
-    done
-done
+    like "choir(1) has $name" $'\n(\\*[a-z]+\\*, )*\\*'"$name\\*" "$manual"
+    while IFS= read -r line; do
+        [[ $line =~ ^\ \ (--[a-z-]+) ]] || continue
+        option=${BASH_REMATCH[1]}
+        [[ $option == --help || $manual == *"*$option"* ]] && ok || bad "choir(1) lacks $option of $name"
+    done < <(choir help "$name")
+done < <(grep -E '^  [a-z]' <<<"$overview")
+slurp manual docs/man/choird.conf.5.scd
 while read -r name value; do
-    grep -qF "*$name* = _$value" docs/man/choird.conf.5.scd && ok || bad "choird.conf(5) lacks $name = $value"
+    [[ $manual == *"*$name* = _$value"* ]] && ok || bad "choird.conf(5) lacks $name = $value"
 done < <(sed -nE 's/^#([a-z_]+) = "?([A-Za-z0-9]*).*/\1 \2/p' broker/choird.conf)
 
 # Nobody there.

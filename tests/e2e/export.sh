@@ -97,8 +97,7 @@ choir --space red put k v >/dev/null
 ends 0 choir --space red export --output "$file"
 proven 'a space' 1
 ends 0 choir export --agent eve --output "$file"
-eve=$(choir log plan --json | python3 -c 'import json, sys
-print([json.loads(line) for line in sys.stdin][-2]["agent"])')
+eve=$(choir log plan --json | tail -n2 | field agent)
 proven 'an agent' 7
 choir export --agent "$eve" --no-payloads >"$file" 2>"$CHOIR_TMP/err"
 proven 'by its id' 7

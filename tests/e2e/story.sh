@@ -9,7 +9,7 @@ cd "$CHOIR_TMP/mine" || exit 1
 # shellcheck source=/dev/null
 (set -e; . "$CHOIR_TMP/commands") >"$CHOIR_TMP/said" 2>"$CHOIR_TMP/complained"
 is 'every command succeeds' 0 $?
-said=$(cat "$CHOIR_TMP/said")
+said=$(<"$CHOIR_TMP/said")
 is 'nothing complains' 'carl works from: Greet the user in Italian.' "$(grep -v '^task .* completed$' "$CHOIR_TMP/complained")"
 like 'bob begins with the first plan' 'bob works from: Greet the user in English' "$said"
 like 'bob is told which key moved, and by whom' '[0-9]+ -> [0-9]+ +plan  ada' "$said"
@@ -26,9 +26,8 @@ cd "$here" || exit 1
 # The results are in the record, whoever looks at it later.
 export CHOIR_DATA=$CHOIR_TMP/mine/data CHOIR_CONFIG=$CHOIR_TMP/mine/config
 start_broker
-results=$(for t in $(choir task ls --json | python3 -c '
-import json, sys
-for line in sys.stdin: print(json.loads(line)["task"])'); do
+results=$(choir task ls --json | while read -r line; do
+    t=$(field task <<<"$line")
     choir task show "$t" --json | field result
 done | sort)
 is 'one was made from the French plan, one from the Italian' \
