@@ -410,6 +410,19 @@ TEST(ledger_refuses_a_missing_segment)
     desk_free(&d);
 }
 
+/* Without a shell, which at every length took longer than the rest. */
+static void forget_cuts(const char *dir)
+{
+    DIR *d = opendir(dir);
+    struct dirent *e;
+
+    CHECK(d);
+    while ((e = readdir(d)))
+        if (strncmp(e->d_name, "cut-", 4) == 0)
+            CHECK_OK(unlinkat(dirfd(d), e->d_name, 0));
+    closedir(d);
+}
+
 /* The last group was never known durable: whatever is left of it is cut. */
 TEST(ledger_cuts_a_torn_last_group_at_every_length)
 {
@@ -453,7 +466,7 @@ TEST(ledger_cuts_a_torn_last_group_at_every_length)
             CHECK_EQ(d.head.cut_bytes, bytes);
             ledger_close(&d.l);
         }
-        sh("rm -f '%s'/cut-*", d.dir, "");
+        forget_cuts(d.dir);
     }
     free(whole);
     desk_free(&d);
