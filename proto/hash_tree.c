@@ -1,6 +1,6 @@
 /* SHA-256 of many short messages of one length, two at a time (FIPS 180-4, by
  * the processor's SHA instructions). Two rounds of one message wait for the two
- * before them; those of another fill the gaps. See docs/adr/0013. */
+ * before them; those of another fill the gaps. See docs/adr/0014. */
 #include "hash.h"
 
 enum {
