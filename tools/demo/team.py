@@ -172,14 +172,21 @@ class Killing:
     def look(self, member, text):
         """Given each thing said; True when it has just killed."""
         if self.job or self.back_at or not text.startswith("took index ") \
-                or self.team.did("index") < self.after:
+                or self.team.did("index") < self.after \
+                or self.said_more(member):
             return False
         job, self.victim = member.holds, member
         member.kill()
-        self.back_at = self.team.seconds() + 0.5
+        self.back_at = self.team.seconds()
         if not self.finished(job):
             self.job = job
+            self.back_at += 0.5
         return self.job is not None
+
+    def said_more(self, member):
+        """Is it past that document, though that is not heard yet?"""
+        with self.team.events.mutex:
+            return any(who is member for who, _ in self.team.events.queue)
 
     def finished(self, job):
         """Did it finish after all, before the kill arrived?"""
