@@ -6,7 +6,7 @@
 . tests/support/demo.sh
 
 documents
-demo DEMO_DOCUMENTS=16
+demo DEMO_DOCUMENTS=40
 promised
 is 'what is no text is left out, and counted' says '^Files left out: 2[.]'
 is 'the flipped entry is named' says 'revision [0-9]+'

@@ -90,6 +90,7 @@ promised()
     is 'it came back, twice' [ "$(grep -c ' is started again' "$said")" -eq 2 ]
     is 'the broker was killed' says 'kill -9 choird'
     is 'the broker came back' says 'choird is back after'
+    [ $failed -eq 0 ] || grep -E '^ +[0-9.]+ s  |so few documents' "$said"
     is 'no line is wider than 80' narrow
     is 'nothing is coloured' plain
     is 'no process is left' left_none
