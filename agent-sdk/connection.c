@@ -222,9 +222,11 @@ static void monitor_read(struct connection *c)
         uint16_t number;
         uint32_t value;
         char address[256];
+        int n = zmq_recv(c->monitor, event, sizeof event, ZMQ_DONTWAIT);
 
-        if (zmq_recv(c->monitor, event, sizeof event, ZMQ_DONTWAIT) !=
-            (int)sizeof event)
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n != (int)sizeof event)
             return;
         memcpy(&number, event, sizeof number);
         memcpy(&value, event + 2, sizeof value);
@@ -310,7 +312,7 @@ int connection_receive(struct connection *c, struct bytes *frame)
     if (!c->socket || c->is_settled)
         return -EAGAIN;
     if (zmq_msg_recv(&c->frame, c->socket, ZMQ_DONTWAIT) < 0) {
-        c->is_settled = true;
+        c->is_settled = errno != EINTR; /* else it may have read a command */
         return -EAGAIN;
     }
     if (more_parts(c))

@@ -1,5 +1,6 @@
 /* Who is the engine while nobody waits: the hub, or for a moment who sends. */
 #include <dlfcn.h>
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -7,6 +8,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#include <zmq.h>
 
 #include "agent-sdk/choir.h"
 #include "agent-sdk/engine.h"
@@ -221,6 +223,35 @@ TEST(a_handle_that_has_ended_keeps_nobody_awake)
     while (poll(&fd, 1, 0) == 1 && sdk_clock_ms() < deadline)
         sched_yield();
     CHECK_EQ(poll(&fd, 1, 0), 0);
+    end(c);
+}
+
+/* Receives of this thread that a signal is to break off once a frame has come:
+ * libzmq has read its thread's command by then, so its descriptor is silent. */
+static __thread unsigned to_break_off;
+
+int zmq_msg_recv(zmq_msg_t *frame, void *socket, int flags)
+{
+    int (*receive)(zmq_msg_t *, void *, int), events = 0;
+    size_t n = sizeof events;
+
+    if (to_break_off && !zmq_getsockopt(socket, ZMQ_EVENTS, &events, &n) &&
+        (events & ZMQ_POLLIN)) {
+        to_break_off--;
+        errno = EINTR;
+        return -1;
+    }
+    *(void **)&receive = dlsym(RTLD_NEXT, "zmq_msg_recv");
+    return receive(frame, socket, flags);
+}
+
+TEST(a_receive_that_a_signal_broke_off_is_tried_again)
+{
+    struct choir *c = begin_and_rest();
+
+    to_break_off = 2;
+    CHECK_OK(choir_put(c, "k", "v", 1, NULL));
+    CHECK_EQ(to_break_off, 0);
     end(c);
 }
 
