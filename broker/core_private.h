@@ -220,6 +220,8 @@ bool core_snapshot_due(const struct core *c);
 void core_snapshot_end(struct core *c);
 /* What a snapshot of the state as it is now rests on. */
 struct snapshot_facts core_snapshot_facts(const struct core *c);
+/* snapshot_put for state_save and context_save_begin. */
+int core_snapshot_put(void *writer, struct bytes record);
 
 /* --- core_walk.c --------------------------------------------------------- */
 

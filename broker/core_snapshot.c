@@ -11,7 +11,7 @@
 
 enum { SNAPSHOT_REST = 19 }; /* times as long as one took, before the next */
 
-static int put_record(void *writer, struct bytes record)
+int core_snapshot_put(void *writer, struct bytes record)
 {
     return snapshot_put(writer, record);
 }
@@ -37,7 +37,7 @@ static int snapshot_write(const struct core *c)
 
     if (r)
         return r;
-    r = state_save(c->state, put_record, w);
+    r = state_save(c->state, core_snapshot_put, w);
     if (r) {
         snapshot_abort(&w);
         return r;

@@ -18,20 +18,14 @@ enum {
 
 struct walk {
     struct snapshot_writer *writer; /* owned; the thread's, once there is one */
-    struct buf
-        behind;      /* records that follow the keys, each behind its length */
-    unsigned others; /* records that are no keys */
-    uint64_t again;  /* steady time; not before, if others want something */
+    struct buf behind; /* records after the keys, each behind its length */
+    unsigned others;   /* records that are no keys */
+    uint64_t again;    /* steady time; not before, if others want something */
     bool has_thread;
     pthread_t thread;
     atomic_bool ended; /* the thread's last act */
     int result;        /* its own until then */
 };
-
-static int put_record(void *writer, struct bytes record)
-{
-    return snapshot_put(writer, record);
-}
 
 static int put_before(void *arg, struct bytes record)
 {
@@ -79,7 +73,7 @@ int core_walk_begin(struct core *c)
         walk_free(&w);
         return r;
     }
-    context_save_begin(c->state->context, c->state->size, put_record,
+    context_save_begin(c->state->context, c->state->size, core_snapshot_put,
                        w->writer);
     c->snapshot_walk = w;
     return 0;

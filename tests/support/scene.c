@@ -30,3 +30,25 @@ struct choir *open_or_fail(void)
         fail_msg("%s", choir_error_text());
     return c;
 }
+
+struct choir *begin_one(void)
+{
+    begin();
+    return open_or_fail();
+}
+
+void end_one(struct choir *c)
+{
+    choir_close(&c);
+    end();
+}
+
+void send_one_put(struct choir *c)
+{
+    struct choir_request *r = choir_request_new(c, "put");
+    uint64_t id;
+
+    choir_request_text(r, "key", "k");
+    choir_request_slot(r, "v", 1, NULL);
+    CHECK_OK(choir_send(c, &r, -1, &id));
+}

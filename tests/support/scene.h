@@ -16,4 +16,10 @@ void end(void);
 /* Fails the test where no handle can be opened with `options`. */
 struct choir *open_or_fail(void);
 
+/* Both at once, for a test with one handle; and both ends. */
+struct choir *begin_one(void);
+void end_one(struct choir *c);
+/* Sends a put of "v" under "k", and does not wait. */
+void send_one_put(struct choir *c);
+
 #endif

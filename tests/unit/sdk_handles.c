@@ -50,16 +50,6 @@ TEST(many_handles_have_no_more_threads_than_one)
     end();
 }
 
-static void send_put(struct choir *c)
-{
-    struct choir_request *r = choir_request_new(c, "put");
-    uint64_t id;
-
-    choir_request_text(r, "key", "k");
-    choir_request_slot(r, "v", 1, NULL);
-    CHECK_OK(choir_send(c, &r, -1, &id));
-}
-
 /* All that is there; one more for each, up to `total`. */
 static void answer(struct choir *c, unsigned *sent, unsigned *done,
                    unsigned total)
@@ -71,7 +61,7 @@ static void answer(struct choir *c, unsigned *sent, unsigned *done,
         choir_event_free(&e);
         ++*done;
         if (*sent < total) {
-            send_put(c);
+            send_one_put(c);
             ++*sent;
         }
     }
@@ -90,7 +80,7 @@ TEST(many_handles_are_served_together)
         c[i] = open_or_fail();
         fds[i] = (struct pollfd){.fd = choir_fd(c[i]), .events = POLLIN};
         for (sent[i] = 0; sent[i] < DEPTH; sent[i]++)
-            send_put(c[i]);
+            send_one_put(c[i]);
     }
     while (left) {
         CHECK(poll(fds, HANDLES, 5000) > 0);
@@ -130,7 +120,7 @@ TEST(a_handle_that_a_caller_turns_leaves_the_others_to_the_hub)
         unsigned done = 0, sent = 1;
 
         hub_due(&mine->engine->seat); /* it passes by */
-        send_put(other);
+        send_one_put(other);
         while (!done) {
             CHECK_EQ(poll(&p, 1, 5000), 1);
             answer(other, &sent, &done, 1);
@@ -172,12 +162,12 @@ TEST(a_dead_broker_keeps_no_other_waiting)
     silent.data_dir = other;
     CHECK_OK(choir_open(&silent, &s));
     standin_mute(mute, true);
-    send_put(s);
+    send_one_put(s);
     nobody.flags = CHOIR_OPEN_NOWAIT;
     nobody.identity_path = choir_identity_path(c);
     nobody.url = "tcp://127.0.0.1:1";
     CHECK_OK(choir_open(&nobody, &n));
-    send_put(n);
+    send_one_put(n);
     for (int i = 0; i < 200; i++)
         CHECK_OK(choir_put(c, "k", "v", 1, NULL));
     before = now_ms();

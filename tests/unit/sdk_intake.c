@@ -9,8 +9,7 @@
 
 #include "agent-sdk/choir.h"
 #include "tests/check.h"
-#include "tests/support/home.h"
-#include "tests/support/standin.h"
+#include "tests/support/scene.h"
 
 /* --- The intake alone ----------------------------------------------------- */
 
@@ -282,39 +281,6 @@ TEST(a_closed_intake_frees_what_is_in_it)
 
 /* --- What becomes of it at a broker --------------------------------------- */
 
-static char dir[HOME_BYTES];
-static struct standin *broker;
-
-static struct choir *begin(void)
-{
-    struct choir_options options = CHOIR_OPTIONS_INIT;
-    struct choir *c;
-
-    home_make(dir);
-    broker = standin_start(dir);
-    options.data_dir = dir;
-    options.name = "ada";
-    CHECK_OK(choir_open(&options, &c));
-    return c;
-}
-
-static void end(struct choir *c)
-{
-    choir_close(&c);
-    standin_stop(&broker);
-    home_remove(dir);
-}
-
-static void send_put(struct choir *c)
-{
-    struct choir_request *r = choir_request_new(c, "put");
-    uint64_t id;
-
-    choir_request_text(r, "key", "k");
-    choir_request_slot(r, "v", 1, NULL);
-    CHECK_OK(choir_send(c, &r, -1, &id));
-}
-
 static void take(struct choir *c)
 {
     struct choir_event *e;
@@ -334,20 +300,20 @@ static void wait_for_operations(unsigned n)
 
 TEST(operations_of_one_who_computes_after_sending_arrive)
 {
-    struct choir *c = begin();
+    struct choir *c = begin_one();
 
-    send_put(c);
+    send_one_put(c);
     wait_for_operations(1);
     for (int i = 0; i < 9; i++)
-        send_put(c);
+        send_one_put(c);
     wait_for_operations(10);
     for (int i = 0; i < 10; i++)
         take(c);
-    send_put(c);
+    send_one_put(c);
     wait_for_operations(11);
-    send_put(c);
+    send_one_put(c);
     wait_for_operations(12);
-    end(c);
+    end_one(c);
 }
 
 /* --- Who waits is the engine ---------------------------------------------- */
@@ -386,21 +352,21 @@ static void waiter_start(struct waiter *w, struct choir *c)
 
 TEST(others_are_served_while_one_waits_for_ever)
 {
-    struct choir *c = begin();
+    struct choir *c = begin_one();
     struct waiter w;
 
     waiter_start(&w, c);
     for (int i = 0; i < 100; i++)
         CHECK_OK(choir_put(c, "k", "v", 1, NULL));
     for (int i = 0; i < 100; i++)
-        send_put(c);
+        send_one_put(c);
     wait_for_operations(200);
     for (int i = 0; i < 100; i++)
         take(c);
     CHECK_OK(choir_cancel(c, w.request));
     CHECK_OK(pthread_join(w.thread, NULL));
     CHECK_EQ(w.code, CHOIR_NOT_FOUND);
-    end(c);
+    end_one(c);
 }
 
 enum { CROWD = 6, CROWD_OPERATIONS = 200 };
@@ -418,13 +384,13 @@ static void *one_of_the_crowd(void *argument)
 /* Turns change hands all the time, and nothing may be left lying. */
 TEST(many_who_wait_in_turn_are_all_served)
 {
-    struct choir *c = begin();
+    struct choir *c = begin_one();
     pthread_t threads[CROWD];
 
     for (int i = 0; i < CROWD; i++)
         CHECK_OK(pthread_create(&threads[i], NULL, one_of_the_crowd, c));
     for (int i = 0; i < CROWD_OPERATIONS; i++)
-        send_put(c);
+        send_one_put(c);
     for (int i = 0; i < CROWD_OPERATIONS; i++)
         take(c);
     for (int i = 0; i < CROWD; i++) {
@@ -434,12 +400,12 @@ TEST(many_who_wait_in_turn_are_all_served)
         CHECK_NULL(failed);
     }
     CHECK_EQ(standin_counts(broker).operations, (CROWD + 1) * CROWD_OPERATIONS);
-    end(c);
+    end_one(c);
 }
 
 TEST(one_who_waits_for_ever_can_be_interrupted_again_and_again)
 {
-    struct choir *c = begin();
+    struct choir *c = begin_one();
     struct waiter w;
 
     waiter_start(&w, c);
@@ -451,7 +417,7 @@ TEST(one_who_waits_for_ever_can_be_interrupted_again_and_again)
     }
     CHECK_OK(choir_cancel(c, w.request));
     CHECK_OK(pthread_join(w.thread, NULL));
-    end(c);
+    end_one(c);
 }
 
 enum { CLOSE_ONES = 300 };
@@ -478,7 +444,7 @@ static void *interrupt_when_told(void *argument)
  * returns for the other the next time. */
 TEST(an_interruption_is_not_lost_to_who_finds_his_event)
 {
-    struct interrupter i = {.c = begin()};
+    struct interrupter i = {.c = begin_one()};
     pthread_t thread;
 
     CHECK_EQ(sem_init(&i.go, 0, 0), 0);
@@ -495,12 +461,12 @@ TEST(an_interruption_is_not_lost_to_who_finds_his_event)
     }
     CHECK_OK(pthread_join(thread, NULL));
     sem_destroy(&i.go);
-    end(i.c);
+    end_one(i.c);
 }
 
 TEST(a_restart_is_noticed_whether_somebody_waits_or_not)
 {
-    struct choir *c = begin();
+    struct choir *c = begin_one();
     unsigned hellos;
 
     for (int i = 0; i < 5; i++) {
@@ -513,12 +479,12 @@ TEST(a_restart_is_noticed_whether_somebody_waits_or_not)
         CHECK_OK(choir_put(c, "k", "v", 1, NULL));
     }
     CHECK_EQ(standin_counts(broker).operations, 10);
-    end(c);
+    end_one(c);
 }
 
 TEST(a_call_that_succeeds_leaves_the_last_error_as_it_was)
 {
-    struct choir *c = begin();
+    struct choir *c = begin_one();
     struct choir_event *e;
     char text[256];
 
@@ -528,41 +494,41 @@ TEST(a_call_that_succeeds_leaves_the_last_error_as_it_was)
         CHECK_OK(choir_put(c, "k", "v", 1, NULL));
     CHECK_EQ(strcmp(choir_error_text(), text), 0);
     CHECK_EQ(choir_error_code(), CHOIR_NOT_FOUND);
-    end(c);
+    end_one(c);
 }
 
 TEST(what_is_sent_in_one_go_needs_few_bundles)
 {
-    struct choir *c = begin();
+    struct choir *c = begin_one();
     unsigned before = standin_counts(broker).bundles;
 
     for (int round = 0; round < 20; round++) {
         for (int i = 0; i < 64; i++)
-            send_put(c);
+            send_one_put(c);
         for (int i = 0; i < 64; i++)
             take(c);
     }
     /* one or two a round; more when this machine has no time for us */
     CHECK(standin_counts(broker).bundles - before <= 20 * 4);
-    end(c);
+    end_one(c);
 }
 
 TEST(one_sent_for_each_that_comes_back_keeps_bundles_whole)
 {
-    struct choir *c = begin();
+    struct choir *c = begin_one();
     unsigned before;
 
     for (int i = 0; i < 64; i++)
-        send_put(c);
+        send_one_put(c);
     before = standin_counts(broker).bundles;
     for (int i = 0; i < 64 * 20; i++) {
         take(c);
-        send_put(c);
+        send_one_put(c);
     }
     for (int i = 0; i < 64; i++)
         take(c);
     CHECK(standin_counts(broker).bundles - before <= 20 * 4);
-    end(c);
+    end_one(c);
 }
 
 CHECK_MAIN

@@ -13,11 +13,7 @@
 #include "agent-sdk/choir.h"
 #include "agent-sdk/engine.h"
 #include "tests/check.h"
-#include "tests/support/home.h"
-#include "tests/support/standin.h"
-
-static char dir[HOME_BYTES];
-static struct standin *broker;
+#include "tests/support/scene.h"
 
 static void wait_for_the_hub(struct choir *c)
 {
@@ -25,44 +21,14 @@ static void wait_for_the_hub(struct choir *c)
         sched_yield();
 }
 
-static struct choir *begin(void)
-{
-    struct choir_options options = CHOIR_OPTIONS_INIT;
-    struct choir *c;
-
-    home_make(dir);
-    broker = standin_start(dir);
-    options.data_dir = dir;
-    options.name = "ada";
-    CHECK_OK(choir_open(&options, &c));
-    return c;
-}
-
 /* Nothing is under way, and nothing will be soon. */
 static struct choir *begin_and_rest(void)
 {
-    struct choir *c = begin();
+    struct choir *c = begin_one();
 
     CHECK_OK(choir_put(c, "k", "v", 1, NULL));
     wait_for_the_hub(c);
     return c;
-}
-
-static void end(struct choir *c)
-{
-    choir_close(&c);
-    standin_stop(&broker);
-    home_remove(dir);
-}
-
-static void send_put(struct choir *c)
-{
-    struct choir_request *r = choir_request_new(c, "put");
-    uint64_t id;
-
-    choir_request_text(r, "key", "k");
-    choir_request_slot(r, "v", 1, NULL);
-    CHECK_OK(choir_send(c, &r, -1, &id));
 }
 
 static void send_get(struct choir *c)
@@ -94,7 +60,7 @@ static void *send_for_each_answer(void *unused)
 {
     (void)unused;
     for (int i = 0; i < SENDER_ROUNDS; i++) {
-        send_put(shared);
+        send_one_put(shared);
         while (sem_wait(&answered))
             ;
     }
@@ -106,7 +72,7 @@ TEST(what_several_send_at_one_moment_all_leaves)
 {
     pthread_t threads[SENDERS];
 
-    shared = begin();
+    shared = begin_one();
     CHECK_OK(sem_init(&answered, 0, 0));
     for (int i = 0; i < SENDERS; i++)
         CHECK_OK(pthread_create(&threads[i], NULL, send_for_each_answer, NULL));
@@ -118,7 +84,7 @@ TEST(what_several_send_at_one_moment_all_leaves)
         CHECK_OK(pthread_join(threads[i], NULL));
     CHECK_EQ(standin_counts(broker).operations, SENDERS * SENDER_ROUNDS);
     CHECK_OK(sem_destroy(&answered));
-    end(shared);
+    end_one(shared);
 }
 
 /* Of this thread: how often it has signed, and what it does when it looks at
@@ -154,19 +120,19 @@ TEST(who_sends_while_nothing_is_under_way_signs_it_himself)
     struct choir *c = begin_and_rest();
 
     signatures = 0;
-    send_put(c);
+    send_one_put(c);
     CHECK_EQ(signatures, 1);
     event_wait(c);
-    end(c);
+    end_one(c);
 }
 
 /* Then there may be more to do than to sign. */
 TEST(who_sends_while_something_is_under_way_signs_nothing)
 {
-    struct choir *c = begin();
+    struct choir *c = begin_one();
 
     standin_swallow(broker, 1);
-    send_put(c);
+    send_one_put(c);
     signatures = 0;
     for (int i = 0; i < 10; i++) {
         wait_for_the_hub(c);
@@ -174,7 +140,7 @@ TEST(who_sends_while_something_is_under_way_signs_nothing)
         event_wait(c);
     }
     CHECK_EQ(signatures, 0);
-    end(c);
+    end_one(c);
 }
 
 static void *get_send(void *unused)
@@ -201,11 +167,11 @@ TEST(what_is_put_in_when_a_senders_turn_ends_is_not_left_lying)
     standin_swallow(broker, 1);
     signatures = 0;
     then = get_from_another_thread;
-    send_put(shared);
+    send_one_put(shared);
     CHECK_EQ(signatures, 1);
     CHECK(!then);
     event_wait(shared);
-    end(shared);
+    end_one(shared);
 }
 
 /* What makes it readable is emptied, though no frame is heard any more. */
@@ -217,13 +183,13 @@ TEST(a_handle_that_has_ended_keeps_nobody_awake)
     int64_t deadline = deadline_after(5000);
 
     standin_trick(broker, TRICK_BAD_SIGNATURE);
-    send_put(c);
+    send_one_put(c);
     event_wait(c);
     choir_interrupt(c);
     while (poll(&fd, 1, 0) == 1 && sdk_clock_ms() < deadline)
         sched_yield();
     CHECK_EQ(poll(&fd, 1, 0), 0);
-    end(c);
+    end_one(c);
 }
 
 /* Receives of this thread that a signal is to break off once a frame has come:
@@ -252,7 +218,7 @@ TEST(a_receive_that_a_signal_broke_off_is_tried_again)
     to_break_off = 2;
     CHECK_OK(choir_put(c, "k", "v", 1, NULL));
     CHECK_EQ(to_break_off, 0);
-    end(c);
+    end_one(c);
 }
 
 CHECK_MAIN
