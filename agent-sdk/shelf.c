@@ -28,13 +28,12 @@ void shelf_close(struct shelf *s)
 {
     struct pile *p;
 
-    if (!s->is_open)
+    if (!atomic_exchange(&s->is_open, false))
         return;
     p = pthread_getspecific(s->key);
     if (p)
         pile_destroy(p);
     pthread_key_delete(s->key);
-    s->is_open = false;
 }
 
 void *shelf_take(struct shelf *s)

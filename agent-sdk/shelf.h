@@ -8,13 +8,14 @@
 #define CHOIR_SDK_SHELF_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 enum { SHELF_THINGS = 64 }; /* of one kind and one thread */
 
 struct shelf {
     pthread_key_t key;
-    bool is_open;
+    atomic_bool is_open; /* at the program's end others may still use it */
     void (*destroy)(void *thing);
 };
 

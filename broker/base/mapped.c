@@ -3,12 +3,14 @@
 #include "mapped.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <ucontext.h>
 
 struct copying {
     const struct mapped *from;
@@ -22,18 +24,20 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
     struct copying *c = copying;
     const uint8_t *at = info->si_addr;
 
-    (void)context;
-    if (c && at >= c->from->p && at < c->from->p + c->from->n)
+    if (c && at >= c->from->p && at < c->from->p + c->from->n) {
+        /* as it was: nobody returns from here, who would restore it */
+        pthread_sigmask(SIG_SETMASK, &((ucontext_t *)context)->uc_sigmask,
+                        NULL);
         siglongjmp(c->out, 1);
+    }
     signal(number, SIG_DFL); /* whatever it was comes again, and kills */
 }
 
-/* It is not masked meanwhile: nobody returns from it. */
 static void handler_set(void)
 {
     struct sigaction action = {
         .sa_sigaction = on_bus_error,
-        .sa_flags = SA_SIGINFO | SA_NODEFER,
+        .sa_flags = SA_SIGINFO,
     };
 
     sigaction(SIGBUS, &action, NULL);

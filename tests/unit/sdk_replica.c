@@ -2,6 +2,7 @@
 #include "agent-sdk/choir.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -373,12 +374,14 @@ TEST(an_interruption_is_not_used_up_by_the_replica_itself)
 {
     struct choir_request *q;
     struct choir_replica *r;
+    struct pollfd answered;
     struct choir_event *e;
     struct choir_view v;
     uint64_t id;
 
     begin();
     r = loaded("");
+    answered = (struct pollfd){.fd = choir_fd(c), .events = POLLIN};
     choir_interrupt(c);
     q = choir_request_new(c, "put");
     choir_request_text(q, "key", "k");
@@ -387,6 +390,8 @@ TEST(an_interruption_is_not_used_up_by_the_replica_itself)
     while (choir_replica_get(r, "k", &v))
         usleep(1000); /* by then the library has seen it */
     choir_view_release(&v);
+    /* Whoever waits before the answer has come is the one interrupted. */
+    CHECK_EQ(poll(&answered, 1, 20000), 1);
     CHECK_OK(choir_wait(c, id, 20000, &e));
     choir_event_free(&e);
     CHECK_REFUSED(choir_next(c, 20000, &e), CHOIR_INTERRUPTED);
