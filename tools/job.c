@@ -66,22 +66,13 @@ static char **environment_join(char *const *more)
 /* Between fork and exec only what is safe in a signal handler, too: the worker
  * has threads. */
 
-static volatile sig_atomic_t orphaned;
-
-/* What the worker says to its leader is for the command, and not for those
- * that the command runs. */
-static volatile sig_atomic_t command;
-
-static void on_signal(int number)
+/* These alone, or none. */
+static void signals_block(const sigset_t *set)
 {
-    if (command)
-        kill(command, number);
-}
+    sigset_t none;
 
-static void on_orphaned(int number)
-{
-    (void)number;
-    orphaned = 1;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, set ? set : &none, NULL);
 }
 
 /* Its end, as it was. */
@@ -89,30 +80,45 @@ _Noreturn static void end_like(int status)
 {
     if (WIFSIGNALED(status)) {
         signal(WTERMSIG(status), SIG_DFL);
+        signals_block(NULL);
         kill(getpid(), WTERMSIG(status));
     }
     _exit(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
 }
 
-/* The group's leader only waits. If the worker dies, the lease is lost and
- * nobody takes the result: then the whole group goes, not the shell alone. */
-_Noreturn static void keep(pid_t pid)
+/* The worker is gone, the lease is lost and nobody takes the result: then the
+ * whole group goes, not the shell alone. */
+_Noreturn static void group_end(pid_t pid)
 {
-    int status = 0;
-
-    close_range(0, ~0U, 0); /* the worker's, too: the command's input ends */
-    while (waitpid(pid, &status, 0) != pid && !orphaned)
-        ;
-    if (!orphaned)
-        end_like(status);
     kill(0, SIGTERM);
     for (int i = 0; i < ORPHAN_TRIES; i++) {
-        if (waitpid(pid, &status, WNOHANG) == pid)
+        if (waitpid(pid, NULL, WNOHANG) == pid)
             break;
         usleep(ORPHAN_WAIT_US);
     }
     kill(0, SIGKILL);
     _exit(127);
+}
+
+/* The group's leader only waits, for what it was told to, all of it blocked so
+ * that nothing comes too early: the command's end, the worker's (SIGHUP), or
+ * what the worker has to say, which is for the command and not for those that
+ * the command runs. */
+_Noreturn static void keep(pid_t pid, const sigset_t *told)
+{
+    int status = 0, number;
+
+    close_range(0, ~0U, 0); /* the worker's, too: the command's input ends */
+    for (;;) {
+        if (sigwait(told, &number))
+            continue;
+        if (number == SIGHUP)
+            group_end(pid);
+        if (number != SIGCHLD)
+            kill(pid, number);
+        else if (waitpid(pid, &status, WNOHANG) == pid)
+            end_like(status);
+    }
 }
 
 _Noreturn static void command_exec(const struct job_order *order,
@@ -121,10 +127,8 @@ _Noreturn static void command_exec(const struct job_order *order,
     char *const argv[] = {(char *)"sh", (char *)"-c",
                           (char *)(uintptr_t)order->command, NULL};
 
-    if (order->signal)
-        signal(order->signal, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
-    signal(SIGHUP, SIG_DFL);
+    signals_block(NULL);
     execve("/bin/sh", argv, environment);
     _exit(127);
 }
@@ -132,31 +136,33 @@ _Noreturn static void command_exec(const struct job_order *order,
 _Noreturn static void child(const struct job_order *order, char **environment,
                             const int ends[JOB_FDS], pid_t worker)
 {
-    struct sigaction action = {.sa_handler = on_orphaned};
-    sigset_t none;
+    static const int ours[] = {SIGHUP, SIGINT, SIGPIPE, SIGCHLD};
+    sigset_t told;
     pid_t pid;
 
     setpgid(0, 0);
-    sigaction(SIGHUP, &action, NULL);
+    sigemptyset(&told);
+    sigaddset(&told, SIGHUP);
+    sigaddset(&told, SIGCHLD);
+    if (order->signal) {
+        sigaddset(&told, order->signal);
+        signal(order->signal, SIG_DFL);
+    }
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+        signal(ours[i], SIG_DFL);
+    signals_block(&told);
     prctl(PR_SET_PDEATHSIG, SIGHUP);
     if (getppid() != worker)
         _exit(127);
     for (int i = 0; i < JOB_FDS; i++)
         dup2(ends[i], i);
-    signal(SIGPIPE, SIG_DFL);
-    signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_IGN); /* the group's, not its leader's */
-    if (order->signal)
-        signal(order->signal, on_signal);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
     pid = fork();
     if (pid == 0)
         command_exec(order, environment);
     if (pid < 0)
         _exit(127);
-    command = pid;
-    keep(pid);
+    keep(pid, &told);
 }
 
 static void close_pair(int fds[2])

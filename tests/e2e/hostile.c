@@ -319,6 +319,12 @@ TEST(frame_over_the_limit_is_refused)
     check_service();
 }
 
+#ifdef __SANITIZE_THREAD__ /* of all that is touched; and it forbids threads to */
+enum { HAS_SHADOW = true }; /* the child of a process that has them */
+#else
+enum { HAS_SHADOW = false };
+#endif
+
 /* libzmq sends nothing before a message is whole, so this peer speaks CURVE by
  * itself. */
 static size_t send_endless(const void *part, size_t n, long *most)
@@ -352,7 +358,8 @@ TEST(message_that_never_ends_is_cut_off_and_costs_bounded_memory)
 
     CHECK(send_endless(part, sizeof part, &most) < 1UL << 30);
     CHECK(send_endless("x", 1, &most) < 64UL << 20);
-    CHECK(most - before < 3 * SLACK_KIB + IN_FLIGHT_MAX / 1024);
+    if (!HAS_SHADOW)
+        CHECK(most - before < 3 * SLACK_KIB + IN_FLIGHT_MAX / 1024);
     wait_counter("floods_cut", 2);
     check_service();
 }
@@ -384,12 +391,15 @@ TEST(peer_that_does_not_read_costs_bounded_memory)
     int fds[2];
     pid_t child;
 
+    if (HAS_SHADOW)
+        skip();
     CHECK_OK(choir_put(ada, "large", large, sizeof large, NULL));
     before = resident_kib();
     CHECK_OK(pipe(fds));
     child = fork();
     if (child == 0)
         reader_that_sleeps(fds[1]);
+    close(fds[1]); /* so that its end ends the reading, too */
     CHECK_EQ(read(fds[0], &byte, 1), 1);
     kill(child, SIGSTOP);
     for (int i = 0; i < 50; i++) {
@@ -400,7 +410,6 @@ TEST(peer_that_does_not_read_costs_bounded_memory)
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
     close(fds[0]);
-    close(fds[1]);
     check_service();
 }
 
