@@ -89,25 +89,55 @@ static int entry_take(struct cursors *c, const struct entry *e,
 
 /* --- As it happens ------------------------------------------------------- */
 
+/* A look from the shortest prefix of a key to the longest. */
+struct descent {
+    char key[SPOT_KEY_MAX]; /* space, NUL, key */
+    size_t at, bytes, done; /* where the key begins and ends; what is hashed */
+    uint64_t hash;
+    size_t next; /* length, in c->used */
+};
+
+static void descent_begin(const struct cursors *c, struct descent *d,
+                          struct bytes space, struct bytes key)
+{
+    memcpy(d->key, space.p, space.n);
+    d->key[space.n] = 0;
+    d->at = d->done = space.n + 1;
+    d->bytes = d->at + key.n;
+    memcpy(d->key + d->at, key.p, key.n);
+    d->hash = spot_hash(c, d->key, d->at);
+    d->next = 0;
+}
+
+/* The next spot that the key is under, or NULL. */
+static struct spot *descent_next(const struct cursors *c, struct descent *d)
+{
+    while (d->next < c->used_count &&
+           d->at + c->used[d->next] <= d->bytes) {
+        size_t end = d->at + c->used[d->next++];
+        struct spot *s;
+
+        for (; d->done < end; d->done++)
+            d->hash =
+                spot_hash_step(c->hash_argument, d->hash, d->key[d->done]);
+        s = spots_find(&c->spots, d->key, d->done, d->hash);
+        if (s)
+            return s;
+    }
+    return NULL;
+}
+
 /* The spots that a key is under, each once per revision. */
 static struct spot *spots_of_key(struct cursors *c, const struct place *space,
                                  struct bytes name, uint64_t revision,
                                  struct spot *found)
 {
-    char key[SPOT_KEY_MAX];
-    size_t at = strlen(space->space) + 1, done = at;
-    uint64_t hash;
+    struct descent d;
+    struct spot *s;
 
-    memcpy(key, space->space, at);
-    memcpy(key + at, name.p, name.n);
-    hash = spot_hash(c, key, at);
-    for (size_t i = 0; i < c->used_count && c->used[i] <= name.n; i++) {
-        struct spot *s;
-
-        for (; done < at + c->used[i]; done++)
-            hash = spot_hash_step(c->hash_argument, hash, key[done]);
-        s = spot_find(c, key, done, hash);
-        if (!s || s->seen == revision + 1)
+    descent_begin(c, &d, bytes_text(space->space), name);
+    while ((s = descent_next(c, &d)) != NULL) {
+        if (s->seen == revision + 1)
             continue;
         s->seen = revision + 1;
         s->also = found;
@@ -137,9 +167,15 @@ static int spot_tell(struct cursors *c, struct spot *s, const struct entry *e,
     return 0;
 }
 
-bool cursors_any(const struct cursors *c)
+bool cursors_concerned(const struct cursors *c, struct bytes space,
+                       struct bytes key)
 {
-    return c->used_count != 0;
+    struct descent d;
+
+    if (!c->used_count || !key.n)
+        return c->used_count != 0;
+    descent_begin(c, &d, space, key);
+    return descent_next(c, &d) != NULL;
 }
 
 int cursors_live(struct cursors *c, const struct entry *e,
@@ -150,7 +186,7 @@ int cursors_live(struct cursors *c, const struct entry *e,
     uint64_t task;
     int r;
 
-    if (!cursors_any(c))
+    if (!c->used_count)
         return 0;
     r = entry_take(c, e, &space, &task);
     if (r)

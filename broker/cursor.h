@@ -49,8 +49,10 @@ void watches_drop(struct cursors *c, struct presence *p);
 /* Its grants have changed: end what is no longer allowed. */
 void watches_recheck(struct cursors *c, struct presence *p);
 
-/* Is there any watch whom what is applied could concern? */
-bool cursors_any(const struct cursors *c);
+/* Is there any watch whom a change of that key could concern? No key: of one
+ * that is not known yet. */
+bool cursors_concerned(const struct cursors *c, struct bytes space,
+                       struct bytes key);
 /* Something was just applied: tell whom it concerns. The entry needs index,
  * time, outcome, head, effect, rows and payload. 0 or negative errno. */
 int cursors_live(struct cursors *c, const struct entry *e,

@@ -3,6 +3,7 @@
 #define CHOIR_BROKER_CURSOR_PRIVATE_H
 
 #include "cursor.h"
+#include "cursor_spots.h"
 #include "fresh.h"
 #include "past.h"
 #include "tally.h"
@@ -24,16 +25,6 @@ static inline uint64_t spot_hash_step(uint64_t argument, uint64_t h, char byte)
 
     return r >= prime ? r - prime : r;
 }
-
-/* A prefix of a space that level watches wait at. */
-struct spot {
-    struct watch *watches;
-    size_t prefix_bytes;
-    uint64_t seen;     /* the last revision that came by, plus one */
-    struct spot *also; /* the next one concerned by the same revision */
-    UT_hash_handle hh;
-    char key[]; /* space, NUL, prefix */
-};
 
 struct watch_id {
     uint64_t session, number;
@@ -63,7 +54,7 @@ struct cursors {
     struct tap *tap;
     struct past *past;
     struct fresh *again; /* changes as they were told, for watch 0 */
-    struct spot *spots;
+    struct spots spots;
     uint64_t hash_argument;
     struct watch *all;
     struct watch *taps, *behind; /* taps: level ones */
@@ -111,9 +102,6 @@ void watch_end(struct cursors *c, struct watch *w, int outcome);
 
 /* The hash of a key's (space, NUL, prefix) first n bytes. */
 uint64_t spot_hash(const struct cursors *c, const char *key, size_t n);
-/* The spot of that key, or NULL. */
-struct spot *spot_find(const struct cursors *c, const char *key, size_t n,
-                       uint64_t hash);
 void stand_nowhere(struct cursors *c, struct watch *w);
 /* Reads on from w->next: at once, or when it has credit, or its connection
  * room. */

@@ -24,20 +24,11 @@ uint64_t spot_hash(const struct cursors *c, const char *key, size_t n)
     return h;
 }
 
-struct spot *spot_find(const struct cursors *c, const char *key, size_t n,
-                       uint64_t hash)
-{
-    struct spot *s;
-
-    HASH_FIND_BYHASHVALUE(hh, c->spots, key, n, (unsigned)hash, s);
-    return s;
-}
-
 static struct spot *spot_of(struct cursors *c, const struct watch *w)
 {
     size_t n = w->space_bytes + 1 + w->prefix_bytes;
     uint64_t hash = spot_hash(c, w->key, n);
-    struct spot *s = spot_find(c, w->key, n, hash);
+    struct spot *s = spots_find(&c->spots, w->key, n, hash);
 
     if (s)
         return s;
@@ -45,8 +36,13 @@ static struct spot *spot_of(struct cursors *c, const struct watch *w)
     if (!s)
         return NULL;
     memcpy(s->key, w->key, n);
+    s->key_bytes = n;
     s->prefix_bytes = w->prefix_bytes;
-    HASH_ADD_KEYPTR_BYHASHVALUE(hh, c->spots, s->key, n, (unsigned)hash, s);
+    s->hash = hash;
+    if (spots_add(&c->spots, s)) {
+        free(s);
+        return NULL;
+    }
     if (c->lengths[s->prefix_bytes]++ == 0)
         lengths_changed(c);
     return s;
@@ -61,7 +57,7 @@ static void spot_leave(struct cursors *c, struct watch *w)
     c->counters.live--;
     if (s->watches)
         return;
-    HASH_DEL(c->spots, s);
+    spots_remove(&c->spots, s);
     if (--c->lengths[s->prefix_bytes] == 0)
         lengths_changed(c);
     free(s);

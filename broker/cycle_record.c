@@ -75,7 +75,7 @@ int change_applied(struct cycle *c, const struct bundle_op *op,
     struct entry e;
     int r = 0;
 
-    if (!concerned && !cursors_any(c->cursors))
+    if (!concerned && !cursors_concerned(c->cursors, op->space, op->key))
         return 0; /* mostly; an entry is 2 KiB to clear */
     e = (struct entry){
         .index = index,
