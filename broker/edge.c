@@ -12,8 +12,8 @@
 
 #include "base/crew.h"
 #include "base/log.h"
-#include "base/near.h"
 #include "edge_private.h"
+#include "proto/near.h"
 #include "proto/refusal.h"
 
 enum {

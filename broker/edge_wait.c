@@ -9,11 +9,12 @@
  * Edges are asked for, because the router's is left alone while a sync must
  * end first, and would end every wait. */
 #include <errno.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "base/near.h"
 #include "edge_private.h"
+#include "proto/near.h"
 
 enum {
     SYNCED = 1 << 8, /* bits beside those of the sockets */
@@ -119,7 +120,7 @@ static int wait_near(struct edge *e, struct epoll_event *events, int ms)
     uint64_t began = env_steady_us(e->env);
     int n;
 
-    near_sleep(e->near, ms && is_alone(e), began);
+    near_sleep(e->near, (ms && is_alone(e)) ? sched_getcpu() : -1, began);
     n = epoll_wait(e->wait_fd, events, EVENTS_MAX, ms);
     near_wake(e->near);
     idle_note(e, began);

@@ -1,19 +1,23 @@
 /* What the kernel says of a thread's waits is /proc/.../schedstat: nanoseconds
- * it ran, nanoseconds it was ready and did not, how often it ran. */
+ * it ran, nanoseconds it was ready and did not, how often it ran. Looked at is
+ * the sleep alone: what is waited after it has ended. Before it, whoever was
+ * interrupted by the one he has just woken waits as well, and for nothing. */
 #include "near.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum {
-    LOOK_SLEEPS = 8,        /* between two looks at their waits */
-    WAIT_NS = 150000,       /* a sleep; with nobody else it is 20 to 60 us */
+    LOOK_SLEEPS = 4,        /* one of so many is looked at, */
+    LOOKS = 4,              /* so many make a judgement */
+    WAIT_NS = 150000,       /* each; with nobody else it is 2 to 60 us */
     REST_MIN_US = 1000000,  /* let go for so long, */
     REST_MAX_US = 64000000, /* and each time for twice as long */
 };
@@ -21,13 +25,18 @@ enum {
 struct near {
     char name[16];
     bool is_sought;
-    pid_t other;        /* 0: nothing is ever kept */
-    int waits[2];       /* schedstat of both */
+    pid_t other; /* 0: nothing is ever kept */
+    pid_t caller;
+    int waits;          /* the caller's schedstat */
     int core;           /* the other one is kept there; -1: it is free */
-    bool is_kept;       /* the caller */
+    bool is_kept;       /* the caller, */
+    int kept_on;        /* on that core */
     cpu_set_t its, own; /* where they may be when they are free */
     unsigned sleeps;    /* since the last look */
-    uint64_t waited_ns; /* at the last look */
+    bool is_looking;
+    uint64_t before_ns; /* then */
+    unsigned looks;
+    uint64_t waited_ns; /* in them */
     uint64_t rest_us, again_us;
 };
 
@@ -64,22 +73,16 @@ static int waits_open(pid_t thread)
 }
 
 /* False: it is not told. */
-static bool waits_add(int fd, uint64_t *ns)
+static bool waited(const struct near *n, uint64_t *ns)
 {
     char text[96] = {0};
     unsigned long long waited;
 
-    if (pread(fd, text, sizeof text - 1, 0) <= 0 ||
+    if (pread(n->waits, text, sizeof text - 1, 0) <= 0 ||
         sscanf(text, "%*u %llu", &waited) != 1)
         return false;
-    *ns += waited;
+    *ns = waited;
     return true;
-}
-
-static bool waited(const struct near *n, uint64_t *ns)
-{
-    *ns = 0;
-    return waits_add(n->waits[0], ns) && waits_add(n->waits[1], ns);
 }
 
 int near_new(struct near **out, const char *name)
@@ -91,27 +94,9 @@ int near_new(struct near **out, const char *name)
     snprintf(n->name, sizeof n->name, "%s", name);
     n->core = -1;
     n->rest_us = REST_MIN_US;
-    n->waits[0] = n->waits[1] = -1;
+    n->waits = -1;
     *out = n;
     return 0;
-}
-
-/* A thread that has just begun has no name yet, so it is sought when it is
- * wanted first. */
-static bool is_there(struct near *n)
-{
-    if (n->is_sought)
-        return n->other != 0;
-    n->is_sought = true;
-    n->other = thread_find(n->name);
-    n->waits[0] = waits_open(gettid());
-    n->waits[1] = waits_open(n->other);
-    if (!waited(n, &n->waited_ns) ||
-        sched_getaffinity(n->other, sizeof n->its, &n->its) ||
-        sched_setaffinity(n->other, sizeof n->its, &n->its) || /* may we? */
-        CPU_COUNT(&n->its) < 2)
-        n->other = 0;
-    return n->other != 0;
 }
 
 static void let_go(struct near *n)
@@ -119,6 +104,39 @@ static void let_go(struct near *n)
     if (n->core >= 0)
         sched_setaffinity(n->other, sizeof n->its, &n->its);
     n->core = -1;
+}
+
+/* What was waited is told of one who called before. */
+static void caller_note(struct near *n)
+{
+    pid_t caller = gettid();
+
+    if (n->caller == caller)
+        return;
+    let_go(n);
+    n->caller = caller;
+    if (n->waits >= 0)
+        close(n->waits);
+    n->waits = waits_open(caller);
+}
+
+/* A thread that has just begun has no name yet, so it is sought when it is
+ * wanted first. */
+static bool is_there(struct near *n)
+{
+    if (n->is_sought && !n->other)
+        return false;
+    caller_note(n);
+    if (n->is_sought)
+        return true;
+    n->is_sought = true;
+    n->other = thread_find(n->name);
+    if (!n->other || !waited(n, &n->before_ns) ||
+        sched_getaffinity(n->other, sizeof n->its, &n->its) ||
+        sched_setaffinity(n->other, sizeof n->its, &n->its) || /* may we? */
+        CPU_COUNT(&n->its) < 2)
+        n->other = 0;
+    return n->other != 0;
 }
 
 void near_destroy(struct near **self_p)
@@ -129,9 +147,8 @@ void near_destroy(struct near **self_p)
         return;
     near_wake(n);
     let_go(n);
-    for (int i = 0; i < 2; i++)
-        if (n->waits[i] >= 0)
-            close(n->waits[i]);
+    if (n->waits >= 0)
+        close(n->waits);
     free(n);
     *self_p = NULL;
 }
@@ -139,13 +156,13 @@ void near_destroy(struct near **self_p)
 /* Do others want that core, too? */
 static bool is_crowded(struct near *n, uint64_t now_us)
 {
-    uint64_t before = n->waited_ns;
+    bool is_crowded = n->waited_ns >= LOOKS * (uint64_t)WAIT_NS;
 
-    if (++n->sleeps < LOOK_SLEEPS)
+    if (n->looks < LOOKS)
         return false;
-    n->sleeps = 0;
-    if (waited(n, &n->waited_ns) &&
-        n->waited_ns - before < LOOK_SLEEPS * (uint64_t)WAIT_NS) {
+    n->looks = 0;
+    n->waited_ns = 0;
+    if (!is_crowded) {
         if (now_us > n->again_us + n->rest_us)
             n->rest_us = REST_MIN_US; /* it went well for as long */
         return false;
@@ -163,10 +180,9 @@ static bool keep_other(struct near *n, int core)
     if (n->core == core)
         return true;
     if (n->core < 0) {
-        n->sleeps = 0;
-        if (!waited(n, &n->waited_ns) ||
-            sched_getaffinity(n->other, sizeof n->its, &n->its) ||
-            sched_getaffinity(0, sizeof n->own, &n->own))
+        n->sleeps = n->looks = 0;
+        n->waited_ns = 0;
+        if (sched_getaffinity(n->other, sizeof n->its, &n->its))
             return false;
     }
     CPU_ZERO(&one);
@@ -178,35 +194,65 @@ static bool keep_other(struct near *n, int core)
     return true;
 }
 
-static void keep_caller(struct near *n, int core)
+/* False: it may not be there. Where it may be is asked each time: the thread is
+ * the program's. */
+static bool keep_caller(struct near *n, int core)
 {
     cpu_set_t one;
 
+    if (sched_getaffinity(0, sizeof n->own, &n->own) ||
+        !CPU_ISSET((size_t)core, &n->own))
+        return false;
     CPU_ZERO(&one);
     CPU_SET((size_t)core, &one);
+    n->kept_on = core;
     n->is_kept = sched_setaffinity(0, sizeof one, &one) == 0;
+    return n->is_kept;
 }
 
-void near_sleep(struct near *n, bool keep, uint64_t now_us)
+void near_sleep(struct near *n, int core, uint64_t now_us)
 {
-    int core = sched_getcpu();
+    bool keep =
+        core >= 0 && core < CPU_SETSIZE && now_us >= n->again_us && is_there(n);
 
-    if (keep ? !is_there(n) : !n->other)
-        return;
-    keep = keep && now_us >= n->again_us && core >= 0 && core < CPU_SETSIZE;
     if (keep && n->core >= 0 && is_crowded(n, now_us))
         keep = false;
-    if (keep && keep_other(n, core))
-        keep_caller(n, core);
-    else
+    if (!keep || !keep_caller(n, core) || !keep_other(n, core)) {
         let_go(n);
+    } else if (++n->sleeps == LOOK_SLEEPS) {
+        n->sleeps = 0;
+        n->is_looking = waited(n, &n->before_ns);
+    }
+}
+
+/* Else somebody has said meanwhile where it may be. */
+static bool is_as_kept(const struct near *n)
+{
+    cpu_set_t now;
+
+    return sched_getaffinity(0, sizeof now, &now) == 0 &&
+           CPU_COUNT(&now) == 1 && CPU_ISSET((size_t)n->kept_on, &now);
+}
+
+static void look(struct near *n)
+{
+    uint64_t now_ns;
+
+    if (!n->is_looking)
+        return;
+    n->is_looking = false;
+    if (!waited(n, &now_ns))
+        return;
+    n->looks++;
+    n->waited_ns += now_ns - n->before_ns;
 }
 
 void near_wake(struct near *n)
 {
     int saved = errno;
 
-    if (n->is_kept)
+    look(n);
+    if (n->is_kept && is_as_kept(n))
         sched_setaffinity(0, sizeof n->own, &n->own);
     n->is_kept = false;
     errno = saved;

@@ -2,16 +2,15 @@
  * there is no more of it than that. Waking a thread on the core one runs on is
  * a switch, 3 us; on a core that sleeps it is an interrupt and 20 to 40 us, and
  * the kernel prefers the core that sleeps. Nothing of it is gained once both
- * have something to do at a time, or others want the core: how long they wait
- * for it is looked at, and then they are let go for a while.
+ * have something to do at a time, or others want the core: how long the caller
+ * waits for it when his sleep is over is looked at, and then they are let go for
+ * a while.
  *
  * The caller is kept only while it sleeps, so that threads and processes it
- * starts are free.
- * Thread: one and the same, the caller. */
-#ifndef CHOIR_BROKER_BASE_NEAR_H
-#define CHOIR_BROKER_BASE_NEAR_H
+ * starts are free, and never where it may not be. One caller at a time. */
+#ifndef CHOIR_PROTO_NEAR_H
+#define CHOIR_PROTO_NEAR_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct near;
@@ -23,9 +22,9 @@ struct near;
 int near_new(struct near **out, const char *name);
 void near_destroy(struct near **self_p);
 
-/* Before the caller sleeps. keep: both stay on its core; else the other one may
- * go where it likes again. now_us: steady time. */
-void near_sleep(struct near *n, bool keep, uint64_t now_us);
+/* Before the caller sleeps. Both stay on that core; -1: the other one may go
+ * where it likes again, and near_wake is not needed. now_us: steady time. */
+void near_sleep(struct near *n, int core, uint64_t now_us);
 /* After it; errno stays. */
 void near_wake(struct near *n);
 
