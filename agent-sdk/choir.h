@@ -46,7 +46,10 @@
  * keeps leases alive while the caller is busy elsewhere. It is there while a
  * handle is, calls nothing of yours and has all signals blocked.
  * While a call waits, it may do that thread's work for its handle itself; so
- * may choir_send, for what it sends.
+ * may choir_send, for what it sends. If what it waits for is all there is under
+ * way, and the broker is on this host, the calling thread waits on the core that
+ * the broker uses, among those it may use; where it may run is as before when
+ * the call returns.
  * Handles may be opened and closed by any number of threads at once.
  * A request, an event and a string belong to one thread at a time.
  * Every process opens its own handles: see fork above. A forked child may do

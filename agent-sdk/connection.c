@@ -10,7 +10,9 @@
 #include <zmq.h>
 
 #include "connection_context.h"
+#include "connection_exchange.h"
 #include "proto/limits.h"
+#include "proto/near.h"
 #include "proto/refusal.h"
 
 /* Bits of our own beside those of the watched. */
@@ -35,6 +37,7 @@ struct connection {
     enum connection_state state;
     bool answered; /* the peer's end was there; the handshake was not done */
     unsigned breaks;
+    struct exchange exchange;
 };
 
 int connection_new(struct connection **out, const char *url,
@@ -188,6 +191,7 @@ unsigned connection_breaks(const struct connection *c)
 
 static void lost(struct connection *c)
 {
+    exchange_begin(&c->exchange, -1);
     if (c->state == CONNECTION_WAITING)
         c->breaks = c->answered ? c->breaks + 1 : 0;
     if (c->state != CONNECTION_REFUSED)
@@ -199,7 +203,10 @@ static void lost(struct connection *c)
 static void heard(struct connection *c, unsigned event, unsigned value)
 {
     switch (event) {
-    case ZMQ_EVENT_CONNECTED: c->answered = true; return;
+    case ZMQ_EVENT_CONNECTED:
+        c->answered = true;
+        exchange_begin(&c->exchange, (int)value);
+        return;
     case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
         c->state = CONNECTION_UP;
         c->breaks = 0;
@@ -292,6 +299,7 @@ int connection_send(struct connection *c, struct bytes frame)
     if (c->state != CONNECTION_UP)
         return -ENOTCONN;
     c->is_settled = false;
+    exchange_sent(&c->exchange);
     if (zmq_send(c->socket, frame.p, frame.n, ZMQ_DONTWAIT) < 0)
         return errno == EAGAIN ? -ENOTCONN : -errno;
     return 0;
@@ -315,8 +323,22 @@ int connection_receive(struct connection *c, struct bytes *frame)
         c->is_settled = errno != EINTR; /* else it may have read a command */
         return -EAGAIN;
     }
+    exchange_heard(&c->exchange);
     if (more_parts(c))
         return CHOIR_MALFORMED;
     *frame = bytes_of(zmq_msg_data(&c->frame), zmq_msg_size(&c->frame));
     return 0;
+}
+
+int connection_core(const struct connection *c)
+{
+    return context_is_shared(c->context) ? -1 : exchange_core(&c->exchange);
+}
+
+int connection_near(const struct connection *c, struct near **out)
+{
+    char name[CONTEXT_THREAD_BYTES];
+
+    context_thread(c->context, name);
+    return near_new(out, name);
 }

@@ -13,6 +13,7 @@
 #include "proto/key.h"
 
 struct connection;
+struct near;
 
 struct connection_keys {
     uint8_t broker_curve[KEY_CURVE_BYTES];
@@ -62,5 +63,12 @@ int connection_send(struct connection *c, struct bytes frame);
 /* The next frame, borrowed until the next call. 0; -EAGAIN: none;
  * CHOIR_MALFORMED: more than one part. */
 int connection_receive(struct connection *c, struct bytes *frame);
+
+/* The core that the broker sends its answers from, if it is this host's, nothing
+ * else is under way, and each answer came from there; else -1. */
+int connection_core(const struct connection *c);
+/* Of the thread that encrypts for this connection, see proto/near.h. *out is
+ * owned, until the connection is destroyed at the latest. 0 or -ENOMEM. */
+int connection_near(const struct connection *c, struct near **out);
 
 #endif

@@ -4,6 +4,7 @@
 #include "connection_context.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -13,12 +14,12 @@
 
 /* A connection has three sockets, for a while six when it begins anew; a
  * context as it comes has room for 1,023. */
-enum { CONNECTIONS_MAX = 128, BLOCK_BYTES = 2 << 20 };
+enum { CONNECTIONS_MAX = 128, BLOCK_BYTES = 2 << 20, NUMBERS = 1000 };
 
 struct context {
     struct context *prev, *next;
     void *zmq;
-    unsigned users;
+    unsigned users, number;
     char url[];
 };
 
@@ -37,15 +38,19 @@ static void malloc_accustom(void)
 
 static struct context *context_new(const char *url)
 {
+    static unsigned contexts;
     struct context *c = calloc(1, sizeof *c + strlen(url) + 1);
 
     if (!c)
         return NULL;
     malloc_accustom();
     strcpy(c->url, url);
+    c->number = __atomic_add_fetch(&contexts, 1, __ATOMIC_RELAXED) % NUMBERS;
     c->zmq = zmq_ctx_new();
-    if (c->zmq)
+    if (c->zmq) {
+        zmq_ctx_set(c->zmq, ZMQ_THREAD_NAME_PREFIX, (int)c->number);
         return c;
+    }
     free(c);
     return NULL;
 }
@@ -79,6 +84,22 @@ struct context *context_take(const char *url)
 void *context_zmq(const struct context *c)
 {
     return c->zmq;
+}
+
+void context_thread(const struct context *c, char name[CONTEXT_THREAD_BYTES])
+{
+    snprintf(name, CONTEXT_THREAD_BYTES, "%u/ZMQbg/IO/", c->number);
+}
+
+bool context_is_shared(const struct context *c)
+{
+    struct process_shared *p = process_shared();
+    bool is_shared;
+
+    pthread_mutex_lock(&p->lock);
+    is_shared = c->users > 1;
+    pthread_mutex_unlock(&p->lock);
+    return is_shared;
 }
 
 void context_drop(struct context *c)

@@ -3,6 +3,10 @@
 #ifndef CHOIR_SDK_CONNECTION_CONTEXT_H
 #define CHOIR_SDK_CONNECTION_CONTEXT_H
 
+#include <stdbool.h>
+
+enum { CONTEXT_THREAD_BYTES = 24 };
+
 struct context;
 
 /* For a connection to url: one that others to that url use, too, if there is
@@ -11,6 +15,10 @@ struct context;
 struct context *context_take(const char *url);
 /* ZeroMQ's name of it. */
 void *context_zmq(const struct context *c);
+/* What the name of its thread begins with. */
+void context_thread(const struct context *c, char name[CONTEXT_THREAD_BYTES]);
+/* Does another connection use it, too? */
+bool context_is_shared(const struct context *c);
 /* The connection has closed its sockets. Whoever drops it last waits for what
  * they still have to send, as long as their linger allows. */
 void context_drop(struct context *c);

@@ -28,11 +28,12 @@ struct engine {
     struct told_limit limits[LIMITS_MAX];
     unsigned limit_count;
     bool limits_new;
-    bool has_more;    /* callers put in something while we were busy */
-    bool has_news;    /* the last turn told something */
-    bool has_heard;   /* the last turn received a frame */
-    bool is_held;     /* hold_fd is to become readable */
-    struct seat seat; /* its fd is the connection's */
+    bool has_more;     /* callers put in something while we were busy */
+    bool has_news;     /* the last turn told something */
+    bool has_heard;    /* the last turn received a frame */
+    bool is_held;      /* hold_fd is to become readable */
+    struct seat seat;  /* its fd is the connection's */
+    struct near *near; /* a caller who waits, and libzmq's thread */
     int timer_fd;
     int64_t timer_ms; /* when it will be readable; 0: never */
     int ended;

@@ -11,6 +11,7 @@
 
 #include "engine.h"
 #include "error.h"
+#include "proto/near.h"
 
 static int descriptors_open(struct engine *e)
 {
@@ -55,6 +56,8 @@ static int start(struct engine *e, struct choir *c)
     buf_put(&e->wire.growth.before_proof, c->first_proof.p, c->first_proof.n);
     memcpy(e->wire.verifier.broker_key, c->id.broker.broker_key,
            KEY_PUBLIC_BYTES);
+    if (!r)
+        r = connection_near(e->connection, &e->near);
     return r ? r : e->records && e->asks ? descriptors_open(e) : -ENOMEM;
 }
 
@@ -65,6 +68,7 @@ static void finish(struct engine *e)
         if (!e->ended && !records_rest(e->records, &e->wire))
             records_close(e->records, &e->wire); /* what is given back */
     }
+    near_destroy(&e->near);
     connection_destroy(&e->connection, 200);
     if (e->timer_fd >= 0)
         close(e->timer_fd);
@@ -144,6 +148,7 @@ static bool hub_turn(void *engine, bool readable)
 
     if (pthread_mutex_trylock(&e->c->turn))
         return false;
+    near_sleep(e->near, -1, 0); /* nobody waits any more */
     if (readable)
         turn_when_readable(e);
     else
@@ -240,6 +245,19 @@ void engine_look(struct choir *c)
     pthread_mutex_lock(&c->lock);
 }
 
+/* Beside the broker, if what is waited for is its next answer and nothing else
+ * goes on. */
+static void turn_after_wait(struct engine *e, int left)
+{
+    unsigned readable;
+
+    near_sleep(e->near, left ? connection_core(e->connection) : -1,
+               (uint64_t)sdk_clock_ms() * 1000);
+    readable = connection_poll(e->connection, left);
+    near_wake(e->near);
+    turn(e, readable);
+}
+
 void engine_drive(struct choir *c, int64_t deadline)
 {
     struct engine *e = c->engine;
@@ -248,7 +266,7 @@ void engine_drive(struct choir *c, int64_t deadline)
 
     error_keep(&mine);
     hub_watch(&e->seat, false);
-    for (turn_at_once(e); !e->has_news; turn_after(e, left)) {
+    for (turn_at_once(e); !e->has_news; turn_after_wait(e, left)) {
         int64_t now = sdk_clock_ms();
 
         if (deadline >= 0 && deadline <= now)
