@@ -1,5 +1,6 @@
 /* How many may be connected: the option, and what the system allows. */
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -11,6 +12,7 @@
 #include "tests/support/daemon.h"
 
 enum { WAIT_MS = 10000, CONNECTIONS_MAX = 8, FILES_MAX = 200 };
+enum { TIMER_KEEPALIVE = 2 }; /* of /proc/net/tcp */
 
 static int connect_to(const struct daemon *d)
 {
@@ -62,6 +64,44 @@ TEST(connections_over_connections_max_are_cut_and_the_others_served)
         close(fds[i]);
     choir_close(&c);
     CHECK_OK(open_as("bob", &c)); /* there is room again */
+    choir_close(&c);
+    CHECK_EQ(daemon_stop(&d), 0);
+}
+
+/* What the kernel says of the connections to a port, both ends of them. */
+static unsigned kept_alive(unsigned port)
+{
+    unsigned local, remote, state, timer, n = 0;
+    FILE *f = fopen("/proc/net/tcp", "r");
+    char line[512];
+
+    CHECK(f != NULL);
+    while (fgets(line, sizeof line, f)) {
+        if (sscanf(line, "%*d: %*x:%x %*x:%x %x %*x:%*x %x:", &local, &remote,
+                   &state, &timer) != 4)
+            continue;
+        n += (local == port || remote == port) && state == TCP_ESTABLISHED &&
+             timer == TIMER_KEEPALIVE;
+    }
+    fclose(f);
+    return n;
+}
+
+/* A host that vanishes says nothing: the other's kernel has to ask. */
+TEST(both_ends_ask_whether_the_other_is_there)
+{
+    uint64_t end = test_now_us() + WAIT_MS * 1000;
+    struct daemon d;
+    struct choir *c;
+    unsigned port;
+
+    daemon_init(&d, "alive");
+    CHECK_OK(daemon_start(&d, NULL));
+    port = (unsigned)atoi(strrchr(d.url, ':') + 1);
+    CHECK_OK(open_as("ada", &c));
+    while (kept_alive(port) < 2 && test_now_us() < end)
+        usleep(1000); /* until the last bytes were acknowledged */
+    CHECK_EQ(kept_alive(port), 2);
     choir_close(&c);
     CHECK_EQ(daemon_stop(&d), 0);
 }
