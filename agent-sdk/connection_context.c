@@ -15,6 +15,7 @@
 /* A connection has three sockets, for a while six when it begins anew; a
  * context as it comes has room for 1,023. */
 enum { CONNECTIONS_MAX = 128, BLOCK_BYTES = 2 << 20, NUMBERS = 1000 };
+enum { NUMBER_FIRST = 43000 }; /* as CONTEXT_THREADS has it */
 
 struct context {
     struct context *prev, *next;
@@ -45,7 +46,8 @@ static struct context *context_new(const char *url)
         return NULL;
     malloc_accustom();
     strcpy(c->url, url);
-    c->number = __atomic_add_fetch(&contexts, 1, __ATOMIC_RELAXED) % NUMBERS;
+    c->number = NUMBER_FIRST +
+                __atomic_add_fetch(&contexts, 1, __ATOMIC_RELAXED) % NUMBERS;
     c->zmq = zmq_ctx_new();
     if (c->zmq) {
         zmq_ctx_set(c->zmq, ZMQ_THREAD_NAME_PREFIX, (int)c->number);

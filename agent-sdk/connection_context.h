@@ -9,6 +9,10 @@ enum { CONTEXT_THREAD_BYTES = 24 };
 
 struct context;
 
+/* What ZeroMQ calls the threads that move bytes for all of them, and none of the
+ * program's own, as fnmatch(3) has it: it takes nothing but a number in front. */
+#define CONTEXT_THREADS "43[0-9][0-9][0-9]/ZMQbg/IO*"
+
 /* For a connection to url: one that others to that url use, too, if there is
  * one with room for its sockets and no name to be looked up. NULL: no memory.
  * Give it to context_drop. */

@@ -10,6 +10,10 @@
 #include <unistd.h>
 #include <utlist.h>
 
+#include "connection_context.h"
+#include "handle.h"
+#include "proto/crowd.h"
+
 enum { EVENTS_MAX = 64, WAKE_NUMBER = 0 };
 
 struct hub {
@@ -26,6 +30,7 @@ struct hub {
     unsigned leaving; /* wait for `turned` */
     bool is_asleep;   /* nothing was due when it looked last */
     bool stop;
+    struct crowd crowd;
 };
 
 /* --- Who is due ----------------------------------------------------------- */
@@ -107,9 +112,9 @@ static void events_take(struct hub *h, const struct epoll_event *events, int n)
 static void sleep_until_due(struct hub *h)
 {
     struct epoll_event events[EVENTS_MAX];
-    int n, timeout_ms = h->due || h->stop ? 0 : -1;
+    int n, timeout_ms = h->due || h->stop ? 0 : crowd_sleep_ms(&h->crowd);
 
-    h->is_asleep = timeout_ms < 0;
+    h->is_asleep = timeout_ms != 0;
     pthread_mutex_unlock(&h->lock);
     n = epoll_wait(h->epoll_fd, events, EVENTS_MAX, timeout_ms);
     pthread_mutex_lock(&h->lock);
@@ -142,6 +147,7 @@ static void *run(void *hub)
     pthread_mutex_lock(&h->lock);
     while (!h->stop) {
         sleep_until_due(h);
+        crowd_note(&h->crowd, h->due_count, sdk_clock_ms());
         for (unsigned n = h->due_count; n && h->due; n--)
             turn(h);
     }
@@ -192,6 +198,7 @@ static int hub_new(struct hub **out)
         return -ENOMEM;
     pthread_mutex_init(&h->lock, NULL);
     pthread_cond_init(&h->turned, NULL);
+    h->crowd = (struct crowd){CONTEXT_THREADS, .caller_too = true};
     h->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     h->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (h->wake_fd < 0 || h->epoll_fd < 0)

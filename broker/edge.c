@@ -33,6 +33,9 @@ enum {
     FDS_KEPT = 64,
 };
 
+static const char io_thread[] = "ZMQbg/IO/", /* libzmq calls it that */
+    io_threads[] = "ZMQbg/IO/*";
+
 /* --- Transport ----------------------------------------------------------- */
 
 static void transport_send(void *arg, struct connection *c, struct bytes frame)
@@ -89,6 +92,7 @@ static void transport_cut(void *arg, struct connection *c, const char *why)
 
 int edge_turn(struct edge *e, int most_ms, bool *also_ready)
 {
+    uint64_t before = e->counters.frames;
     int r = edge_wait(e, most_ms, also_ready);
 
     if (!r)
@@ -104,6 +108,8 @@ int edge_turn(struct edge *e, int most_ms, bool *also_ready)
     if (!r)
         r = cycle_end(e->cycle);
     alone_note(e);
+    crowd_note(&e->crowd, (unsigned)(e->counters.frames - before),
+               (int64_t)(env_steady_us(e->env) / 1000));
     if (e->unread & UNREAD_MONITOR)
         monitor_serve(e); /* after what those who left have sent before */
     return r;
@@ -350,7 +356,8 @@ int edge_open(struct edge **out, const struct edge_options *o,
     if (!r)
         r = wait_open(e, o->also);
     if (!r)
-        r = near_new(&e->near, "ZMQbg/IO/"); /* libzmq calls it that */
+        r = near_new(&e->near, io_thread);
+    e->crowd.threads = io_threads;
     if (r) {
         if (!trouble[0])
             snprintf(trouble, EDGE_TROUBLE_BYTES, "cannot make the socket: %s",

@@ -6,6 +6,7 @@
 
 #include "cycle.h"
 #include "edge.h"
+#include "proto/crowd.h"
 
 enum {
     ROUTING_ID_MAX = 255,
@@ -67,6 +68,7 @@ struct edge {
     uint64_t idle_from_us; /* steady time: the turn's last answer left; or 0 */
     uint64_t idle_us;      /* from then until the last wait ended */
     unsigned alone;        /* frames in a row that came one at a time */
+    struct crowd crowd;    /* of frames: libzmq's thread */
     struct batch batch;
     struct peer *peers; /* by routing id */
     struct line_in *lines;

@@ -88,6 +88,11 @@ static bool is_unread(struct edge *e)
     return e->unread != 0;
 }
 
+static int sooner(int a_ms, int b_ms)
+{
+    return a_ms < 0 ? b_ms : b_ms < 0 || a_ms < b_ms ? a_ms : b_ms;
+}
+
 static int wait_ms(struct edge *e, int most_ms)
 {
     uint64_t now = env_steady_us(e->env), next = cycle_next(e->cycle), ms;
@@ -130,7 +135,8 @@ static int wait_near(struct edge *e, struct epoll_event *events, int ms)
 int edge_wait(struct edge *e, int most_ms, bool *also_ready)
 {
     struct epoll_event events[EVENTS_MAX];
-    int n = wait_near(e, events, wait_ms(e, most_ms));
+    int ms = wait_ms(e, sooner(most_ms, crowd_sleep_ms(&e->crowd)));
+    int n = wait_near(e, events, ms);
     uint32_t ready = 0;
 
     if (n < 0 && errno != EINTR)

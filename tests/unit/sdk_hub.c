@@ -4,6 +4,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@ struct guest {
     bool stops;        /* its turn lasts until `goes_on` */
     bool goes_on;
     pthread_t thread; /* that turned it */
+    int policy;       /* of it, meanwhile */
 };
 
 static bool guest_turn(void *of, bool readable)
@@ -33,6 +35,7 @@ static bool guest_turn(void *of, bool readable)
     g->turns++;
     g->readable += readable;
     g->thread = pthread_self();
+    g->policy = sched_getscheduler(0);
     pthread_cond_broadcast(&g->turned);
     while (g->stops && !g->goes_on)
         pthread_cond_wait(&g->turned, &g->lock);
@@ -165,6 +168,44 @@ TEST(what_is_not_looked_at_gets_turns_only_when_told)
     wait_for_turns(&away, 3);
     guest_go(&away);
     guest_go(&other);
+}
+
+static int policy_of(struct guest *g)
+{
+    int policy;
+
+    pthread_mutex_lock(&g->lock);
+    policy = g->policy;
+    pthread_mutex_unlock(&g->lock);
+    return policy;
+}
+
+static void poke_all(struct guest *guests, unsigned n)
+{
+    unsigned turns[16];
+
+    for (unsigned i = 0; i < n; i++) {
+        turns[i] = turns_of(&guests[i]);
+        poke(&guests[i]);
+    }
+    for (unsigned i = 0; i < n; i++)
+        wait_for_turns(&guests[i], turns[i] + 1);
+}
+
+TEST(while_many_are_due_together_it_interrupts_nobody)
+{
+    enum { GUESTS = 16 };
+    static struct guest guests[GUESTS];
+
+    for (int i = 0; i < GUESTS; i++)
+        guest_come(&guests[i]);
+    CHECK_EQ(policy_of(&guests[0]), SCHED_OTHER);
+    while (policy_of(&guests[0]) != SCHED_BATCH)
+        poke_all(guests, GUESTS);
+    while (policy_of(&guests[0]) != SCHED_OTHER)
+        settle(&guests[0]);
+    for (int i = 0; i < GUESTS; i++)
+        guest_go(&guests[i]);
 }
 
 static void *go_on_soon(void *guest)
