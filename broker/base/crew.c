@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,6 +25,7 @@ struct crew {
     _Atomic bool *done; /* by item */
     size_t room;
     _Atomic bool is_awaited; /* one of them, by the caller */
+    int core; /* where no helper is to be; -1: they are free */
     unsigned helpers;
     pthread_t threads[];
 };
@@ -98,6 +100,7 @@ int crew_new(struct crew **out, unsigned helpers)
 
     if (!c)
         return -ENOMEM;
+    c->core = -1;
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->begun, NULL);
     pthread_cond_init(&c->changed, NULL);
@@ -134,6 +137,22 @@ unsigned crew_helpers(const struct crew *c)
     return c->helpers;
 }
 
+/* The kernel may wake a helper on the caller's core although another one sleeps.
+ * There it waits until the caller does, and is no help. */
+static void keep_off(struct crew *c)
+{
+    int core = sched_getcpu();
+    cpu_set_t others;
+
+    if (core == c->core || core < 0 || core >= CPU_SETSIZE ||
+        sched_getaffinity(0, sizeof others, &others))
+        return;
+    c->core = core;
+    CPU_CLR((size_t)core, &others);
+    for (unsigned i = 0; i < c->helpers; i++) /* fails if there is but one */
+        pthread_setaffinity_np(c->threads[i], sizeof others, &others);
+}
+
 static void open_to_all(struct crew *c, crew_item item, void *arg, size_t n)
 {
     pthread_mutex_lock(&c->lock);
@@ -159,6 +178,8 @@ int crew_begin(struct crew *c, crew_item item, void *arg, size_t n)
         c->done = done;
         c->room = n;
     }
+    if (n > 1)
+        keep_off(c);
     for (size_t i = 0; i < n; i++)
         atomic_init(&c->done[i], false);
     open_to_all(c, item, arg, n);

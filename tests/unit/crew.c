@@ -1,6 +1,7 @@
 #include "broker/base/crew.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
@@ -119,6 +120,44 @@ TEST(crew_begins_nothing_after_the_end)
     for (size_t i = 0; i < ITEMS; i++)
         n -= times[i];
     CHECK_EQ(n, 0);
+}
+
+/* Of two items that meet, one is the helper's; where may it be? */
+struct place {
+    _Atomic int there;
+    cpu_set_t helper;
+};
+
+static void note_place(void *arg, size_t i)
+{
+    struct place *p = arg;
+
+    if (!pthread_equal(pthread_self(), caller))
+        sched_getaffinity(0, sizeof p->helper, &p->helper);
+    meet(&p->there, i);
+}
+
+TEST(crew_keeps_helpers_off_the_callers_core)
+{
+    bool apart = false;
+    cpu_set_t all;
+    struct crew *c;
+
+    CHECK_OK(sched_getaffinity(0, sizeof all, &all));
+    if (CPU_COUNT(&all) < 2)
+        return;
+    caller = pthread_self();
+    CHECK_OK(crew_new(&c, 1));
+    /* The caller may be moved between two lines. */
+    for (int round = 0; !apart && round < 100; round++) {
+        struct place p = {0};
+        int core = sched_getcpu();
+
+        run(c, note_place, &p, 2);
+        apart = core >= 0 && !CPU_ISSET((size_t)core, &p.helper);
+    }
+    CHECK(apart);
+    crew_destroy(&c);
 }
 
 static void add(void *arg, size_t i)
