@@ -25,7 +25,7 @@ struct crew {
     _Atomic bool *done; /* by item */
     size_t room;
     _Atomic bool is_awaited; /* one of them, by the caller */
-    int core; /* where no helper is to be; -1: they are free */
+    int core;                /* where no helper is to be; -1: they are free */
     unsigned helpers;
     pthread_t threads[];
 };
@@ -137,7 +137,7 @@ unsigned crew_helpers(const struct crew *c)
     return c->helpers;
 }
 
-/* The kernel may wake a helper on the caller's core although another one sleeps.
+/* The kernel may wake a helper on the caller's core while another one sleeps.
  * There it waits until the caller does, and is no help. */
 static void keep_off(struct crew *c)
 {

@@ -1,8 +1,8 @@
 /* Threads that share one piece of work: many independent items, which the caller
  * then needs one after the other. He works too where nobody has begun, so that
  * on a busy machine he never waits for somebody who has not; and what he does
- * with one item goes on beside the work at those after it. Where there are several
- * cores, helpers are kept off the one that the caller was seen on last.
+ * with one item goes on beside the work at those after it. Helpers are kept off
+ * the core that he was seen on last, where there are others.
  * Threads: every call comes from the same thread. */
 #ifndef CHOIR_BROKER_BASE_CREW_H
 #define CHOIR_BROKER_BASE_CREW_H
