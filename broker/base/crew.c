@@ -25,6 +25,7 @@ struct crew {
     _Atomic bool *done; /* by item */
     size_t room;
     _Atomic bool is_awaited; /* one of them, by the caller */
+    cpu_set_t cores;         /* of the process, when it was made */
     int core;                /* where no helper is to be; -1: they are free */
     unsigned helpers;
     pthread_t threads[];
@@ -101,6 +102,7 @@ int crew_new(struct crew **out, unsigned helpers)
     if (!c)
         return -ENOMEM;
     c->core = -1;
+    sched_getaffinity(0, sizeof c->cores, &c->cores); /* or none */
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->begun, NULL);
     pthread_cond_init(&c->changed, NULL);
@@ -142,10 +144,9 @@ unsigned crew_helpers(const struct crew *c)
 static void keep_off(struct crew *c)
 {
     int core = sched_getcpu();
-    cpu_set_t others;
+    cpu_set_t others = c->cores;
 
-    if (core == c->core || core < 0 || core >= CPU_SETSIZE ||
-        sched_getaffinity(0, sizeof others, &others))
+    if (core == c->core || core < 0 || core >= CPU_SETSIZE)
         return;
     c->core = core;
     CPU_CLR((size_t)core, &others);
