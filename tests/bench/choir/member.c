@@ -9,7 +9,7 @@
 #include "proto/answer.h"
 #include "tests/bench/choir/works.h"
 
-enum { WAIT_MS = 60000, HEARTBEAT_MS = 5000, PEER_GONE_MS = 15000 };
+enum { WAIT_MS = 60000, SILENT_S = 5, GONE_MS = 15000 };
 
 void member_keys(unsigned i, struct key_pair *key, struct curve_pair *curve)
 {
@@ -160,8 +160,11 @@ static void connect_to(struct member *m, void *context, const char *url,
         load_die("socket: %s", zmq_strerror(errno));
     set(m->socket, ZMQ_LINGER, 0);
     set(m->socket, ZMQ_RCVTIMEO, WAIT_MS);
-    set(m->socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS);
-    set(m->socket, ZMQ_HEARTBEAT_TIMEOUT, PEER_GONE_MS);
+    set(m->socket, ZMQ_TCP_KEEPALIVE, 1); /* all as the SDK has it */
+    set(m->socket, ZMQ_TCP_KEEPALIVE_IDLE, SILENT_S);
+    set(m->socket, ZMQ_TCP_KEEPALIVE_INTVL, SILENT_S);
+    set(m->socket, ZMQ_TCP_KEEPALIVE_CNT, GONE_MS / 1000 / SILENT_S - 1);
+    set(m->socket, ZMQ_TCP_MAXRT, GONE_MS);
     if (zmq_setsockopt(m->socket, ZMQ_CURVE_SERVERKEY, m->meeting->curve,
                        KEY_CURVE_BYTES) ||
         zmq_setsockopt(m->socket, ZMQ_CURVE_PUBLICKEY, curve->public_key,
