@@ -196,7 +196,8 @@ static int enrol_outcome(struct talk *t, const struct identity *id)
                 : 0;
 }
 
-/* Does the broker know these keys already? */
+/* Does the broker know these keys already? It lets them in before they are in
+ * its record, but says nothing before what it knows is there. */
 static int is_known(const struct identity *id, int64_t deadline)
 {
     struct talk t;
@@ -204,6 +205,8 @@ static int is_known(const struct identity *id, int64_t deadline)
 
     if (!r)
         r = talk_connect(&t);
+    if (!r)
+        r = talk_hello(&t);
     talk_end(&t);
     return r;
 }

@@ -270,6 +270,25 @@ TEST(an_enrolment_cut_short_is_finished_with_the_same_keys)
     end();
 }
 
+/* It lets in whom it has in memory. Whether that is kept, only its word says. */
+TEST(an_enrolment_is_not_believed_before_the_broker_has_spoken)
+{
+    struct standin *broker;
+    char path[300], begun[320];
+
+    begin();
+    broker = standin_start(dir);
+    join(path);
+    snprintf(begun, sizeof begun, "%s.begun", path);
+    CHECK_OK(rename(path, begun));
+    standin_mute(broker, true);
+    options.timeout_ms = 300;
+    CHECK_REFUSED(choir_join(invitation(), &options, NULL), CHOIR_UNREACHABLE);
+    CHECK_OK(access(begun, F_OK));
+    standin_stop(&broker);
+    end();
+}
+
 TEST(an_invitation_must_be_whole_and_alive)
 {
     struct standin *broker;
