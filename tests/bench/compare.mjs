@@ -131,7 +131,25 @@ function regressions(row, now, before) {
 
 // ---- the whole -------------------------------------------------------------
 
-function heading(facts, found) {
+// Of rows: "098d423 (3a, 5), ee94efa (1, 2)", the newest first.
+function commits(rows) {
+    const of = new Map();
+
+    for (const [id, { commit, date }] of Object.entries(rows)) {
+        const c = of.get(commit) ?? { ids: [], date };
+
+        c.ids.push(id);
+        of.set(commit, c);
+    }
+    if (of.size === 1)
+        return [...of.keys()][0];
+    const order = new Intl.Collator('en', { numeric: true }).compare;
+
+    return [...of].sort((a, b) => (a[1].date < b[1].date ? 1 : -1))
+        .map(([name, c]) => `${name} (${c.ids.sort(order).join(', ')})`).join(', ');
+}
+
+function heading(facts, found, of) {
     const said = [
         `${facts.cpu}, ${facts.cores} cores, ${facts.memory_gib} GiB, Linux ${facts.kernel}, ` +
             `${facts.filesystem}, ${facts.system}, cc ${facts.compiler}`,
@@ -139,7 +157,7 @@ function heading(facts, found) {
 
     for (const [name, v] of Object.entries(found))
         said.push(v.missing ? `${name}: ${v.missing}` : `${name}: ${v.server}; ${v.client}`);
-    said.push(`commit ${commit()}, ${new Date().toISOString().slice(0, 10)}; ` +
+    said.push(`commit ${of}, ${new Date().toISOString().slice(0, 10)}; ` +
         `${runs} executions of each side, ${seconds} s each after ${warm} s of warming up`);
     return said;
 }
@@ -153,8 +171,9 @@ async function yardstick() {
     return median(rates);
 }
 
-function store(file, all, said, stored) {
+function store(file, all, stored) {
     const known = all.filter((row) => stored.rows[row.id]);
+    const said = heading(stored.machine, stored.versions, commits(stored.rows));
     const text = table(known.flatMap((row) => lines(row, stored.rows[row.id])));
     const remarks = known.map((row) => [
         `**${row.id}** ${row.work}, against ${row.against}: `,
@@ -182,9 +201,8 @@ const before = existsSync(`${file}.json`)
     ? JSON.parse(readFileSync(`${file}.json`, 'utf8')) : { rows: {} };
 const names = new Set(rows.flatMap((r) => [r.ours[0], ...(alone || !r.peer ? [] : [r.peer[0]])]));
 const found = await versions(names);
-const said = heading(facts, found);
 
-console.log(said.join('\n'));
+console.log(heading(facts, found, commit()).join('\n'));
 const stick = await yardstick();
 const now = {};
 const worse = [];
@@ -195,7 +213,7 @@ for (const row of rows) {
 }
 console.log(`\n${table(rows.flatMap((row) => lines(row, now[row.id])))}\n`);
 if (!alone)
-    store(file, all, said, {
+    store(file, all, {
         machine: facts,
         versions: { ...before.versions, ...found },
         rows: { ...before.rows, ...now },
