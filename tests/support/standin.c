@@ -728,8 +728,10 @@ static void watch_open(struct standin *s, const struct session *session,
     else
         w->credit = msg_u(ask, FIELD_CREDIT);
     w->next = msg_u(ask, FIELD_REVISION);
-    if (!w->work)
+    if (!w->work) {
         s->counts.watch_from = w->next;
+        s->counts.watches++;
+    }
     snprintf(w->queue, sizeof w->queue, "%.*s", (int)msg_b(ask, FIELD_QUEUE).n,
              (const char *)msg_b(ask, FIELD_QUEUE).p);
     snprintf(w->prefix, sizeof w->prefix, "%.*s",

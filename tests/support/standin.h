@@ -92,6 +92,7 @@ struct standin_counts {
     unsigned digests;
     unsigned leased;     /* gets, lists and logs that named a lease */
     unsigned bad;        /* bundles that fail a check no honest client fails */
+    unsigned watches;    /* opened */
     uint64_t watch_from; /* where the last watch to be opened began */
     uint64_t size;
 };

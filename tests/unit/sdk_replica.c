@@ -636,6 +636,8 @@ TEST(who_waits_is_told_when_it_ends)
     begin();
     standin_hold_lists(broker, true);
     r = open_with("k/", NULL);
+    while (!standin_counts(broker).watches)
+        usleep(1000); /* until there is one to be ended */
     standin_end_watches(broker, CHOIR_DENIED);
     standin_hold_lists(broker, false);
     standin_restart(broker, 0);
