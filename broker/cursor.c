@@ -112,8 +112,7 @@ static void descent_begin(const struct cursors *c, struct descent *d,
 /* The next spot that the key is under, or NULL. */
 static struct spot *descent_next(const struct cursors *c, struct descent *d)
 {
-    while (d->next < c->used_count &&
-           d->at + c->used[d->next] <= d->bytes) {
+    while (d->next < c->used_count && d->at + c->used[d->next] <= d->bytes) {
         size_t end = d->at + c->used[d->next++];
         struct spot *s;
 
