@@ -90,7 +90,7 @@ void *context_zmq(const struct context *c)
 
 void context_thread(const struct context *c, char name[CONTEXT_THREAD_BYTES])
 {
-    snprintf(name, CONTEXT_THREAD_BYTES, "%u/ZMQbg/IO/", c->number);
+    snprintf(name, CONTEXT_THREAD_BYTES, "%u/ZMQbg/IO*", c->number);
 }
 
 bool context_is_shared(const struct context *c)

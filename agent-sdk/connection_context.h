@@ -19,7 +19,7 @@ struct context;
 struct context *context_take(const char *url);
 /* ZeroMQ's name of it. */
 void *context_zmq(const struct context *c);
-/* What the name of its thread begins with. */
+/* The name of its thread, likewise. */
 void context_thread(const struct context *c, char name[CONTEXT_THREAD_BYTES]);
 /* Does another connection use it, too? */
 bool context_is_shared(const struct context *c);

@@ -33,8 +33,7 @@ enum {
     FDS_KEPT = 64,
 };
 
-static const char io_thread[] = "ZMQbg/IO/", /* libzmq calls it that */
-    io_threads[] = "ZMQbg/IO/*";
+static const char io_thread[] = "ZMQbg/IO/*"; /* libzmq calls it that */
 
 /* --- Transport ----------------------------------------------------------- */
 
@@ -357,7 +356,7 @@ int edge_open(struct edge **out, const struct edge_options *o,
         r = wait_open(e, o->also);
     if (!r)
         r = near_new(&e->near, io_thread);
-    e->crowd.threads = io_threads;
+    e->crowd.threads = io_thread;
     if (r) {
         if (!trouble[0])
             snprintf(trouble, EDGE_TROUBLE_BYTES, "cannot make the socket: %s",

@@ -2,52 +2,34 @@
  * looked for seldom. */
 #include "proto/crowd.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <fnmatch.h>
 #include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
+
+#include "proto/threads.h"
 
 enum { LOOK_MS = 50, MANY = 32 /* in such a time, not one at a time */ };
 
-static void policy_change(pid_t thread, int from, int to)
+struct change {
+    int from, to;
+};
+
+static void policy_change(void *change, pid_t thread)
 {
     const struct sched_param none = {0};
+    const struct change *c = change;
 
-    if (sched_getscheduler(thread) == from)
-        sched_setscheduler(thread, to, &none);
-}
-
-static bool is_meant(const struct crowd *c, const char *thread)
-{
-    char path[300], name[32] = {0};
-    ssize_t n;
-    int fd;
-
-    snprintf(path, sizeof path, "/proc/self/task/%s/comm", thread);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    n = read(fd, name, sizeof name - 1);
-    close(fd);
-    return n > 0 && fnmatch(c->threads, name, 0) == 0;
+    if (sched_getscheduler(thread) == c->from)
+        sched_setscheduler(thread, c->to, &none);
 }
 
 static void policies_change(const struct crowd *c, int from, int to)
 {
-    DIR *tasks = opendir("/proc/self/task");
-    struct dirent *at;
+    struct change change = {from, to};
 
-    while (tasks && (at = readdir(tasks)) != NULL)
-        if (is_meant(c, at->d_name))
-            policy_change((pid_t)atoi(at->d_name), from, to);
-    if (tasks)
-        closedir(tasks);
+    threads_each(getpid(), c->threads, policy_change, &change);
     if (c->caller_too)
-        policy_change(0, from, to);
+        policy_change(&change, 0);
 }
 
 /* Whoever schedules the program in another way has his reasons. */

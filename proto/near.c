@@ -4,15 +4,15 @@
  * interrupted by the one he has just woken waits as well, and for nothing. */
 #include "near.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
+
+#include "proto/threads.h"
 
 enum {
     LOOK_SLEEPS = 4,        /* one of so many is looked at, */
@@ -23,7 +23,7 @@ enum {
 };
 
 struct near {
-    char name[16];
+    char name[32];
     bool is_sought;
     pid_t other; /* 0: nothing is ever kept */
     pid_t caller;
@@ -39,30 +39,6 @@ struct near {
     uint64_t waited_ns; /* in them */
     uint64_t rest_us, again_us;
 };
-
-static pid_t thread_find(const char *name)
-{
-    DIR *tasks = opendir("/proc/self/task");
-    struct dirent *at;
-    pid_t found = 0;
-
-    while (tasks && !found && (at = readdir(tasks)) != NULL) {
-        char path[300], comm[32] = {0};
-        int fd;
-
-        snprintf(path, sizeof path, "/proc/self/task/%s/comm", at->d_name);
-        fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0)
-            continue;
-        if (read(fd, comm, sizeof comm - 1) > 0 &&
-            strncmp(comm, name, strlen(name)) == 0)
-            found = (pid_t)atoi(at->d_name);
-        close(fd);
-    }
-    if (tasks)
-        closedir(tasks);
-    return found;
-}
 
 static int waits_open(pid_t thread)
 {
@@ -130,7 +106,7 @@ static bool is_there(struct near *n)
     if (n->is_sought)
         return true;
     n->is_sought = true;
-    n->other = thread_find(n->name);
+    n->other = threads_find(getpid(), n->name);
     if (!n->other || !waited(n, &n->before_ns) ||
         sched_getaffinity(n->other, sizeof n->its, &n->its) ||
         sched_setaffinity(n->other, sizeof n->its, &n->its) || /* may we? */

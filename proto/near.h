@@ -15,8 +15,8 @@
 
 struct near;
 
-/* With the thread of this process whose name begins like that; it is sought
- * when it is wanted first. *out is owned.
+/* With the thread of this process of that name, as fnmatch(3) has it; it is
+ * sought when it is wanted first. *out is owned.
  * Where there is none, or but one core, or the kernel does not tell how long
  * threads wait, nothing is ever kept. 0 or -ENOMEM. */
 int near_new(struct near **out, const char *name);

@@ -1,12 +1,10 @@
 /* How choird's own thread for the sockets is scheduled: as any other, until
  * frames come together, and again when they come alone. */
-#include <dirent.h>
 #include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "agent-sdk/choir.h"
+#include "proto/threads.h"
 #include "tests/check.h"
 #include "tests/support/daemon.h"
 
@@ -14,36 +12,12 @@ enum { HANDLES = 16, WAIT_MS = 10000 };
 
 static struct choir *handles[HANDLES];
 
-static bool passes_on(pid_t process, const char *thread)
-{
-    char path[300], name[32] = "";
-    FILE *f;
-
-    snprintf(path, sizeof path, "/proc/%d/task/%s/comm", (int)process, thread);
-    f = fopen(path, "re");
-    if (!f)
-        return false;
-    if (!fgets(name, sizeof name, f))
-        name[0] = 0;
-    fclose(f);
-    return strncmp(name, "ZMQbg/IO/", 9) == 0;
-}
-
 static int policy_of(pid_t process)
 {
-    char path[64];
-    struct dirent *at;
-    int policy = -1;
-    DIR *tasks;
+    pid_t thread = threads_find(process, "ZMQbg/IO/*");
 
-    snprintf(path, sizeof path, "/proc/%d/task", (int)process);
-    tasks = opendir(path);
-    CHECK(tasks != NULL);
-    while ((at = readdir(tasks)) != NULL)
-        if (passes_on(process, at->d_name))
-            policy = sched_getscheduler((pid_t)atoi(at->d_name));
-    closedir(tasks);
-    return policy;
+    CHECK(thread != 0);
+    return sched_getscheduler(thread);
 }
 
 static void handles_open(void)

@@ -1,15 +1,11 @@
 /* A lone agent and the broker on one core: both of its threads are kept there
  * while it waits, and are as free as they were afterwards.
  * test-timeout: 120 */
-#include <dirent.h>
-#include <fcntl.h>
 #include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "agent-sdk/choir.h"
+#include "proto/threads.h"
 #include "tests/check.h"
 #include "tests/support/daemon.h"
 
@@ -29,36 +25,6 @@ static struct choir *open_as(const char *name)
 static void put(struct choir *c)
 {
     CHECK_OK(choir_put(c, "key", "value", 5, NULL));
-}
-
-static bool encrypts(const char *thread)
-{
-    char path[300], name[32] = {0};
-    int fd;
-
-    snprintf(path, sizeof path, "/proc/self/task/%s/comm", thread);
-    fd = open(path, O_RDONLY);
-    if (fd < 0)
-        return false;
-    if (read(fd, name, sizeof name - 1) < 0)
-        name[0] = 0;
-    close(fd);
-    return strstr(name, "ZMQbg/IO") != NULL;
-}
-
-/* The one thread of this process that encrypts. */
-static pid_t thread_of_zmq(void)
-{
-    DIR *tasks = opendir("/proc/self/task");
-    struct dirent *at;
-    pid_t found = 0;
-
-    while ((at = readdir(tasks)) != NULL)
-        if (encrypts(at->d_name))
-            found = (pid_t)atoi(at->d_name);
-    closedir(tasks);
-    CHECK(found != 0);
-    return found;
 }
 
 static int cores(pid_t thread)
@@ -94,7 +60,8 @@ TEST(a_lone_agent_waits_on_the_broker_s_core)
     daemon_init(&d, "near");
     CHECK_OK(daemon_start(&d, NULL));
     one = open_as("one");
-    thread = thread_of_zmq();
+    thread = threads_find(getpid(), "*ZMQbg/IO*");
+    CHECK(thread != 0);
     CHECK(all == 1 || becomes_kept(one, thread));
     other = open_as("other"); /* what encrypts for two is nobody's alone */
     put(one);

@@ -101,7 +101,7 @@ static int cores(pid_t thread)
 TEST(near_keeps_both_on_one_core_and_the_caller_only_asleep)
 {
     int all = cores(0);
-    struct near *n = begin("near-other/");
+    struct near *n = begin("near-other/*");
     cpu_set_t mine, its;
 
     near_sleep(n, sched_getcpu(), SECOND_US);
@@ -135,10 +135,10 @@ TEST(near_finds_a_thread_that_takes_its_name_later)
     int all = cores(0);
     struct near *n, *same;
 
-    CHECK_OK(near_new(&n, "near-other/"));
+    CHECK_OK(near_new(&n, "near-other/*"));
     near_sleep(n, -1, SECOND_US);
     near_wake(n);
-    same = begin("near-other/");
+    same = begin("near-other/*");
     near_destroy(&same);
     near_sleep(n, sched_getcpu(), SECOND_US);
     CHECK_EQ(cores(other.id), all > 1 ? 1 : all);
@@ -171,7 +171,7 @@ static void *hog(void *arg)
  * for milliseconds. */
 TEST(near_lets_go_of_a_core_that_others_want)
 {
-    struct near *n = begin("near-other/");
+    struct near *n = begin("near-other/*");
     pthread_t hogs[HOGS];
     uint64_t now = SECOND_US;
     unsigned turns = 0;
@@ -207,7 +207,7 @@ TEST(near_lets_go_of_a_core_that_others_want)
 /* Whom he has woken interrupts the caller before he sleeps. */
 TEST(near_keeps_a_core_that_is_waited_for_before_the_sleep)
 {
-    struct near *n = begin("near-other/");
+    struct near *n = begin("near-other/*");
     int all = cores(0);
     uint64_t now = SECOND_US;
     bool is_kept = false;
@@ -255,7 +255,7 @@ static void bind_to(int core)
 TEST(near_keeps_both_on_the_core_that_is_named)
 {
     int all = cores(0), named = another_core(sched_getcpu());
-    struct near *n = begin("near-other/");
+    struct near *n = begin("near-other/*");
 
     if (named >= 0) {
         near_sleep(n, named, SECOND_US);
@@ -272,7 +272,7 @@ TEST(near_keeps_both_on_the_core_that_is_named)
 TEST(near_keeps_nobody_where_the_caller_may_not_be)
 {
     int all = cores(0), mine = sched_getcpu(), named = another_core(mine);
-    struct near *n = begin("near-other/");
+    struct near *n = begin("near-other/*");
     cpu_set_t before;
 
     CHECK_OK(sched_getaffinity(0, sizeof before, &before));
@@ -293,7 +293,7 @@ TEST(near_keeps_nobody_where_the_caller_may_not_be)
 TEST(near_leaves_the_caller_where_he_was_put_while_he_slept)
 {
     int mine = sched_getcpu(), named = another_core(mine);
-    struct near *n = begin("near-other/");
+    struct near *n = begin("near-other/*");
     cpu_set_t before;
 
     CHECK_OK(sched_getaffinity(0, sizeof before, &before));
@@ -325,7 +325,7 @@ static void *call_from_elsewhere(void *near)
 TEST(near_is_called_by_one_thread_after_another)
 {
     int all = cores(0);
-    struct near *n = begin("near-other/");
+    struct near *n = begin("near-other/*");
     pthread_t thread;
 
     near_sleep(n, sched_getcpu(), SECOND_US);

@@ -1,0 +1,15 @@
+/* Threads by their names: a library's, which does not say which ones it has. */
+#ifndef CHOIR_PROTO_THREADS_H
+#define CHOIR_PROTO_THREADS_H
+
+#include <sys/types.h>
+
+/* Calls `on` for each thread of the process whose name matches, as fnmatch(3)
+ * has it; none if the kernel does not tell. A name is 15 bytes at most, and a
+ * thread that has just begun has its creator's. Any thread. */
+void threads_each(pid_t process, const char *names,
+                  void (*on)(void *arg, pid_t thread), void *arg);
+/* One of them, or 0. */
+pid_t threads_find(pid_t process, const char *names);
+
+#endif
