@@ -1,6 +1,7 @@
 /* The edge's part, played by lists. */
 #include "tests/support/hall.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -318,4 +319,20 @@ size_t guest_items(const struct guest *g, enum message verb)
     for (size_t i = 0; i < g->count; i++)
         n += g->items[i]->verb == verb;
     return n;
+}
+
+void hall_damage_leaf(const struct hall *h, uint64_t leaf)
+{
+    char path[300];
+    int byte;
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/tree-0", h->rig.dir);
+    f = fopen(path, "r+");
+    must(f ? 0 : -errno, "tree-0");
+    fseek(f, (long)(leaf * HASH_BYTES), SEEK_SET);
+    byte = fgetc(f);
+    fseek(f, -1, SEEK_CUR);
+    fputc(byte ^ 0xff, f); /* turned, not set: it may be anything */
+    fclose(f);
 }

@@ -78,4 +78,7 @@ const struct msg *guest_item(struct guest *g, enum message verb);
 size_t guest_items(const struct guest *g, enum message verb);
 void guest_forget(struct guest *g);
 
+/* Turns a byte of that leaf's hash in the file of the record's tree. */
+void hall_damage_leaf(const struct hall *h, uint64_t leaf);
+
 #endif

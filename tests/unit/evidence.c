@@ -230,19 +230,6 @@ TEST(growth_is_proven_to_anyone_between_sizes_that_are_there)
 }
 
 /* What the files say is used only where it leads to the root. */
-static void file_damage(uint64_t leaf)
-{
-    char path[300];
-    FILE *f;
-
-    snprintf(path, sizeof path, "%s/tree-0", hall.rig.dir);
-    f = fopen(path, "r+");
-    CHECK(f != NULL);
-    fseek(f, (long)(leaf * HASH_BYTES), SEEK_SET);
-    fputc(0xee, f);
-    fclose(f);
-}
-
 TEST(wrong_files_give_no_proof_and_are_made_anew)
 {
     uint64_t index;
@@ -252,7 +239,7 @@ TEST(wrong_files_give_no_proof_and_are_made_anew)
     for (int i = 0; i < 40; i++)
         put(&ada, "k");
     index = head() - 20;
-    file_damage(index ^ 1);
+    hall_damage_leaf(&hall, index ^ 1);
     CHECK_EQ(msg_u(prove(&ada, index, 0), FIELD_OUTCOME), CHOIR_BUSY);
     hall_settle(&hall);
     text = receipt_of(&ada, index);
