@@ -266,13 +266,14 @@ static void interruption_look(struct choir *c)
 }
 
 /* Takes what was handed over, or everything there is. */
-static void callers_hear(struct engine *e, bool now)
+static void callers_hear(struct engine *e, bool now, unsigned readable)
 {
     struct choir *c = e->c;
     struct op *ops, *op, *next;
     struct control *controls, *control, *after;
 
     pthread_mutex_lock(&c->lock);
+    now |= intake_drain(&c->intake, readable);
     intake_take(&c->intake, now, &ops, &controls);
     interruption_look(c);
     pthread_mutex_unlock(&c->lock);
@@ -292,7 +293,7 @@ static void callers_hear(struct engine *e, bool now)
 
 void engine_hear_callers(struct engine *e)
 {
-    callers_hear(e, true);
+    callers_hear(e, true, 0);
 }
 
 /* --- Sending and telling -------------------------------------------------- */
@@ -366,7 +367,7 @@ void engine_tell(struct engine *e)
     /* what callers put in from here on must wake us */
     e->has_more = at_once || intake_ready(&c->intake);
     c->intake.is_awake = e->has_more;
-    e->is_held = c->intake.is_timed;
+    e->is_held = c->intake.hold.due_us != 0;
     e->has_news = news || c->is_poked;
     news &= c->waiting + c->dozing > c->is_driven;
     pthread_mutex_unlock(&c->lock);
@@ -427,7 +428,7 @@ void engine_turn(struct engine *e, unsigned readable)
         e->timer_ms = 0;
     e->has_heard = false;
     e->wire.now_ms = sdk_clock_ms();
-    callers_hear(e, intake_drain(&e->c->intake, readable));
+    callers_hear(e, false, readable);
     if (e->ended) {
         discard(e);
     } else {

@@ -31,7 +31,7 @@ struct engine {
     bool has_more;     /* callers put in something while we were busy */
     bool has_news;     /* the last turn told something */
     bool has_heard;    /* the last turn received a frame */
-    bool is_held;      /* hold_fd is to become readable */
+    bool is_held;      /* until its descriptor says that it is over */
     struct seat seat;  /* its fd is the connection's */
     struct near *near; /* a caller who waits, and libzmq's thread */
     int timer_fd;

@@ -1,12 +1,10 @@
-/* The engine sleeps on two descriptors: one that callers write to, and a timer
- * that bounds how long a caller may take to answer what it was told. */
+/* The engine sleeps on two descriptors: one that callers write to, and a hold's
+ * timer, which bounds how long they may take to answer what they were told. */
 #include "intake.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 #include <utlist.h>
 
@@ -18,8 +16,11 @@ enum {
 int intake_open(struct intake *in)
 {
     in->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    in->hold_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    return in->wake_fd < 0 || in->hold_fd < 0 ? -errno : 0;
+    if (in->wake_fd < 0) {
+        in->hold.fd = -1;
+        return -errno;
+    }
+    return hold_open(&in->hold);
 }
 
 void intake_close(struct intake *in)
@@ -33,25 +34,7 @@ void intake_close(struct intake *in)
         free(control);
     if (in->wake_fd >= 0)
         close(in->wake_fd);
-    if (in->hold_fd >= 0)
-        close(in->hold_fd);
-}
-
-static int64_t clock_us(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
-static void timer_set(struct intake *in, int64_t at_us)
-{
-    struct itimerspec at = {
-        .it_value = {at_us / 1000000, at_us % 1000000 * 1000}};
-
-    in->is_timed = at_us != 0;
-    timerfd_settime(in->hold_fd, TFD_TIMER_ABSTIME, &at, NULL);
+    hold_close(&in->hold);
 }
 
 void intake_look(struct intake *in)
@@ -80,11 +63,11 @@ static int64_t hold_us(const struct intake *in)
 }
 
 /* The answers to what was taken long ago are not coming. */
-static bool hold_begin(struct intake *in)
+static bool wait_begin(struct intake *in)
 {
-    if (clock_us() - in->since_us >= hold_us(in))
+    if (hold_clock_us() - in->since_us >= hold_us(in))
         return false;
-    timer_set(in, in->since_us + hold_us(in));
+    hold_begin(&in->hold, in->since_us + hold_us(in));
     return true;
 }
 
@@ -96,7 +79,7 @@ static bool answered(struct intake *in)
     if (in->is_handed)
         return false; /* it goes along */
     return in->expected == 0 || ++in->held >= HOLD_OPS ||
-           (in->held == 1 && !hold_begin(in));
+           (in->held == 1 && !wait_begin(in));
 }
 
 bool intake_op(struct intake *in, struct op *op, bool waits)
@@ -147,7 +130,7 @@ void intake_told(struct intake *in, unsigned events)
         return;
     in->expected += events;
     in->is_taken = false;
-    in->since_us = clock_us();
+    in->since_us = hold_clock_us();
 }
 
 /* A caller may come late, when others had the processor; but once he takes, he
@@ -157,7 +140,7 @@ void intake_taken(struct intake *in)
     if (in->is_taken)
         return;
     in->is_taken = true;
-    in->since_us = clock_us();
+    in->since_us = hold_clock_us();
 }
 
 bool intake_keep(struct intake *in)
@@ -165,7 +148,7 @@ bool intake_keep(struct intake *in)
     if (in->expected == 0)
         return false;
     in->is_kept = true;
-    timer_set(in, clock_us() + hold_us(in));
+    hold_begin(&in->hold, hold_clock_us() + hold_us(in));
     return true;
 }
 
@@ -183,18 +166,19 @@ void intake_drawn(struct intake *in)
         intake_wake(in);
 }
 
-static bool take_count(int fd)
+static void count_take(int fd)
 {
     uint64_t count;
 
-    return read(fd, &count, sizeof count) > 0;
+    if (read(fd, &count, sizeof count) < 0)
+        return; /* it was read before */
 }
 
 bool intake_drain(struct intake *in, unsigned readable)
 {
     if (readable & 1)
-        take_count(in->wake_fd);
-    return (readable & 2) && take_count(in->hold_fd);
+        count_take(in->wake_fd);
+    return (readable & 2) && hold_look(&in->hold);
 }
 
 bool intake_ready(const struct intake *in)
@@ -218,6 +202,5 @@ void intake_take(struct intake *in, bool now, struct op **ops,
     in->ops = NULL;
     in->op_count = 0;
     in->controls = NULL;
-    if (in->is_timed)
-        timer_set(in, 0);
+    hold_end(&in->hold);
 }

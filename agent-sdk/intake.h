@@ -11,6 +11,7 @@
 #ifndef CHOIR_SDK_INTAKE_H
 #define CHOIR_SDK_INTAKE_H
 
+#include "hold.h"
 #include "hub.h"
 #include "request.h"
 
@@ -25,7 +26,7 @@ struct control {
 struct intake {
     struct seat *seat; /* the hub's: whom to wake. NULL: by wake_fd */
     int wake_fd; /* readable: look now. choir_interrupt writes to it, too */
-    int hold_fd; /* readable: look now, even at what is held */
+    struct hold hold; /* its fd readable: look now, even at what is held */
     struct op *ops;
     unsigned op_count;
     struct control *controls;
@@ -38,7 +39,6 @@ struct intake {
     int64_t hold_us;   /* how long they are waited for; less than HOLD_US: so
                           long */
     bool is_awake;     /* the engine will look here again */
-    bool is_timed;     /* hold_fd will become readable */
 };
 
 /* 0 or -errno. intake_close: any state after intake_open; frees what is in. */
@@ -77,7 +77,7 @@ void intake_drawn(struct intake *in);
 void intake_hand(struct intake *in);
 
 /* Engine: empty those descriptors that are readable (bit 0: wake_fd, bit 1:
- * hold_fd); without the lock. True: the hold is over. */
+ * hold.fd). True: the hold's time is over. */
 bool intake_drain(struct intake *in, unsigned readable);
 /* Engine: is there something that it may take now? */
 bool intake_ready(const struct intake *in);

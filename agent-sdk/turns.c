@@ -18,7 +18,7 @@ static int descriptors_open(struct engine *e)
     int r = connection_watch(e->connection, e->c->intake.wake_fd, WAKE_BIT);
 
     if (!r)
-        r = connection_watch(e->connection, e->c->intake.hold_fd, HOLD_BIT);
+        r = connection_watch(e->connection, e->c->intake.hold.fd, HOLD_BIT);
     e->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (!r && e->timer_fd < 0)
         r = -errno;
