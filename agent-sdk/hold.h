@@ -12,8 +12,8 @@
 #include <stdint.h>
 
 enum {
-    HOLD_TRUSTED = 16,    /* after so many holds that ended in time */
-    HOLD_LATE_US = 5000,  /* it is looked at so much later at most */
+    HOLD_TRUSTED = 16,   /* after so many holds that ended in time */
+    HOLD_LATE_US = 5000, /* it is looked at so much later at most */
 };
 
 struct hold {
