@@ -11,9 +11,11 @@
 
 #include "connection_context.h"
 #include "connection_exchange.h"
+#include "error.h"
 #include "proto/limits.h"
 #include "proto/near.h"
 #include "proto/refusal.h"
+#include "proto/threads.h"
 
 /* Bits of our own beside those of the watched. */
 enum { SOCKET_BIT = 1 << 16, MONITOR_BIT = 1 << 17, EVENTS_MAX = 8 };
@@ -46,10 +48,11 @@ struct connection {
 int connection_new(struct connection **out, const char *url,
                    const struct connection_keys *keys)
 {
-    struct connection *c = calloc(1, sizeof *c);
+    int r = threads_permitted();
+    struct connection *c = r ? NULL : calloc(1, sizeof *c);
 
     if (!c)
-        return -ENOMEM;
+        return r ? r : -ENOMEM;
     c->url = url;
     c->keys = *keys;
     zmq_msg_init(&c->frame);
@@ -61,6 +64,15 @@ int connection_new(struct connection **out, const char *url,
     }
     *out = c;
     return 0;
+}
+
+int connection_error(int r)
+{
+    if (r == -EPERM)
+        return error_set(r, 0,
+                         "what=connection: the sandbox of this process refuses "
+                         "sched_setscheduler, which ZeroMQ needs");
+    return error_set(r, 0, "what=connection");
 }
 
 static void sockets_close(struct connection *c, int linger_ms)

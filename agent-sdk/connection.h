@@ -27,9 +27,12 @@ enum connection_state {
     CONNECTION_REFUSED, /* our key was refused: begin again is in vain */
 };
 
-/* url: borrowed until destroy. 0, -EINVAL (not an endpoint), -ENOMEM. */
+/* url: borrowed until destroy. 0, -ENOMEM; -EPERM: this process may not say how
+ * its threads are scheduled, without which ZeroMQ would end it. */
 int connection_new(struct connection **c, const char *url,
                    const struct connection_keys *keys);
+/* Sets what choir_error_text says of such a failure; returns r. */
+int connection_error(int r);
 /* Gives what is queued linger_ms to leave; does not wait for it, unless no
  * other connection to that url is left in the process. NULL and *c == NULL: nothing. */
 void connection_destroy(struct connection **c, int linger_ms);

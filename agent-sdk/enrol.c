@@ -40,7 +40,7 @@ static int talk_begin(struct talk *t, const struct pinned *broker,
     memcpy(t->verifier.broker_key, broker->broker_key, KEY_PUBLIC_BYTES);
     r = connection_new(&t->connection, broker->url, &keys);
     secret_wipe(&keys, sizeof keys);
-    return r ? error_set(r, 0, NULL) : 0;
+    return r ? connection_error(r) : 0;
 }
 
 static void talk_end(struct talk *t)

@@ -172,7 +172,7 @@ int engine_start(struct choir *c)
     }
     if (r)
         engine_stop(c);
-    return r ? error_set(r, 0, "what=engine") : 0;
+    return r ? connection_error(r) : 0;
 }
 
 void engine_stop(struct choir *c)

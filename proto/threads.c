@@ -3,6 +3,8 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,4 +54,12 @@ pid_t threads_find(pid_t process, const char *names)
 
     threads_each(process, names, note, &found);
     return found;
+}
+
+int threads_permitted(void)
+{
+    struct sched_param as;
+    int policy, r = pthread_getschedparam(pthread_self(), &policy, &as);
+
+    return r ? -r : -pthread_setschedparam(pthread_self(), policy, &as);
 }

@@ -12,4 +12,9 @@ void threads_each(pid_t process, const char *names,
 /* One of them, or 0. */
 pid_t threads_find(pid_t process, const char *names);
 
+/* libzmq (4.3.4) says of each of its threads that it is to be scheduled as it
+ * is, and ends the process if even that is refused. Before it has any: 0, or
+ * -EPERM. */
+int threads_permitted(void);
+
 #endif

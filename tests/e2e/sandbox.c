@@ -1,0 +1,148 @@
+/* choird where it may not say when and where its threads run: under the unit
+ * that comes with it, which allows what it is for, and where all is refused. */
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "agent-sdk/choir.h"
+#include "proto/threads.h"
+#include "tests/check.h"
+#include "tests/support/daemon.h"
+#include "tests/support/sandbox.h"
+
+enum { HANDLES = 16, WAIT_MS = 10000, LONES = 200 };
+
+static const char unit[] = "broker/choird.service";
+static struct choir *handles[HANDLES];
+static struct daemon d;
+
+static void as_unit(void)
+{
+    sandbox_enter(unit, NULL);
+}
+
+static void zeromq_alone(void)
+{
+    sandbox_enter(NULL, "sched_setscheduler");
+}
+
+static void all_refused(void)
+{
+    sandbox_enter(NULL, NULL);
+}
+
+static void begin(const char *name, void (*prepare)(void))
+{
+    daemon_init(&d, name);
+    d.prepare = prepare;
+    CHECK_OK(daemon_start(&d, NULL));
+    for (unsigned i = 0; i < HANDLES; i++) {
+        struct choir_options o = CHOIR_OPTIONS_INIT;
+        char agent[16];
+
+        snprintf(agent, sizeof agent, "one-%u", i);
+        o.name = agent;
+        o.timeout_ms = WAIT_MS;
+        CHECK_OK(choir_open(&o, &handles[i]));
+    }
+}
+
+static void end(void)
+{
+    for (unsigned i = 0; i < HANDLES; i++)
+        choir_close(&handles[i]);
+    CHECK_EQ(daemon_stop(&d), 0);
+}
+
+static pid_t sockets(void)
+{
+    pid_t thread = threads_find(d.pid, "ZMQbg/IO/*");
+
+    CHECK(thread != 0);
+    return thread;
+}
+
+static int cores(pid_t thread)
+{
+    cpu_set_t set;
+
+    CHECK_OK(sched_getaffinity(thread, sizeof set, &set));
+    return CPU_COUNT(&set);
+}
+
+static void all_put(unsigned n)
+{
+    uint64_t requests[HANDLES];
+
+    for (unsigned i = 0; i < n; i++) {
+        struct choir_request *r = choir_request_new(handles[i], "put");
+
+        choir_request_text(r, "key", "k");
+        choir_request_slot(r, "v", 1, NULL);
+        CHECK_OK(choir_send(handles[i], &r, WAIT_MS, &requests[i]));
+    }
+    for (unsigned i = 0; i < n; i++) {
+        struct choir_event *e = NULL;
+
+        CHECK_OK(choir_wait(handles[i], requests[i], WAIT_MS, &e));
+        choir_event_free(&e);
+    }
+}
+
+TEST(the_unit_lets_choird_schedule_its_threads)
+{
+    begin("unit", as_unit);
+    while (sched_getscheduler(sockets()) != SCHED_BATCH)
+        all_put(HANDLES);
+    while (cores(0) > 1 && cores(sockets()) > 1)
+        all_put(1);
+    end();
+}
+
+TEST(choird_serves_where_it_may_not_say_where_its_threads_run)
+{
+    begin("nowhere", zeromq_alone);
+    for (unsigned i = 0; i < LONES; i++) {
+        all_put(1);
+        CHECK_EQ(cores(sockets()), cores(0));
+    }
+    end();
+}
+
+TEST(choird_says_what_zeromq_is_refused)
+{
+    int status;
+
+    daemon_init(&d, "refused");
+    d.prepare = all_refused;
+    status = daemon_start(&d, NULL);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+    CHECK(daemon_said(&d, "refuses sched_setscheduler"));
+}
+
+static int open_refused(void *arg)
+{
+    struct choir_options o = CHOIR_OPTIONS_INIT;
+    struct choir *c = NULL;
+
+    all_refused();
+    o.name = arg;
+    o.timeout_ms = WAIT_MS;
+    if (choir_open(&o, &c) != -EPERM)
+        return 1;
+    return !strstr(choir_error_text(), "refuses sched_setscheduler");
+}
+
+TEST(a_handle_says_what_zeromq_is_refused)
+{
+    char name[] = "inside";
+
+    daemon_init(&d, "outside");
+    CHECK_OK(daemon_start(&d, NULL));
+    CHECK_EQ(child_wait(child_start(open_refused, name), WAIT_MS), 0);
+    CHECK_EQ(daemon_stop(&d), 0);
+}
+
+CHECK_MAIN
