@@ -64,6 +64,11 @@ int guest_do(struct guest *g, struct msg *op, const char *value);
 int guest_do_n(struct guest *g, struct msg *op, const struct bytes *values,
                size_t n);
 int guest_put(struct guest *g, const char *key, const char *value);
+/* The same so many times, a hundred in one bundle, until all are done: a
+ * signature for each would be most of what it costs. What is told is forgotten;
+ * the first outcome that is not OK, or what cycle_take says. */
+int guest_do_times(struct guest *g, struct msg *op, const char *value,
+                   unsigned times);
 int guest_resend(struct guest *g);
 /* An ask; returns its number. */
 uint64_t guest_ask(struct guest *g, const struct msg *op);

@@ -215,13 +215,18 @@ static void sign(struct rig *r, struct actor *a, bool joins)
          "sign");
 }
 
+void actor_sign_begun(struct rig *r, struct actor *a)
+{
+    sign(r, a, false);
+    a->next_seq += a->writer.count;
+}
+
 void actor_sign(struct rig *r, struct actor *a, struct msg *op,
                 const struct bytes *values, size_t n)
 {
     actor_begin(a);
     actor_add(a, op, values, n);
-    sign(r, a, false);
-    a->next_seq += a->writer.count;
+    actor_sign_begun(r, a);
 }
 
 static void open_session(struct rig *r, struct actor *a, const char *name,

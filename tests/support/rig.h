@@ -75,6 +75,8 @@ void actor_begin(struct actor *a);
 void actor_add(struct actor *a, struct msg *op, const struct bytes *values,
                size_t n);
 int actor_finish(struct rig *r, struct actor *a, struct told *told);
+/* Or sign it, as actor_sign does with one. */
+void actor_sign_begun(struct rig *r, struct actor *a);
 
 /* One operation in session 0, under the actor's key. */
 int actor_outside(struct rig *r, struct actor *a, struct msg *op,

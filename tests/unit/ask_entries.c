@@ -606,10 +606,8 @@ TEST(a_keys_versions_that_may_not_be_seen_are_passed_over_a_page_a_turn)
     struct msg one;
 
     begin();
-    for (unsigned i = 0; i < VERSIONS; i++) {
-        put(&ada, "k", "v");
-        ada.actor.answered = ada.actor.next_seq - 1;
-    }
+    one = on(MSG_PUT, "main", "k");
+    CHECK_OK(guest_do_times(&ada, &one, "v", VERSIONS));
     one = select_by(1);
     msg_set_text(&one, FIELD_SPACE, "main");
     msg_set_text(&one, FIELD_KEY, "k");

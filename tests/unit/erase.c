@@ -71,6 +71,22 @@ static uint64_t add_one(const char *key)
     return head();
 }
 
+static void put_many(const char *key, unsigned times)
+{
+    struct msg m;
+
+    on(&m, MSG_PUT, key);
+    CHECK_OK(guest_do_times(&bob, &m, "x", times));
+}
+
+static void add_many(const char *key, unsigned times)
+{
+    struct msg m;
+
+    on(&m, MSG_INCR, key);
+    CHECK_OK(guest_do_times(&ada, &m, "\x01", times));
+}
+
 static int erase(struct guest *g, const char *key, uint64_t revision)
 {
     struct msg m;
@@ -344,14 +360,12 @@ TEST(what_is_too_much_for_an_entry_is_over_a_limit)
 
     begin();
     first = add_one("count");
-    for (unsigned i = 0; i < 900; i++)
-        add_one("count");
+    add_many("count", 900);
     CHECK_EQ(erase(&ada, "count", first), CHOIR_OVER_LIMIT);
     CHECK(bytes_equal(msg_b(&effect, FIELD_FIELD), bytes_text("erased_bytes")));
     CHECK_EQ(outcome_at("count", first), 0);
     CHECK_OK(erase_only("count", first));
-    for (unsigned i = 0; i < 900; i++)
-        put(&bob, "plan", "x");
+    put_many("plan", 900);
     for (unsigned i = 0; i < 6; i++)
         named(&items, "plan", head() - 899);
     on(&m, MSG_ERASE, NULL);
@@ -466,8 +480,8 @@ TEST(a_long_history_goes_turn_by_turn_and_others_go_on_meanwhile)
 
     begin();
     first = put(&bob, "plan", "x");
-    for (unsigned i = 0; i < 999; i++)
-        last = put(&bob, "plan", "x");
+    put_many("plan", 998);
+    last = put(&bob, "plan", "x");
     {
         struct msg m;
 
@@ -506,8 +520,8 @@ TEST(an_erasure_goes_on_after_a_restart)
 
     begin();
     first = put(&bob, "plan", "x");
-    for (unsigned i = 0; i < 999; i++)
-        last = put(&bob, "plan", "x");
+    put_many("plan", 998);
+    last = put(&bob, "plan", "x");
     on(&m, MSG_ERASE, "plan");
     msg_set_u(&m, FIELD_KIND, ERASE_HISTORY);
     guest_forget(&ada);
@@ -699,8 +713,7 @@ TEST(what_is_merged_while_a_history_goes_goes_along)
     struct msg m;
 
     begin();
-    for (unsigned i = 0; i < 400; i++)
-        add_one("count");
+    add_many("count", 400);
     on(&m, MSG_ERASE, "count");
     msg_set_u(&m, FIELD_KIND, ERASE_HISTORY);
     guest_forget(&ada);
@@ -738,13 +751,7 @@ TEST(what_is_merged_while_an_agents_payloads_go_goes_along)
 
     begin();
     guest_join(&hall, &eve, "eve", 127);
-    for (unsigned i = 0; i < 4000; i++) {
-        guest_forget(&bob);
-        CHECK_OK(guest_put(&bob, "more", "x"));
-        if (i % 50 == 0)
-            hall_turn(&hall);
-    }
-    hall_settle(&hall);
+    put_many("more", 4000);
     on(&m, MSG_INCR, "count");
     CHECK_OK(said(&eve, &m, "\x01"));
     on(&m, MSG_ERASE, NULL);
