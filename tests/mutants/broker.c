@@ -16,7 +16,7 @@
 #include "proto/refusal.h"
 #include "tests/support/crash_client.h"
 
-enum { NOW_AND_THEN = 25, OFTEN = 4, EARLY_US = 200000 };
+enum { NOW_AND_THEN = 25, OFTEN = 3, EARLY_US = 200000 };
 
 enum mutant mutant;
 
@@ -126,8 +126,8 @@ uint64_t __wrap_ledger_durable(const struct ledger *l)
 int __wrap_cursors_live(struct cursors *c, const struct entry *e,
                         const struct hash *author)
 {
-    bool end = memmem(e->head.p, e->head.n, CLIENT_END_KEY,
-                      strlen(CLIENT_END_KEY));
+    bool end =
+        memmem(e->head.p, e->head.n, CLIENT_END_KEY, strlen(CLIENT_END_KEY));
 
     return !end && makes(MUTANT_LOST_CHANGE)
                ? 0
