@@ -63,6 +63,17 @@ start_broker() {
     [[ $log =~ event=listening\ url=([^[:space:]]*) ]] && listen=${BASH_REMATCH[1]}
 }
 stop_broker() { kill -"${1:-TERM}" "$broker" && wait "$broker" 2>/dev/null; }
+# until_it_dies COMMAND...: of what is said meanwhile, answered or not; its code
+until_it_dies() {
+    local asking code
+    "$@" >/dev/null 2>&1 </dev/null &
+    asking=$!
+    wait "$broker"
+    code=$?
+    kill $asking 2>/dev/null
+    wait $asking 2>/dev/null
+    return $code
+}
 
 # field NAME...: what the first JSON object on standard input says, as it
 # stands there without spaces; a string as what it means, nothing as null

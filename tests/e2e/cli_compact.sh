@@ -59,8 +59,7 @@ for step in written linked renamed; do
     export CHOIR_FAILPOINT=ledger.thin.$step
     start_broker "$CHOIR_BUILD/failpoint/choird"
     unset CHOIR_FAILPOINT
-    choir --timeout 3 compact --at "$line" >/dev/null 2>&1
-    wait $broker
+    until_it_dies choir compact --at "$line"
     is "killed when $step" 137 $?
     start_broker
     ends 0 choir compact --at "$line"

@@ -120,8 +120,7 @@ for step in written linked renamed; do
     export CHOIR_FAILPOINT=ledger.thin.$step
     start_broker "$CHOIR_BUILD/failpoint/choird"
     unset CHOIR_FAILPOINT
-    choir --timeout 3 erase "doomed@$at" >/dev/null 2>&1
-    wait $broker
+    until_it_dies choir erase "doomed@$at"
     is "killed when $step" 137 $?
     verified # with all that lies about
     start_broker

@@ -6,7 +6,7 @@
 . tests/support/demo.sh
 
 documents
-demo DEMO_DOCUMENTS=40
+demo DEMO_DOCUMENTS=24
 promised
 is 'what is no text is left out, and counted' says '^Files left out: 2[.]'
 is 'the flipped entry is named' says 'revision [0-9]+'
@@ -84,7 +84,7 @@ demo CHOIR_DEMO_DIR="$CHOIR_TMP/docs"
 is 'a folder that is not of a demo is not cleared' [ $code -eq 1 ]
 is 'and is still there' [ -d "$CHOIR_TMP/docs/mine" ]
 
-tools/demo/run >"$said" 2>&1 &
+DEMO_DOCUMENTS=24 tools/demo/run >"$said" 2>&1 &
 pid=$!
 for _ in $(seq 200); do
     says ' is started again' && break

@@ -213,7 +213,7 @@ ends 2 script -qec 'choir export plan' /dev/null
 # an export that was there stays until the new one is whole
 before=$(cksum <"$file")
 stop_broker
-ends 3 choir --timeout 1 export plan --output "$file"
+ends 3 choir --timeout 0.3 export plan --output "$file"
 is 'the old one is still there' "$before" "$(cksum <"$file")"
 is 'and no half one' '' "$(cd "$CHOIR_TMP" && compgen -G "*.new")"
 
