@@ -46,6 +46,7 @@ fake tests/e2e/own.sh '[ -d "$CHOIR_TMP" ] && [ "$TMPDIR" = "$CHOIR_TMP" ] &&
     : >"$CHOIR_TMP/x" && echo "1 passed, 0 failed"'
 fake tests/e2e/patient.sh '# test-timeout: 20
 sleep 1.5; echo "1 passed, 0 failed"'
+fake tests/e2e/tardy.sh 'sleep 0.2; echo "1 passed, 0 failed"'
 fake tests/slow/long.sh 'echo "1 passed, 0 failed"'
 echo 'not a test' >"$dir/tests/e2e/helper.py"
 : >"$dir/tests/unit/good.c"
@@ -106,6 +107,13 @@ names=$(CHOIR_ROOT=$dir BUILD=build SLOW=1 "$here/run" --list)
 check 'SLOW=1 lists slow tests' $?
 [ -z "$(ls -d "$dir"/choir.* 2>/dev/null)" ]
 check 'temporary directories are removed' $?
+
+# each has been run, but not in the last run
+for name in tardy pass own; do
+    CHOIR_ROOT=$dir BUILD=build "$here/run" e2e/$name.sh >/dev/null
+done
+[[ $(JOBS=1 CHOIR_ROOT=$dir BUILD=build "$here/run" e2e/pass.sh e2e/tardy.sh) == *tardy*pass.sh* ]]
+check 'the longest begins, whatever was run last' $?
 
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]
