@@ -280,7 +280,8 @@ uint64_t guest_ask(struct guest *g, const struct msg *op)
     return guest_ask_times(g, op, 1);
 }
 
-uint64_t guest_ask_times(struct guest *g, const struct msg *op, unsigned times)
+void guest_ask_sign(struct guest *g, const struct msg *op, unsigned times,
+                    struct buf *frame)
 {
     struct actor *a = &g->actor;
     const struct state *s = rig_state(&g->hall->rig);
@@ -289,7 +290,7 @@ uint64_t guest_ask_times(struct guest *g, const struct msg *op, unsigned times)
         .ledger = s->ledger,
         .agent = a->id,
         .session = a->session,
-        .first_seq = ++a->asks,
+        .first_seq = a->asks + 1,
         .answered = a->answered,
         .epoch = s->epoch,
         .time = env_wall_us(g->hall->rig.env),
@@ -297,7 +298,7 @@ uint64_t guest_ask_times(struct guest *g, const struct msg *op, unsigned times)
         .labels = a->labels,
         .label_count = a->label_count,
     };
-    struct buf head = {0}, frame = {0};
+    struct buf head = {0};
     struct hash hash;
 
     bundle_begin(&a->writer);
@@ -305,13 +306,20 @@ uint64_t guest_ask_times(struct guest *g, const struct msg *op, unsigned times)
     for (unsigned i = 0; i < times; i++)
         must(bundle_add(&a->writer, buf_bytes(&head), (struct bytes){0}),
              "add");
-    a->asks += times - 1;
-    must(bundle_finish(&a->writer, &facts, &a->key, &frame, &hash), "finish");
+    a->asks += times;
+    must(bundle_finish(&a->writer, &facts, &a->key, frame, &hash), "finish");
+    buf_free(&head);
+}
+
+uint64_t guest_ask_times(struct guest *g, const struct msg *op, unsigned times)
+{
+    struct buf frame = {0};
+
+    guest_ask_sign(g, op, times, &frame);
     must(cycle_take(g->hall->cycle, g->connection, buf_bytes(&frame)),
          "cycle_take");
-    buf_free(&head);
     buf_free(&frame); /* whatever is kept must be a copy */
-    return a->asks;
+    return g->actor.asks;
 }
 
 const struct msg *guest_reply(struct guest *g, const struct msg *op)

@@ -74,6 +74,9 @@ int guest_resend(struct guest *g);
 uint64_t guest_ask(struct guest *g, const struct msg *op);
 /* The same so many times in one bundle; the last one's number. */
 uint64_t guest_ask_times(struct guest *g, const struct msg *op, unsigned times);
+/* The same, signed into a frame and not sent. */
+void guest_ask_sign(struct guest *g, const struct msg *op, unsigned times,
+                    struct buf *frame);
 /* Ask, settle, and the reply. */
 const struct msg *guest_reply(struct guest *g, const struct msg *op);
 

@@ -156,6 +156,19 @@ TEST(an_answered_bundle_is_not_answered_again)
     end();
 }
 
+TEST(a_bundle_that_follows_from_another_one_ends_the_session)
+{
+    struct bytes v = one();
+
+    begin();
+    ada.prev_hash.b[0] ^= 1;
+    CHECK_OK(actor_do(&rig, &ada, &put, &v, 1, &told));
+    CHECK_EQ(told.turnaway, CHOIR_MALFORMED);
+    CHECK(told.ends_session);
+    CHECK(!session_by_id(rig_state(&rig)->sessions, ada.session));
+    end();
+}
+
 TEST(a_flipped_bit_in_header_or_signature_is_turned_away)
 {
     struct bytes v = one();

@@ -161,6 +161,31 @@ TEST(forged_signature_is_dropped_without_an_answer)
     hall_close(&hall);
 }
 
+TEST(forged_ask_is_dropped_and_the_same_one_again_not_answered_twice)
+{
+    struct buf frame = {0};
+    uint8_t *signature;
+    struct msg m;
+
+    begin();
+    msg_init(&m, MSG_STATUS);
+    guest_ask_sign(&ada, &m, 1, &frame);
+    signature = frame.p + 8 + get_u32(frame.p + 4);
+    signature[0] ^= 1;
+    CHECK_REFUSED(cycle_take(hall.cycle, ada.connection, buf_bytes(&frame)),
+                  CHOIR_BAD_SIGNATURE);
+    hall_settle(&hall);
+    CHECK_EQ(guest_items(&ada, MSG_REPLY), 0);
+    signature[0] ^= 1;
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(cycle_take(hall.cycle, ada.connection, buf_bytes(&frame)));
+        hall_settle(&hall);
+        CHECK_EQ(guest_items(&ada, MSG_REPLY), 1);
+    }
+    buf_free(&frame);
+    hall_close(&hall);
+}
+
 TEST(other_agents_session_cannot_be_used)
 {
     begin();

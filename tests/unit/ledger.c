@@ -18,6 +18,18 @@
 
 enum { SEGMENT = 1 << 14 };
 
+static ino_t watched;       /* a file, */
+static unsigned synced_now; /* and how often it was synced */
+
+int fdatasync(int fd)
+{
+    struct stat st;
+
+    if (watched && !fstat(fd, &st) && st.st_ino == watched)
+        synced_now++;
+    return fsync(fd);
+}
+
 /* A directory, a scribe and a ledger in it; small segments. */
 struct desk {
     char dir[200];
@@ -616,6 +628,65 @@ TEST(unsealed_ledger_never_cuts_below_synced)
     desk_open(&d);
     CHECK_NOT(d.head.cut);
     CHECK_EQ(d.head.size, d.s.tree.size);
+    desk_free(&d);
+}
+
+/* What is written reaches the disk in any order until it is synced: a group may
+ * be torn although the next one is whole, which then must not have said that it
+ * was durable. Nor may it while the sync is under way. */
+TEST(unsealed_ledger_cuts_a_torn_group_before_a_whole_one)
+{
+    for (int beside = 0; beside < 2; beside++) {
+        struct desk d;
+        char path[500], *bytes;
+        uint64_t size;
+        size_t n, at;
+        int fd;
+
+        desk_init(&d);
+        if (beside)
+            CHECK_OK(ledger_beside(d.l, &fd));
+        desk_write(&d, 1, 10, true);
+        size = ledger_size(d.l);
+        at = (size_t)ledger_bytes(d.l) + GROUP_HEADER_BYTES;
+        desk_write(&d, 1, 10, false);
+        if (beside)
+            CHECK_OK(ledger_sync_begin(d.l));
+        desk_write(&d, 1, 10, false);
+        last_segment(path, &d);
+        ledger_close(&d.l);
+        bytes = slurp(path, &n);
+        bytes[at] ^= 1;
+        spit(path, bytes, n);
+        free(bytes);
+        desk_open(&d);
+        CHECK(d.head.cut);
+        CHECK_EQ(d.head.size, size);
+        desk_free(&d);
+    }
+}
+
+/* Or what lies in the old one would count as durable by a sync of the new one,
+ * which is another file. */
+TEST(ledger_begins_no_segment_before_the_last_one_is_durable)
+{
+    struct desk d;
+    char path[500];
+    struct stat st;
+    uint64_t size;
+
+    desk_init(&d);
+    last_segment(path, &d);
+    CHECK_OK(stat(path, &st));
+    watched = st.st_ino;
+    do {
+        size = ledger_size(d.l);
+        synced_now = 0;
+        desk_write(&d, 1, 1000, false);
+    } while (ledger_segments(d.l) < 2);
+    watched = 0;
+    CHECK(synced_now > 0);
+    CHECK_EQ(ledger_durable(d.l), size);
     desk_free(&d);
 }
 
