@@ -11,6 +11,7 @@
 #include "broker/evolve_private.h"
 #include "broker/lease.h"
 #include "broker/ledger/ledger.h"
+#include "broker/mailbox.h"
 #include "broker/reclaim.h"
 #include "broker/timers.h"
 #include "proto/refusal.h"
@@ -73,6 +74,11 @@ REAL(int, context_lapse_at, struct context *c, struct bytes space,
 REAL(const struct ttl *, ttls_first, const struct ttls *t);
 REAL(int, sessions_over, struct state *s, const struct agent *a, int slot);
 REAL(const uint8_t *, agent_key_valid, const struct agent *a, unsigned slot);
+REAL(void, inboxes_touch, struct inboxes *i, const struct msg *op);
+REAL(uint32_t, mail_take, struct mail *m, const struct box_id *box,
+     uint64_t from, uint64_t upto);
+REAL(int, mark_set, struct marks *m, const struct mark_id *id,
+     uint64_t revision, int *made);
 REAL(const struct ledger_thinner *, reclaim_thinner, const struct reclaim *r);
 
 int __wrap_decide_put(struct decision *d)
@@ -227,6 +233,33 @@ const uint8_t *__wrap_agent_key_valid(const struct agent *a, unsigned slot)
     if (mutant == MUTANT_ENDED_KEY && slot < a->key_count)
         return a->keys[slot].public_key;
     return __real_agent_key_valid(a, slot);
+}
+
+void __wrap_inboxes_touch(struct inboxes *i, const struct msg *op)
+{
+    if (!makes(MUTANT_UNTOLD_MAIL))
+        __real_inboxes_touch(i, op);
+}
+
+uint32_t __wrap_mail_take(struct mail *m, const struct box_id *box,
+                          uint64_t from, uint64_t upto)
+{
+    bool wrong = mutant == MUTANT_UNREAD_MAIL && !from && upto;
+
+    return __real_mail_take(m, box, from, wrong ? upto - 1 : upto);
+}
+
+int __wrap_mark_set(struct marks *m, const struct mark_id *id,
+                    uint64_t revision, int *made)
+{
+    int ended = 0, r;
+
+    if (mutant == MUTANT_MARK_BACK && revision &&
+        __real_mark_set(m, id, 0, &ended))
+        abort();
+    r = __real_mark_set(m, id, revision, made);
+    *made += ended;
+    return r;
 }
 
 static const struct ledger_thinner *thinner;

@@ -29,7 +29,10 @@
     X(STILL_SHOWN, "shows_what_was_erased")               \
     X(EARLY_LAPSE, "ends_keys_early")                     \
     X(NO_LAPSE, "never_ends_keys")                        \
-    X(ENDED_KEY, "listens_to_a_key_that_has_ended")
+    X(ENDED_KEY, "listens_to_a_key_that_has_ended")       \
+    X(UNTOLD_MAIL, "forgets_to_tell_a_reader")            \
+    X(UNREAD_MAIL, "keeps_what_was_acknowledged")         \
+    X(MARK_BACK, "takes_marks_back")
 
 enum mutant {
     MUTANT_NONE,

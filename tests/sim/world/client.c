@@ -5,7 +5,7 @@
 #include "tests/sim/world/world.h"
 
 static const unsigned all_rights =
-    RIGHT_READ | RIGHT_WRITE | RIGHT_SUBMIT | RIGHT_WORK;
+    RIGHT_READ | RIGHT_WRITE | RIGHT_SUBMIT | RIGHT_WORK | RIGHT_SEND;
 
 /* --- Joining and leaving ------------------------------------------------- */
 
@@ -22,6 +22,7 @@ void client_join(struct world *w, struct client *a, unsigned i)
     actor_join(&w->rig, &a->actor, name, "*", rights);
     a->number = model_agent(&w->model, &a->actor.id, rights);
     keys_join(w, a);
+    inbox_join(a);
     a->connect_at = world_now(w);
 }
 
@@ -41,6 +42,7 @@ void client_lost(struct world *w, struct client *a)
     a->connect_at = world_now(w) + world_any(w->calm ? 2 : 200) * 1000;
     a->last_due[0] = a->last_due[1] = 0;
     forget_questions(a);
+    inbox_lost(a);
     a->look_count = 0;
 }
 
@@ -58,6 +60,7 @@ static void new_life(struct client *a)
     a->actor.session = 0;
     a->is_opening = false;
     a->credit = 0;
+    inbox_lost(a);
     a->resend_at = a->rotating = 0;
 }
 
@@ -87,6 +90,7 @@ bool client_is_done(const struct world *w, const struct client *a)
 {
     return model_pairs(&w->model, a->number) == 0 ||
            (a->connection && a->actor.session && !a->sent_count &&
+            inbox_is_done(w, a) &&
             (!a->watches || !model_writes(&w->model, a->watch_next)));
 }
 
@@ -172,7 +176,7 @@ static void add_one(struct world *w, struct client *a, uint64_t seq)
     draft_free(&d);
 }
 
-static void sign(struct world *w, struct client *a, unsigned kind,
+void client_sign(struct world *w, struct client *a, unsigned kind,
                  uint64_t first, struct buf *frame)
 {
     struct actor *x = &a->actor;
@@ -209,7 +213,7 @@ static void say_something(struct world *w, struct client *a)
     actor_begin(&a->actor);
     for (uint32_t i = 0; i < n; i++)
         add_one(w, a, s->first + i);
-    sign(w, a, BUNDLE_RECORD, s->first, &s->frame);
+    client_sign(w, a, BUNDLE_RECORD, s->first, &s->frame);
     a->actor.next_seq += n;
     a->sent_count++;
     world_send(w, a, true, buf_bytes(&s->frame));
@@ -225,7 +229,7 @@ void client_say(struct world *w, struct client *a, struct msg *m)
     actor_begin(&a->actor);
     hash = add(a, &d);
     said_keep(w, a, s->first, &hash);
-    sign(w, a, BUNDLE_RECORD, s->first, &s->frame);
+    client_sign(w, a, BUNDLE_RECORD, s->first, &s->frame);
     world_say(w, "agent %d says %lu.%lu %s", a->number, a->actor.session,
               s->first, message_row(m->verb)->name);
     world_send(w, a, true, buf_bytes(&s->frame));
@@ -241,125 +245,6 @@ static void send_again(struct world *w, struct client *a)
     }
 }
 
-/* --- Asking -------------------------------------------------------------- */
-
-struct question *question_new(struct world *w, struct client *a,
-                              enum message verb)
-{
-    for (size_t i = 0; i < ASKS_MAX; i++) {
-        struct question *q = &a->questions[i];
-
-        if (q->number)
-            continue;
-        *q = (struct question){.verb = verb,
-                               .floor = a->known,
-                               .at = UINT64_MAX,
-                               .asked = env_wall_us(w->rig.env)};
-        return q;
-    }
-    return NULL;
-}
-
-void question_ask(struct world *w, struct client *a, struct question *q,
-                  struct msg *m)
-{
-    struct buf head = {0}, frame = {0};
-
-    q->number = ++a->actor.asks;
-    bundle_begin(&a->actor.writer);
-    msg_encode(m, &head);
-    if (bundle_add(&a->actor.writer, buf_bytes(&head), (struct bytes){0}))
-        abort();
-    sign(w, a, BUNDLE_ASK, q->number, &frame);
-    world_say(w, "agent %d asks %lu %s", a->number, q->number,
-              message_row(m->verb)->name);
-    world_send(w, a, true, buf_bytes(&frame));
-    buf_free(&head);
-    buf_free(&frame);
-}
-
-static void ask_to_read(struct world *w, struct client *a)
-{
-    bool list = world_any(4) == 0;
-    struct question *q = question_new(w, a, list ? MSG_LIST : MSG_GET);
-    struct knowledge k = {.any = world_any};
-    struct msg m;
-
-    if (!q)
-        return;
-    snprintf(q->key, sizeof q->key, "%s", list ? "" : any_key(&k));
-    msg_init(&m, q->verb);
-    msg_set_text(&m, FIELD_SPACE, SIM_SPACE);
-    msg_set_text(&m, list ? FIELD_PREFIX : FIELD_KEY, q->key);
-    if (a->held_count && world_any(2)) {
-        const struct held *h = &a->held[world_any(a->held_count)];
-
-        q->token = h->token;
-        msg_set_u(&m, FIELD_TASK, h->task);
-        msg_set_u(&m, FIELD_TOKEN, h->token);
-    } else if (world_any(4) == 0) {
-        q->at = world_any(2) ? 1 + world_any(w->model.size + 1)
-                             : w->model.size - world_any(w->model.size) / 20;
-        msg_set_u(&m, FIELD_REVISION, q->at);
-    }
-    question_ask(w, a, q, &m);
-}
-
-static uint64_t held_items(const struct client *a, struct buf *items,
-                           struct question *q)
-{
-    for (size_t i = 0; i < a->held_count; i++) {
-        struct msg item;
-
-        msg_init(&item, MSG_ITEM);
-        msg_set_u(&item, FIELD_TASK, a->held[i].task);
-        msg_set_u(&item, FIELD_TOKEN, a->held[i].token);
-        msg_encode(&item, items);
-        q->items[q->count++] = a->held[i];
-    }
-    return a->held_count;
-}
-
-static void ask_for_work(struct world *w, struct client *a)
-{
-    struct question *q = question_new(w, a, MSG_WORK);
-    struct knowledge k = {.any = world_any};
-    struct buf items = {0};
-    struct msg m;
-    uint64_t n;
-
-    if (!q)
-        return;
-    n = held_items(a, &items, q);
-    msg_init(&m, MSG_WORK);
-    msg_set_text(&m, FIELD_SPACE, SIM_SPACE);
-    msg_set_text(&m, FIELD_QUEUE, any_queue(&k));
-    msg_set_u(&m, FIELD_CREDIT, world_any(4));
-    if (world_any(3) == 0)
-        msg_set_u(&m, FIELD_KIND, WORK_MORE);
-    else
-        msg_set_list(&m, FIELD_ITEMS, n, buf_bytes(&items));
-    question_ask(w, a, q, &m);
-    buf_free(&items);
-}
-
-static void heartbeat(struct world *w, struct client *a)
-{
-    struct question *q =
-        a->held_count ? question_new(w, a, MSG_HEARTBEAT) : NULL;
-    struct buf items = {0};
-    struct msg m;
-    uint64_t n;
-
-    if (!q)
-        return;
-    n = held_items(a, &items, q);
-    msg_init(&m, MSG_HEARTBEAT);
-    msg_set_list(&m, FIELD_ITEMS, n, buf_bytes(&items));
-    question_ask(w, a, q, &m);
-    buf_free(&items);
-}
-
 /* --- Acting -------------------------------------------------------------- */
 
 static void open_session(struct world *w, struct client *a)
@@ -372,7 +257,7 @@ static void open_session(struct world *w, struct client *a)
     msg_init(&m, MSG_SESSION_OPEN);
     msg_set_hash(&m, FIELD_CHALLENGE, &a->actor.challenge);
     actor_add(&a->actor, &m, NULL, 0);
-    sign(w, a, BUNDLE_RECORD, 0, &frame);
+    client_sign(w, a, BUNDLE_RECORD, 0, &frame);
     a->is_opening = true;
     world_say(w, "agent %d opens a session", a->number);
     world_send(w, a, true, buf_bytes(&frame));
@@ -397,13 +282,13 @@ static void connect_it(struct world *w, struct client *a)
 
 static void work_on(struct world *w, struct client *a)
 {
-    switch (world_any(20)) {
+    switch (world_any(22)) {
     case 0:
     case 1:
-    case 2: ask_to_read(w, a); return;
+    case 2: client_reads(w, a); return;
     case 3:
-    case 4: ask_for_work(w, a); return;
-    case 5: heartbeat(w, a); return;
+    case 4: client_seeks_work(w, a); return;
+    case 5: client_heartbeat(w, a); return;
     case 6:
     case 7:
         if (a->watches)
@@ -414,6 +299,13 @@ static void work_on(struct world *w, struct client *a)
             keys_rotate(w, a);
             return;
         } /* fall through */
+    case 9: inbox_act(w, a); return;
+    case 10:
+        if (world_any(2))
+            mark_ask(w, a);
+        else
+            inbox_act(w, a);
+        return;
     default: say_something(w, a);
     }
 }
@@ -434,4 +326,6 @@ void client_act(struct world *w, struct client *a)
         work_on(w, a);
     else if (a->watches && model_writes(&w->model, a->watch_next))
         watch_act(w, a);
+    else
+        inbox_act(w, a);
 }

@@ -79,12 +79,32 @@ static void outcome(struct world *w, struct client *a, uint64_t session,
         keys_heard(w, a, seq, code);
 }
 
+static struct question *question_find(struct client *a, uint64_t number)
+{
+    for (size_t i = 0; i < ASKS_MAX; i++)
+        if (number && a->questions[i].number == number)
+            return &a->questions[i];
+    return NULL;
+}
+
+static void ask_turned_away(struct client *a, const struct msg *m)
+{
+    struct question *q = question_find(a, msg_u(m, FIELD_FIRST_SEQ));
+
+    if (!q || !q->inbox)
+        return;
+    inbox_turned_away(q);
+    q->number = 0;
+}
+
 static void turned_away(struct world *w, struct client *a, const struct msg *m)
 {
     int code = (int)msg_u(m, FIELD_OUTCOME);
     bool asked = msg_u(m, FIELD_KIND) == BUNDLE_ASK;
 
     world_say(w, "agent %d is turned away: %s", a->number, refusal_name(code));
+    if (asked && msg_u(m, FIELD_SESSION) == a->actor.session)
+        ask_turned_away(a, m);
     switch (code) {
     case CHOIR_ANSWERED: return;
     case CHOIR_UNKNOWN_AGENT: /* with a key that has ended */
@@ -135,12 +155,9 @@ static void check_heartbeat(struct world *w, struct client *a,
 
 static void reply(struct world *w, struct client *a, const struct msg *m)
 {
-    struct question *q = NULL;
+    struct question *q = question_find(a, msg_u(m, FIELD_ASK));
 
-    for (size_t i = 0; i < ASKS_MAX; i++)
-        if (a->questions[i].number == msg_u(m, FIELD_ASK))
-            q = &a->questions[i];
-    if (!q || !q->number)
+    if (!q)
         return;
     if (msg_u(m, FIELD_OUTCOME))
         world_say(w, "agent %d, ask %lu: %s", a->number, q->number,
@@ -150,7 +167,14 @@ static void reply(struct world *w, struct client *a, const struct msg *m)
     case MSG_LIST: read_check(w, a, q, m); break;
     case MSG_HEARTBEAT: check_heartbeat(w, a, q, m); break;
     case MSG_WATCH:
-    case MSG_CREDIT: watch_replied(w, a, q, m); break;
+    case MSG_CREDIT:
+        if (q->inbox)
+            inbox_replied(w, a, q, m);
+        else
+            watch_replied(w, a, q, m);
+        break;
+    case MSG_INBOX: inbox_replied(w, a, q, m); break;
+    case MSG_MARK_LIST: mark_check(w, a, q, m); break;
     default: break;
     }
     q->number = 0;
@@ -201,7 +225,13 @@ static void hear(struct world *w, struct client *a, const struct answer *from,
     case MSG_TURNED_AWAY: turned_away(w, a, m); return;
     case MSG_REPLY: reply(w, a, m); return;
     case MSG_CHANGE: watch_changed(w, a, m); return;
-    case MSG_CAUGHT_UP: watch_told(w, a, msg_u(m, FIELD_REVISION)); return;
+    case MSG_CAUGHT_UP:
+        if (inbox_is_one(msg_u(m, FIELD_WATCH)))
+            inbox_caught_up(w, a, m);
+        else
+            watch_told(w, a, msg_u(m, FIELD_REVISION));
+        return;
+    case MSG_MESSAGE: inbox_message(w, a, m); return;
     case MSG_TASK: task(w, a, m); return;
     case MSG_MOVED: client_moved(w, a, m); return;
     case MSG_LEASE_LOST:

@@ -8,16 +8,6 @@
 
 #include "tests/sim/world/verbs.h"
 
-#define ROOM(list, count, cap)                              \
-    do {                                                    \
-        if ((count) == (cap)) {                             \
-            (cap) = (cap) ? 2 * (cap) : 64;                 \
-            (list) = realloc(list, (cap) * sizeof *(list)); \
-            if (!(list))                                    \
-                abort();                                    \
-        }                                                   \
-    } while (0)
-
 bool model_says(struct model *m, const char *format, ...)
 {
     va_list args;
@@ -120,7 +110,7 @@ struct m_task *model_task(const struct model *m, uint64_t id)
 
 struct m_task *task_new(struct model *m)
 {
-    ROOM(m->tasks, m->task_count, m->task_cap);
+    MODEL_ROOM(m->tasks, m->task_count, m->task_cap);
     m->tasks[m->task_count] = (struct m_task){.holder = MODEL_BROKER};
     return &m->tasks[m->task_count++];
 }
@@ -188,7 +178,7 @@ static void id_keep(struct model *m, const struct seen *s, int outcome)
 
     if (!id.n || id_find(m, s->agent, text))
         return;
-    ROOM(m->ids, m->id_count, m->id_cap);
+    MODEL_ROOM(m->ids, m->id_count, m->id_cap);
     m->ids[m->id_count++] = (struct m_id){s->agent, text, s->index, outcome};
 }
 
@@ -236,7 +226,7 @@ static int expected(struct model *m, const struct verb *v, const struct seen *s)
 
 static void entry_keep(struct model *m, const struct seen *s)
 {
-    ROOM(m->entries, m->size, m->entry_cap);
+    MODEL_ROOM(m->entries, m->size, m->entry_cap);
     m->entries[m->size++] = (struct m_entry){
         .agent = s->agent,
         .session = s->e->session,
@@ -305,6 +295,8 @@ void model_free(struct model *m)
     free(m->ids);
     free(m->erased);
     free(m->pairs);
+    free(m->messages);
+    free(m->marks);
     free(m->lines);
     free(m->sessions);
     free(m->entries);

@@ -13,6 +13,16 @@
 #include "proto/refusal.h"
 #include "proto/schema.h"
 
+#define MODEL_ROOM(list, count, cap)                        \
+    do {                                                    \
+        if ((count) == (cap)) {                             \
+            (cap) = (cap) ? 2 * (cap) : 64;                 \
+            (list) = realloc(list, (cap) * sizeof *(list)); \
+            if (!(list))                                    \
+                abort();                                    \
+        }                                                   \
+    } while (0)
+
 enum {
     MODEL_AGENTS = 8,
     MODEL_KEYS = 12,
@@ -20,6 +30,9 @@ enum {
     MODEL_WHY = 256,
     MODEL_ORDERS = 64,
     MODEL_BROKER = -1,
+    MODEL_TOPICS = 2, /* their boxes come behind those of agents */
+    MODEL_BOXES = MODEL_AGENTS + MODEL_TOPICS,
+    MODEL_NOWHERE = -1,
 };
 
 struct m_version {
@@ -93,8 +106,25 @@ struct m_session {
     uint64_t ended; /* by which entry; the rest of its bundle still counts */
 };
 
+/* A message, from the entry that sent it to the one that took it out. */
+struct m_message {
+    uint64_t revision, slot, bytes, value; /* value: a hash of its body */
+    uint64_t kind, reply_to, prev, task;
+    int sender, box;
+    uint64_t gone; /* that entry, or 0: it stands there */
+};
+
+/* From the entry `index` on that mark of the agent's is there. */
+struct m_mark {
+    uint64_t index, name, revision; /* name: a hash; revision 0: no more */
+    int agent;
+    bool is_topic;
+};
+
 struct model_limits {
     uint64_t value_bytes, queue_tasks, leases_per_agent;
+    uint64_t messages_per_agent, mailbox_messages, mailbox_bytes,
+        topic_messages, marks_per_agent;
 };
 
 struct model {
@@ -116,6 +146,10 @@ struct model {
     size_t order_count;
     struct m_line *lines;
     size_t line_count, line_cap;
+    struct m_message *messages;
+    size_t message_count, message_cap;
+    struct m_mark *marks;
+    size_t mark_count, mark_cap;
     struct m_session *sessions;
     size_t session_count, session_cap;
     struct m_entry *entries; /* size of them */
@@ -181,6 +215,25 @@ const struct m_erased *model_erased(const struct model *m, uint64_t revision,
 bool model_keeps(struct model *m, const struct entry *e);
 /* And is nothing of it there that was erased? */
 bool model_erases(struct model *m, const struct entry *e);
+/* --- Mail ----------------------------------------------------------------- */
+
+/* Of whoever a message goes to; or MODEL_NOWHERE. */
+int box_of(const struct model *m, const struct msg *to);
+const char *box_topic(int box);
+/* What stands in the box: the first from that revision on, or NULL. */
+const struct m_message *model_mail(const struct model *m, int box,
+                                   uint64_t from);
+/* Whether it still stands there or not. */
+const struct m_message *model_sent(const struct model *m, int box,
+                                   uint64_t revision);
+/* What leaves with the entry `index`: of topics, up to a revision; or all that
+ * is an agent's. */
+void model_topics_forget(struct model *m, uint64_t upto, uint64_t index);
+void model_mail_drop(struct model *m, int box, uint64_t index);
+/* Behind that entry; 0: there is none. */
+uint64_t model_mark(const struct model *m, int agent, bool is_topic,
+                    struct bytes name, uint64_t index);
+
 /* Was anything written from that entry on? */
 bool model_writes(const struct model *m, uint64_t from);
 

@@ -6,8 +6,8 @@
 #include <string.h>
 
 static const struct verb *const tables[] = {
-    verbs_context, verbs_task,  verbs_reads, verbs_agent,
-    verbs_past,    verbs_erase, verbs_keys};
+    verbs_context, verbs_task, verbs_reads, verbs_agent, verbs_past,
+    verbs_erase,   verbs_keys, verbs_mail,  verbs_marks};
 
 enum { TABLES = sizeof tables / sizeof *tables };
 

@@ -25,7 +25,8 @@ struct knowledge {
 /* An operation being drafted. */
 struct draft {
     struct msg m;
-    struct buf lists[4]; /* compares, writes, what was read and that encoded */
+    struct buf lists[5]; /* compares, writes, what was read and that encoded,
+                          * messages */
     struct bytes values[DRAFT_VALUES];
     size_t slots;
     char texts[DRAFT_VALUES][DRAFT_VALUE], id[24];
@@ -76,10 +77,15 @@ void key_write(struct m_key *k, struct m_version v);
 void write_all(struct model *m, const struct seen *s);
 /* Does what the task was made from still hold? 0, STALE or INVALID. */
 int seen_reads(struct model *m, const struct seen *s);
+/* Messages that a completion sends along. */
+void draft_sends(struct draft *d, const struct knowledge *k);
+int seen_sends(struct model *m, const struct seen *s);
+void send_all(struct model *m, const struct seen *s);
 /* The lease is given back: the task is queued again, or dead. */
 void task_released(struct model *m, const struct seen *s);
 
 extern const struct verb verbs_context[], verbs_task[], verbs_reads[],
-    verbs_agent[], verbs_past[], verbs_erase[], verbs_keys[];
+    verbs_agent[], verbs_past[], verbs_erase[], verbs_keys[], verbs_mail[],
+    verbs_marks[];
 
 #endif

@@ -178,6 +178,7 @@ static void revoked(struct model *m, const struct seen *s)
     }
     m->revoked[agent] = true;
     m->rights[agent] = 0;
+    model_mail_drop(m, agent, s->index);
     for (size_t i = 0; i < m->pair_count; i++)
         if (m->pairs[i].agent == agent)
             pair_end(m, (int)i, s->index);

@@ -41,6 +41,8 @@ static bool draft_complete(struct draft *d, const struct knowledge *k)
     }
     if (k->any(2))
         draft_reads(d, k);
+    if (k->any(3) == 0)
+        draft_sends(d, k);
     return draft_lease(d, k);
 }
 
@@ -268,6 +270,8 @@ static int expect_complete(struct model *m, const struct seen *s)
         r = seen_writes(m, s);
     if (!r)
         r = seen_compares(m, s);
+    if (!r)
+        r = seen_sends(m, s);
     return r ? r : seen_reads(m, s);
 }
 
@@ -277,6 +281,7 @@ static void completed(struct model *m, const struct seen *s)
 
     if (s->e->outcome == CHOIR_OK) {
         write_all(m, s);
+        send_all(m, s);
         finish(t, s, TASK_COMPLETED);
     } else if (t->stale == STALE_REQUEUE)
         task_released(m, s);
@@ -313,6 +318,8 @@ static void forgotten(struct model *m, const struct seen *s)
         for (size_t i = 0; i < m->task_count; i++)
             if (task_is_over(&m->tasks[i]) && m->tasks[i].changed <= upto)
                 m->tasks[i].state = 0;
+    if (msg_u(s->op, FIELD_KIND) == FORGET_TOPICS)
+        model_topics_forget(m, upto, s->index);
     if (msg_u(s->op, FIELD_KIND) != FORGET_IDS)
         return;
     for (size_t i = 0; i < m->id_count; i++)

@@ -402,42 +402,6 @@ static void step(struct world *w)
 
 /* --- Beginning and end --------------------------------------------------- */
 
-static void complain(void *arg, const char *message)
-{
-    (void)arg;
-    fprintf(stderr, "world: %s\n", message);
-}
-
-static void configure(struct world *w)
-{
-    struct config *c = config_default();
-    char data[128];
-
-    snprintf(data, sizeof data, DISK_ROOT "/%s", w->o.place);
-    if (!c || config_set(c, "data", data, false, "world", complain, NULL))
-        abort();
-    w->rig.config = c;
-    c->value_bytes_max = 400;
-    c->bundle_bytes_max = 16 << 10;
-    c->segment_bytes = 64 << 10;
-    c->preallocate = one_in(2);
-    c->checkpoint_entries = 100 + world_any(300);
-    c->compact_entries = one_in(4) ? 200 + world_any(800) : 0;
-    c->session_idle_s = 20;
-    c->leases_per_agent_max = 3;
-    c->queue_tasks_max = 20;
-    c->terminal_tasks_kept = 20;
-    c->operation_ids_kept = 200;
-    c->lease_ms_default = 1000;
-    c->backoff_ms_default = 20;
-    c->max_attempts_default = 3;
-    w->model.limits = (struct model_limits){
-        .value_bytes = c->value_bytes_max,
-        .queue_tasks = c->queue_tasks_max,
-        .leases_per_agent = c->leases_per_agent_max,
-    };
-}
-
 static void begin(struct world *w)
 {
     struct core_options o;
@@ -449,7 +413,7 @@ static void begin(struct world *w)
     w->beside = one_in(2);
     w->reserve_bytes = one_in(3) ? 0 : 64 << 10;
     w->snapshot_keys = one_in(3) ? 0 : 2 + (unsigned)world_any(20);
-    configure(w);
+    world_configure(w);
     frontier_init(&w->model.tree);
     o = world_core(w);
     if (mkdir(DISK_ROOT, 0700) || core_open(&w->rig.core, &o, w->rig.trouble))

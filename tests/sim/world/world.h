@@ -21,6 +21,7 @@ enum {
     WORLD_LINE = 160,
     SENT_MAX = 8,
     ASKS_MAX = 16,
+    INBOXES = 2,
     PAIRS_MAX = 12,
     LOOKS_MAX = 16,
 };
@@ -37,7 +38,7 @@ struct world_result {
     bool good;
     uint64_t trace, ledger; /* hashes */
     uint64_t entries, restarts, losses, acknowledged, reads, changes, claims,
-        moves, compacted, erased, reclaimed;
+        moves, compacted, erased, reclaimed, messages;
     char why[MODEL_WHY + 64];
 };
 
@@ -62,6 +63,8 @@ struct question {
     uint64_t at;      /* revision asked about; UINT64_MAX: now */
     uint64_t asked;   /* wall clock */
     uint64_t opening; /* of the watch it is about */
+    struct inbox *inbox;
+    uint64_t from, credit; /* as it was opened; UINT64_MAX: where it stood */
     struct held items[DRAFT_LEASES];
     size_t count;
 };
@@ -72,6 +75,14 @@ struct look {
     uint64_t token, revision, told;
     bool is_prefix;
     char name[MODEL_KEY_BYTES];
+};
+
+/* A mailbox or a topic that it reads, over this connection. */
+struct inbox {
+    int box;
+    bool is_open;    /* or asked to be */
+    uint64_t next;   /* from there on it is told all that stands there */
+    uint64_t credit; /* of messages that may still come */
 };
 
 struct client {
@@ -100,7 +111,8 @@ struct client {
     uint64_t known;      /* highest revision it was told of */
     uint64_t watch_next; /* revision from which its watch goes on */
     uint64_t credit;
-    uint64_t openings;    /* of its watch */
+    uint64_t openings; /* of its watch */
+    struct inbox inboxes[INBOXES];
     bool watches, gaps;   /* gaps: it is content with what is kept */
     uint64_t last_due[2]; /* of its frames, each way: none overtakes */
 };
@@ -163,6 +175,8 @@ void world_stop_clean(struct world *w);
 /* One thing goes wrong. */
 void world_misfortune(struct world *w);
 
+/* What the broker is told to allow: little, so that limits are met. */
+void world_configure(struct world *w);
 /* As the broker is to be opened. */
 struct core_options world_core(const struct world *w);
 struct projection projection_of(const struct core *c);
@@ -194,6 +208,12 @@ bool keys_wait(struct world *w, struct client *a);
 void keys_rotate(struct world *w, struct client *a);
 void keys_heard(struct world *w, struct client *a, uint64_t seq, int code);
 void client_knows(struct client *a, uint64_t revision);
+/* What is in its writer, that number the first. */
+void client_sign(struct world *w, struct client *a, unsigned kind,
+                 uint64_t first, struct buf *frame);
+void client_reads(struct world *w, struct client *a);
+void client_seeks_work(struct world *w, struct client *a);
+void client_heartbeat(struct world *w, struct client *a);
 /* NULL: it waits for too many answers already. */
 struct question *question_new(struct world *w, struct client *a,
                               enum message verb);
@@ -213,6 +233,24 @@ void watch_changed(struct world *w, struct client *a, const struct msg *m);
 void watch_replied(struct world *w, struct client *a, const struct question *q,
                    const struct msg *m);
 void watch_over(struct world *w, struct client *a, const struct msg *m);
+void inbox_join(struct client *a);
+void inbox_act(struct world *w, struct client *a);
+/* Has it been told all there is for it? */
+bool inbox_is_done(const struct world *w, const struct client *a);
+/* Or is that a watch of keys? */
+bool inbox_is_one(uint64_t watch);
+void inbox_message(struct world *w, struct client *a, const struct msg *m);
+void inbox_caught_up(struct world *w, struct client *a, const struct msg *m);
+void inbox_replied(struct world *w, struct client *a, const struct question *q,
+                   const struct msg *m);
+/* Nobody looked at what it asked. */
+void inbox_turned_away(const struct question *q);
+void inbox_lost(struct client *a);
+/* What the broker has of mail and marks is what there should be. */
+void inbox_check_state(struct world *w);
+void mark_ask(struct world *w, struct client *a);
+void mark_check(struct world *w, struct client *a, const struct question *q,
+                const struct msg *m);
 /* It has read that, and is told all that moved; or no longer cares. */
 void look_note(struct client *a, const struct question *q, uint64_t revision);
 void looks_check(struct world *w, struct client *a, uint64_t durable);
