@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "broker/base/thread.h"
@@ -39,6 +40,7 @@ struct job {
 
 struct links {
     struct links_options o;
+    char *dir; /* owned; o.dir is it */
     size_t tail_links;
     bool beside;
     struct run runs[RUNS_MAX];
@@ -161,10 +163,11 @@ int links_open(struct links **out, const struct links_options *o)
     if (!l)
         return -ENOMEM;
     l->o = *o;
+    l->o.dir = l->dir = strdup(o->dir);
     l->tail_links = o->tail ? o->tail : TAIL_USUAL;
     l->author = NONE;
-    d = opendir(o->dir);
-    r = d ? runs_open(l, d) : -errno;
+    d = l->dir ? opendir(l->dir) : NULL;
+    r = d ? runs_open(l, d) : l->dir ? -errno : -ENOMEM;
     if (!r)
         r = others_remove(l, d);
     if (d)
@@ -206,6 +209,7 @@ void links_close(struct links **self_p)
     job_end(l);
     runs_close(l);
     free(l->tail);
+    free(l->dir);
     free(l);
     *self_p = NULL;
 }

@@ -36,7 +36,7 @@ static inline uint64_t links_list(const struct hash *name)
 /* The leaf of that entry: 0 or an error, then what rests on it is made anew. */
 typedef int (*links_leaf)(void *arg, uint64_t index, struct hash *leaf);
 struct links_options {
-    const char *dir; /* borrowed, as long as the links are there */
+    const char *dir;
     struct hash ledger;
     uint64_t size;   /* of the record: runs beyond it are removed */
     links_leaf leaf; /* of the entries of that record */

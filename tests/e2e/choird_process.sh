@@ -120,6 +120,7 @@ ok "starts from a file" start log5 -c choird.conf --data d3 --listen "$listen"
 printf 'log_level = debug\nlease_ms_default = 1234\n' >choird.conf
 kill -HUP "$pid"
 ok "SIGHUP takes the new file" line log5 'event=reload result=done'
+ok "and goes on" env CHOIR_DATA=d3 HOME="$tmp" choir put key value >/dev/null
 echo 'colour = blue' >choird.conf
 kill -HUP "$pid"
 ok "SIGHUP keeps the old when the new is bad" line log5 'the old configuration stays'
@@ -130,6 +131,8 @@ ok "SIGHUP keeps the old when a restart is needed" line log5 'takes a restart'
 ok "it still runs" kill -0 "$pid"
 kill -TERM "$pid"
 ok "and stops" ends "$pid" 0
+ok "and writes what it holds where it did before" \
+    bash -c '! grep level=warn.event=links log5 && ls d3/links-*' >/dev/null
 ok "the changed rule is in the record" refuses 0 'ok entries' choird --data d3 --verify
 
 # --- The service manager
