@@ -15,7 +15,6 @@
 #include "edge_private.h"
 #include "proto/near.h"
 #include "proto/refusal.h"
-#include "proto/threads.h"
 
 enum {
     WAITING_MIN = 4,   /* frames that may wait from one peer, at the least, */
@@ -300,15 +299,10 @@ static int cycle_make(struct edge *e)
 
 static int sockets_make(struct edge *e, char trouble[EDGE_TROUBLE_BYTES])
 {
-    int r = threads_permitted();
+    int r = edge_permitted(trouble);
 
-    if (r) {
-        snprintf(trouble, EDGE_TROUBLE_BYTES,
-                 "the sandbox of this process refuses sched_setscheduler, "
-                 "which ZeroMQ needs; choird.service allows it by "
-                 "SystemCallFilter=");
+    if (r)
         return r;
-    }
     e->context = zmq_ctx_new();
     e->router = e->context ? zmq_socket(e->context, ZMQ_ROUTER) : NULL;
     if (!e->router)

@@ -128,6 +128,12 @@ void line_cut(struct edge *e, int fd);
 /* Bytes the peer's host has acknowledged. */
 uint64_t line_acked(int fd);
 
+/* --- edge_permit.c ------------------------------------------------------- */
+
+/* Before there is a socket: 0; a negative errno, and trouble says what this
+ * process would have to be allowed. */
+int edge_permitted(char trouble[EDGE_TROUBLE_BYTES]);
+
 /* --- edge_receive.c ------------------------------------------------------ */
 
 /* What has arrived, as far as one cycle takes it. 0, or negative errno: the

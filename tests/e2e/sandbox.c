@@ -25,12 +25,17 @@ static void as_unit(void)
 
 static void zeromq_alone(void)
 {
-    sandbox_enter(NULL, "sched_setscheduler");
+    sandbox_enter(NULL, "sched_setscheduler AF_UNIX AF_INET AF_NETLINK");
 }
 
-static void all_refused(void)
+static void no_scheduling(void)
 {
-    sandbox_enter(NULL, NULL);
+    sandbox_enter(NULL, "AF_UNIX AF_INET AF_NETLINK");
+}
+
+static void no_interfaces(void)
+{
+    sandbox_enter(NULL, "sched_setscheduler AF_UNIX AF_INET");
 }
 
 static void begin(const char *name, void (*prepare)(void))
@@ -111,15 +116,21 @@ TEST(choird_serves_where_it_may_not_say_where_its_threads_run)
     end();
 }
 
-TEST(choird_says_what_zeromq_is_refused)
+static void refused(const char *name, void (*prepare)(void), const char *what)
 {
     int status;
 
-    daemon_init(&d, "refused");
-    d.prepare = all_refused;
+    daemon_init(&d, name);
+    d.prepare = prepare;
     status = daemon_start(&d, NULL);
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 1);
-    CHECK(daemon_said(&d, "refuses sched_setscheduler"));
+    CHECK(daemon_said(&d, what));
+}
+
+TEST(choird_says_what_zeromq_is_refused)
+{
+    refused("unscheduled", no_scheduling, "refuses sched_setscheduler");
+    refused("blind", no_interfaces, "refuses AF_NETLINK");
 }
 
 static int open_refused(void *arg)
@@ -127,7 +138,7 @@ static int open_refused(void *arg)
     struct choir_options o = CHOIR_OPTIONS_INIT;
     struct choir *c = NULL;
 
-    all_refused();
+    no_scheduling();
     o.name = arg;
     o.timeout_ms = WAIT_MS;
     if (choir_open(&o, &c) != -EPERM)
