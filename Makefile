@@ -5,7 +5,8 @@ VERSION  := 0.1.0
 SONAME   := libchoir.so.0
 
 BUILD    ?= build
-PREFIX   ?= /usr/local
+PREFIX     ?= /usr/local
+SYSCONFDIR ?= /etc
 # SAN=address,undefined or SAN=thread, always with a BUILD of its own.
 SAN      ?=
 FUZZ_SECONDS ?= 300
@@ -101,7 +102,8 @@ help: ## this list
 	@sed -nE 's/^([a-z_.-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile \
 	  | expand -t 30
 	@echo
-	@echo "  Variables: PREFIX DESTDIR CC CFLAGS LDFLAGS WERROR= V=1 BUILD= SAN="
+	@echo "  Variables: PREFIX SYSCONFDIR DESTDIR CC CFLAGS LDFLAGS WERROR= V=1"
+	@echo "             BUILD= SAN="
 
 all: $(PROTO) $(BROKER) $(SDK) $(CHOIRD) $(CHOIR) $(LIBCHOIR) $(EXAMPLES) $(DEMO) $(MAN) ## build everything into build/
 	@:
@@ -304,7 +306,8 @@ $(BUILD)/man/%: docs/man/%.scd
 
 # ---- installation --------------------------------------------------------
 
-TO = $(DESTDIR)$(PREFIX)
+TO   = $(DESTDIR)$(PREFIX)
+CONF = $(DESTDIR)$(SYSCONFDIR)/choir/choird.conf
 put = $(if $(wildcard $(2)),install -D -m $(1) $(2) $(3),true)
 
 install: all ## into PREFIX=/usr/local, under DESTDIR
@@ -316,15 +319,17 @@ install: all ## into PREFIX=/usr/local, under DESTDIR
 	$(if $(SDK),sed 's|^prefix=.*|prefix=$(PREFIX)|' $(BUILD)/choir.pc \
 	  | install -D -m 644 /dev/stdin $(TO)/lib/pkgconfig/choir.pc)
 	$(call put,644,agent-sdk/choir.h,$(TO)/include/choir.h)
-	sed 's|/usr/local/bin|$(PREFIX)/bin|' broker/choird.service \
+	sed 's|/usr/local/bin|$(PREFIX)/bin|; s|/etc/choir|$(SYSCONFDIR)/choir|' \
+	  broker/choird.service \
 	  | install -D -m 644 /dev/stdin $(TO)/lib/systemd/system/choird.service
+	@[ -e $(CONF) ] || install -D -m 644 broker/choird.conf $(CONF)
 	$(call put,644,broker/choird.conf,$(TO)/share/doc/choir/choird.conf)
 	@for page in $(notdir $(MAN)); do \
 	  install -D -m 644 $(BUILD)/man/$$page \
 	    $(TO)/share/man/man$${page##*.}/$$page; done
 	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" != 0 ] || ldconfig
 
-uninstall: ## remove what install put there; data stays
+uninstall: ## remove what install put there; data and configuration stay
 	rm -f $(TO)/bin/choird $(TO)/bin/choir $(TO)/lib/$(SONAME) \
 	  $(TO)/lib/libchoir.so $(TO)/lib/libchoir.a \
 	  $(TO)/lib/pkgconfig/choir.pc $(TO)/include/choir.h \
