@@ -125,6 +125,37 @@ TEST(entry_whose_value_was_changed_on_disk_is_refused)
     desk_free(&d);
 }
 
+/* Before anybody has read it, and so remembers where its entries lie. */
+TEST(group_whose_heads_were_changed_on_disk_is_refused)
+{
+    const struct entry *e;
+    struct ledger_reader *r;
+    struct desk d;
+    uint64_t first, at;
+    uint8_t byte;
+    int fd;
+
+    desk_init(&d);
+    first = ledger_size(d.l);
+    at = ledger_bytes(d.l) + GROUP_HEADER_BYTES;
+    desk_write(&d, 10);
+    fd = segment_file(&d, 1);
+    for (size_t i = 0; i < d.s.g.h.heads_bytes; i++) {
+        CHECK_OK(file_pread_all(fd, &byte, 1, at + i));
+        byte ^= 1;
+        CHECK_OK(file_pwrite_all(fd, &byte, 1, at + i));
+        CHECK_EQ(ledger_entry(d.l, first, &e), -EUCLEAN);
+        CHECK_OK(ledger_reader_open(d.l, first, &r));
+        CHECK_EQ(ledger_reader_next(r, &e), -EUCLEAN);
+        ledger_reader_close(&r);
+        byte ^= 1;
+        CHECK_OK(file_pwrite_all(fd, &byte, 1, at + i));
+    }
+    check_all(&d);
+    close(fd);
+    desk_free(&d);
+}
+
 /* What a mapping answers with SIGBUS. */
 TEST(entry_whose_file_was_cut_is_an_error)
 {

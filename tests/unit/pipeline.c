@@ -166,6 +166,57 @@ TEST(a_sync_releases_only_what_it_covers)
     end();
 }
 
+/* Or whoever is shown a head of one size and the root of another takes the
+ * broker for a liar. */
+TEST(the_head_that_answers_state_is_of_what_is_durable)
+{
+    struct answer_facts facts;
+    struct hash root;
+    uint64_t size;
+
+    begin();
+    both_put("a");
+    size = core_size(hall.rig.core);
+    root = frontier_root(&rig_state(&hall.rig)->tree);
+    wait_until_begun(1);
+    both_put("b");
+    both_put("c");
+    CHECK_OK(sync_ends());
+    core_answer_facts(hall.rig.core, &facts);
+    CHECK_EQ(facts.size, size);
+    CHECK(hash_equal(&facts.root, &root));
+    size = core_size(hall.rig.core);
+    root = frontier_root(&rig_state(&hall.rig)->tree);
+    wait_until_begun(2);
+    CHECK_OK(sync_ends());
+    core_answer_facts(hall.rig.core, &facts);
+    CHECK_EQ(facts.size, size);
+    CHECK(hash_equal(&facts.root, &root));
+    end();
+}
+
+/* One beyond the record's end would say after a crash that entries were lost.
+ */
+TEST(a_snapshot_begins_when_all_it_holds_is_durable)
+{
+    uint64_t size, before;
+
+    begin();
+    disk_set(false, 0);
+    both_put("a");
+    let_all_out();
+    before = core_counters(hall.rig.core)->snapshots;
+    hall.rig.config->checkpoint_entries = 1;
+    both_put("b");
+    size = core_size(hall.rig.core);
+    CHECK_EQ(core_durable(hall.rig.core), size);
+    for (int i = 0; core_counters(hall.rig.core)->snapshots == before; i++) {
+        CHECK(i < 10000);
+        hall_pass(&hall, 1000);
+    }
+    end();
+}
+
 TEST(a_read_of_what_is_not_durable_waits_with_it)
 {
     struct msg get;

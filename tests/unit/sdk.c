@@ -139,6 +139,28 @@ TEST(requests_under_way_share_bundles_and_each_has_its_own_outcome)
     end();
 }
 
+/* However they are held back, gathered and parted on their way. */
+TEST(requests_are_recorded_in_the_order_in_which_they_were_sent)
+{
+    enum { REQUESTS = 500 };
+    uint64_t requests[REQUESTS], last = 0;
+    struct choir_event *e;
+    struct choir *c;
+
+    begin();
+    c = open_or_fail();
+    for (int i = 0; i < REQUESTS; i++)
+        requests[i] = send_put(c, "k", NULL);
+    for (int i = 0; i < REQUESTS; i++) {
+        CHECK_OK(choir_wait(c, requests[i], 5000, &e));
+        CHECK(choir_event_uint(e, "revision") > last);
+        last = choir_event_uint(e, "revision");
+        choir_event_free(&e);
+    }
+    choir_close(&c);
+    end();
+}
+
 TEST(the_descriptor_is_readable_while_an_event_waits)
 {
     struct choir_event *e;
