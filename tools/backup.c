@@ -187,6 +187,14 @@ static int empty_check(const char *dir)
     return cli_failed(-ENOTEMPTY, line);
 }
 
+static int there_check(const char *backup)
+{
+    struct stat at;
+
+    return stat(backup, &at) ? failed_at(-errno, "no backup is there", backup)
+                             : 0;
+}
+
 /* The broker's key out of its identity; that file must be there. */
 static int key_read(const char *backup, uint8_t key[KEY_PUBLIC_BYTES])
 {
@@ -216,8 +224,10 @@ static int key_read(const char *backup, uint8_t key[KEY_PUBLIC_BYTES])
 static int record_verify(const char *backup, struct verify_report *report)
 {
     uint8_t key[KEY_PUBLIC_BYTES];
-    int r = key_read(backup, key);
+    int r = there_check(backup);
 
+    if (!r)
+        r = key_read(backup, key);
     if (r)
         return r;
     r = verify_ledger(backup, key, report);

@@ -127,6 +127,8 @@ ends 4 choir restore "$CHOIR_TMP/flipped" --data "$CHOIR_TMP/none"
 [ ! -e "$CHOIR_TMP/none" ] && ok || bad 'a bad backup leaves nothing'
 
 # restore
+ends 1 choir restore "$CHOIR_TMP/no-such" --data "$CHOIR_TMP/none"
+like 'no backup there' "^ENOENT path=$CHOIR_TMP/no-such:" "$err"
 ends 1 choir restore "$CHOIR_TMP/backup"
 like 'a full directory is refused' "^ENOTEMPTY data=$CHOIR_DATA" "$err"
 mv "$CHOIR_DATA" "$CHOIR_TMP/lost"
