@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 #include <zmq.h>
@@ -27,6 +28,9 @@ enum {
     SILENT_S = 5,
     GONE_MS = 15000,
     HANDSHAKE_MS = 5000,
+    /* Above 0 libzmq says so when a name is not known, but what it would do
+     * itself then, after this time, comes too late. */
+    RECONNECT_MS = 3600000,
     FRAME_BYTES_MAX = LIMIT_ANSWER_BYTES + 65536,
 };
 
@@ -41,7 +45,7 @@ struct connection {
     bool is_new;     /* the monitor was never read */
     enum connection_state state;
     bool answered; /* the peer's end was there; the handshake was not done */
-    unsigned breaks;
+    unsigned breaks, begun; /* so often */
     struct exchange exchange;
 };
 
@@ -114,12 +118,21 @@ static void option(struct connection *c, int name, int value)
     zmq_setsockopt(c->socket, name, &value, sizeof value);
 }
 
+/* A name may stand for addresses of both kinds, and libzmq tries one: of the
+ * fourth kind at first, and of the other each second time. */
+static bool is_for_six(const struct connection *c)
+{
+    return strchr(c->url, '[') ||
+           (!context_is_address(c->url) && c->begun % 2 == 0);
+}
+
 static int configure(struct connection *c)
 {
     int64_t frame_max = FRAME_BYTES_MAX;
 
     option(c, ZMQ_LINGER, 0);
-    option(c, ZMQ_RECONNECT_IVL, -1);
+    option(c, ZMQ_RECONNECT_IVL, RECONNECT_MS);
+    option(c, ZMQ_IPV6, is_for_six(c));
     option(c, ZMQ_TCP_KEEPALIVE, 1);
     option(c, ZMQ_TCP_KEEPALIVE_IDLE, SILENT_S);
     option(c, ZMQ_TCP_KEEPALIVE_INTVL, SILENT_S);
@@ -183,6 +196,7 @@ int connection_begin(struct connection *c)
     if (!c->socket)
         return -errno;
     c->answered = c->is_settled = false;
+    c->begun++;
     r = configure(c);
     if (!r)
         r = socket_watch(c, c->socket, &c->socket_fd, SOCKET_BIT);
@@ -235,6 +249,7 @@ static void heard(struct connection *c, unsigned event, unsigned value)
     case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
     case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
     case ZMQ_EVENT_DISCONNECTED:
+    case ZMQ_EVENT_CONNECT_RETRIED: /* also when there was no address */
     case ZMQ_EVENT_CLOSED: lost(c); return;
     default: return;
     }

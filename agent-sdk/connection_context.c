@@ -57,8 +57,7 @@ static struct context *context_new(const char *url)
     return NULL;
 }
 
-/* Digits, or an address in brackets, or not TCP at all. */
-static bool is_address(const char *url)
+bool context_is_address(const char *url)
 {
     const char *host = strncmp(url, "tcp://", 6) ? NULL : url + 6;
 
@@ -67,7 +66,7 @@ static bool is_address(const char *url)
 
 struct context *context_take(const char *url)
 {
-    unsigned most = is_address(url) ? CONNECTIONS_MAX : 1;
+    unsigned most = context_is_address(url) ? CONNECTIONS_MAX : 1;
     struct process_shared *p = process_shared();
     struct context *c;
 

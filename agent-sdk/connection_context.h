@@ -17,6 +17,9 @@ struct context;
  * one with room for its sockets and no name to be looked up. NULL: no memory.
  * Give it to context_drop. */
 struct context *context_take(const char *url);
+/* Is there no name to be looked up in it? Digits, or an address in brackets, or
+ * not TCP at all. */
+bool context_is_address(const char *url);
 /* ZeroMQ's name of it. */
 void *context_zmq(const struct context *c);
 /* The name of its thread, likewise. */
