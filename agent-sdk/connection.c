@@ -118,9 +118,9 @@ static void option(struct connection *c, int name, int value)
     zmq_setsockopt(c->socket, name, &value, sizeof value);
 }
 
-/* A name may stand for addresses of both kinds, and libzmq tries one: of the
- * fourth kind at first, and of the other each second time. */
-static bool is_for_six(const struct connection *c)
+/* A name may have addresses of both families, of which libzmq tries one: IPv4 at
+ * first, IPv6 each second time. */
+static bool is_ipv6(const struct connection *c)
 {
     return strchr(c->url, '[') ||
            (!context_is_address(c->url) && c->begun % 2 == 0);
@@ -132,7 +132,7 @@ static int configure(struct connection *c)
 
     option(c, ZMQ_LINGER, 0);
     option(c, ZMQ_RECONNECT_IVL, RECONNECT_MS);
-    option(c, ZMQ_IPV6, is_for_six(c));
+    option(c, ZMQ_IPV6, is_ipv6(c));
     option(c, ZMQ_TCP_KEEPALIVE, 1);
     option(c, ZMQ_TCP_KEEPALIVE_IDLE, SILENT_S);
     option(c, ZMQ_TCP_KEEPALIVE_INTVL, SILENT_S);
