@@ -152,14 +152,24 @@ static int try_identity(struct found *f, const char *path, bool *fits)
     return r == -ENOENT ? 0 : r;
 }
 
+/* Bytes of the name in a file's name like NAME@LEDGER.identity; or 0. */
+static size_t name_in(const char *file)
+{
+    static const char end[] = ".identity";
+    size_t after = 1 + 16 + sizeof end - 1, length = strlen(file);
+    size_t n = length > after ? length - after : 0;
+
+    return n && file[n] == '@' &&
+                   strcmp(file + length - (sizeof end - 1), end) == 0
+               ? n
+               : 0;
+}
+
 static bool names_us(const struct found *f, const char *file)
 {
-    size_t n = strlen(f->name), length = strlen(file);
-    static const char end[] = ".identity";
+    size_t n = name_in(file);
 
-    return length == n + 1 + 16 + sizeof end - 1 &&
-           strncmp(file, f->name, n) == 0 && file[n] == '@' &&
-           strcmp(file + length - (sizeof end - 1), end) == 0;
+    return n && n == strlen(f->name) && memcmp(file, f->name, n) == 0;
 }
 
 /* Among the stored ones: the one that fits, if it is the only one. */
@@ -191,6 +201,40 @@ static int store_look(struct found *f)
     return r;
 }
 
+/* Who else has joined a broker from here: the first of them. */
+static bool another(const struct found *f, char name[NAME_BYTES])
+{
+    DIR *dir = opendir(f->store);
+    struct dirent *d;
+    size_t n = 0;
+
+    while (dir && !n && (d = readdir(dir))) {
+        n = name_in(d->d_name);
+        if (n >= NAME_BYTES)
+            n = 0;
+        if (n) {
+            memcpy(name, d->d_name, n);
+            name[n] = 0;
+        }
+    }
+    if (dir)
+        closedir(dir);
+    return n > 0;
+}
+
+static int nobody(const struct found *f)
+{
+    char name[NAME_BYTES], hint[NAME_BYTES + 64] = "";
+
+    if (another(f, name))
+        snprintf(hint, sizeof hint,
+                 "; or be %s, who has joined one: --as or CHOIR_AS", name);
+    return error_set(CHOIR_NO_IDENTITY, 0,
+                     "name=%s url=%s store=%s: no identity for this broker; "
+                     "run: choir join STRING (from `choir invite` there)%s",
+                     f->name, f->url[0] ? f->url : "-", f->store, hint);
+}
+
 static int identity_look(struct found *f)
 {
     bool fits;
@@ -212,10 +256,7 @@ static int identity_look(struct found *f)
                            : "there is none");
     if (r || f->has_identity || f->is_local)
         return r;
-    return error_set(CHOIR_NO_IDENTITY, 0,
-                     "name=%s url=%s store=%s: no identity for this broker; "
-                     "run: choir join STRING (from `choir invite` there)",
-                     f->name, f->url[0] ? f->url : "-", f->store);
+    return nobody(f);
 }
 
 /* --identity FILE says everything; a url only where the broker is now. */

@@ -81,6 +81,25 @@ TEST(without_a_broker_the_steps_say_what_was_looked_for)
     end();
 }
 
+TEST(who_has_an_identity_under_another_name_is_told_it)
+{
+    char path[300];
+    FILE *f;
+
+    begin();
+    expect_steps(CHOIR_NO_IDENTITY, "step=name value=ada");
+    CHECK_NULL(strstr(choir_error_text(), "CHOIR_AS"));
+    CHECK_OK(mkdir(getenv("CHOIR_CONFIG"), 0700));
+    snprintf(path, sizeof path, "%s/bob@0123456789abcdef.identity",
+             getenv("CHOIR_CONFIG"));
+    f = fopen(path, "w");
+    CHECK(f && fclose(f) == 0);
+    expect_steps(CHOIR_NO_IDENTITY, "step=name value=ada");
+    CHECK(strstr(choir_error_text(), "be bob"));
+    unlink(path);
+    end();
+}
+
 TEST(the_environment_is_asked_where_the_options_say_nothing)
 {
     begin();
