@@ -423,19 +423,29 @@ static char *writer_named(struct client *c, const json_t *answer, char *line)
     return out;
 }
 
+int client_failed(struct client *c, int code, const json_t *heard, char *line)
+{
+    int r;
+
+    if (line)
+        line = writer_named(c, heard, line);
+    if (heard && c->cli->json)
+        json_line(stdout, heard);
+    r = cli_failed(code, line);
+    free(line);
+    return r;
+}
+
 int client_ask(struct client *c, json_t *request, json_t **answer)
 {
     json_t *heard = NULL;
     char *line = NULL;
     int r = client_try(c, request, &heard, &line);
 
-    if (r && line)
-        line = writer_named(c, heard, line);
-    if (r && heard && c->cli->json)
-        json_line(stdout, heard);
     if (r)
-        r = cli_failed(r, line);
-    free(line);
+        r = client_failed(c, r, heard, line);
+    else
+        free(line);
     if (answer)
         *answer = heard;
     else

@@ -37,6 +37,8 @@ int client_ask(struct client *c, json_t *request, json_t **answer);
 /* The same, without a word on failure: the code; line: if not NULL, owned,
  * what there is to say. */
 int client_try(struct client *c, json_t *request, json_t **answer, char **line);
+/* What client_ask says of it then. line: taken. The exit code. */
+int client_failed(struct client *c, int code, const json_t *heard, char *line);
 
 /* Begin a standing request (watch, await): its events come one by one.
  * request: taken. */

@@ -1,4 +1,5 @@
 /* choir erase: have a value forgotten, or all that someone wrote. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -6,6 +7,7 @@
 #include "client.h"
 #include "commands.h"
 #include "json.h"
+#include "proto/refusal.h"
 #include "proto/schema.h"
 
 enum { LOOK_MS = 50 };
@@ -119,8 +121,64 @@ static void derived_show(const json_t *answer)
         member_text(item, "key"), member_uint(item, "revision"), true);
 }
 
+/* The versions of a history, newest first; owned. Who may not list them is
+ * told how many they are all the same. */
+static json_t *versions_of(struct client *c, const char *key, uint64_t last)
+{
+    json_t *all = json_array(), *page, *item;
+    size_t i;
+
+    while (last) {
+        page = NULL;
+        if (client_try(c,
+                       json_pack("{s:s, s:s, s:I}", "op", "log", "key", key,
+                                 "revision", (json_int_t)last),
+                       &page, NULL))
+            last = 0;
+        json_array_foreach(json_object_get(page, "items"), i, item)
+        {
+            if (strcmp(member_text(item, "kind"), "delete") != 0)
+                json_array_append(all, json_object_get(item, "revision"));
+        }
+        last = last ? member_uint(page, "prev") : 0;
+        json_decref(page);
+    }
+    return all;
+}
+
+/* Oldest first, as all that was made of them is told. */
+static json_t *turned_round(json_t *all)
+{
+    json_t *out = json_array();
+
+    for (size_t i = json_array_size(all); i-- > 0;)
+        json_array_append(out, json_array_get(all, i));
+    json_decref(all);
+    return out;
+}
+
+/* What no slice names: the history's own versions. */
+static void history_show(struct cli *cli, struct client *c,
+                         const json_t *request, uint64_t order, json_t *answer)
+{
+    const char *key = member_text(request, "key");
+    uint64_t last = member_uint(request, "revision");
+    json_t *versions = turned_round(versions_of(c, key, last ? last : order));
+    const json_t *revision;
+    size_t i;
+
+    if (cli->json) {
+        json_object_set_new(answer, "versions", versions);
+        return;
+    }
+    json_array_foreach(versions, i, revision)
+        version_show(key, (uint64_t)json_integer_value(revision), false);
+    json_decref(versions);
+}
+
 /* Slice by slice, from the last one back. */
-static int rule_show(struct cli *cli, struct client *c, uint64_t order)
+static int rule_show(struct cli *cli, struct client *c, uint64_t order,
+                     const json_t *request)
 {
     json_t *answer = NULL;
     int r = erasure_await(c, order, &answer);
@@ -129,6 +187,8 @@ static int rule_show(struct cli *cli, struct client *c, uint64_t order)
     if (!r && !cli->json)
         printf("%llu payloads\n",
                (unsigned long long)member_uint(answer, "count"));
+    if (!r && cli_option(cli, "history"))
+        history_show(cli, c, request, order, answer);
     while (!r && slice) {
         if (cli->json)
             json_line(stdout, answer);
@@ -148,12 +208,33 @@ static int answer_show(struct cli *cli, struct client *c, const json_t *answer,
                        const json_t *request)
 {
     if (!cli->count)
-        return rule_show(cli, c, member_uint(answer, "revision"));
+        return rule_show(cli, c, member_uint(answer, "revision"), request);
     if (cli->json)
         json_line(stdout, answer);
     else
         erased_show(answer, member_text(request, "key"));
     return 0;
+}
+
+/* The record knows no FUTURE: an order by rule that names what comes after it
+ * is INVALID there, which says nothing to a person. */
+static int ask(struct cli *cli, struct client *c, const json_t *request,
+               json_t **answer)
+{
+    uint64_t named = member_uint(request, "revision");
+    char *line = NULL, *future = NULL;
+    int r = client_try(c, json_deep_copy(request), answer, &line);
+
+    if (!r || r != CHOIR_INVALID || cli->count ||
+        named < member_uint(*answer, "revision")) {
+        free(r ? NULL : line);
+        return r ? client_failed(c, r, *answer, line) : 0;
+    }
+    free(line);
+    if (asprintf(&future, "FUTURE revision=%llu: %s", (unsigned long long)named,
+                 refusal_sentence(CHOIR_FUTURE)) < 0)
+        future = NULL;
+    return client_failed(c, CHOIR_FUTURE, *answer, future);
 }
 
 static int erase_run(struct cli *cli)
@@ -169,7 +250,7 @@ static int erase_run(struct cli *cli)
     request = json_pack("{s:s}", "op", "erase");
     r = request_fill(cli, c, request);
     if (!r)
-        r = client_ask(c, json_incref(request), &answer);
+        r = ask(cli, c, request, &answer);
     if (!r)
         r = answer_show(cli, c, answer, request);
     json_decref(request);
@@ -193,7 +274,8 @@ const struct command command_erase = {
     .more =
         "KEY without @N is its newest value. Prints the versions that are\n"
         "gone, those that were merged from them marked `derived`; by rule\n"
-        "how many payloads, and what was derived, once all is gone through.\n"
+        "how many payloads, the versions of a history, and what was derived,\n"
+        "once all is gone through.\n"
         "Who wrote it and when stays, and so do all proofs; whoever asks\n"
         "for it is told ERASED. This cannot be taken back.\n"
         "--space '*' with --agent is every space.\n"

@@ -208,6 +208,23 @@ static void facts_json(FILE *out, const struct choir_export_facts *f)
     json_decref(o);
 }
 
+/* Elsewhere a KEY may be followed by @N, or be the beginning of others. */
+static void key_hint(const char *key)
+{
+    const char *at = strrchr(key, '@');
+    size_t n = strlen(key);
+    uint64_t revision;
+
+    if (at && text_number(at + 1, strlen(at + 1), &revision))
+        fprintf(stderr,
+                "one version is an entry, and exported by its number: choir "
+                "export %llu\n",
+                (unsigned long long)revision);
+    else if (n && key[n - 1] == '/')
+        fputs("KEY is one key; without any, all of the space is exported\n",
+              stderr);
+}
+
 static int export_run(struct cli *cli)
 {
     struct choir_export_options o = CHOIR_EXPORT_INIT;
@@ -231,6 +248,8 @@ static int export_run(struct cli *cli)
     code = choir_export(c, &o, out.fd, &facts);
     if (code)
         r = cli_failed(code, NULL);
+    if (code == CHOIR_NOT_FOUND && o.kind == CHOIR_EXPORT_KEY)
+        key_hint(o.key);
     choir_close(&c);
     if (output_close(&out, !code))
         return EXIT_REFUSED;

@@ -99,17 +99,18 @@ static int export_verify(struct cli *cli, const uint8_t *key)
 static int verify_run(struct cli *cli)
 {
     const char *given = cli_option(cli, "key"), *path = cli->args[0];
-    bool export = strcmp(path, "-") == 0 || verify_is_export(path);
+    bool piped = strcmp(path, "-") == 0;
+    bool export = piped ? !verify_stdin_is_paper() : verify_is_export(path);
     uint8_t key[KEY_PUBLIC_BYTES];
     struct stat st = {0};
     int r = crypto_start();
 
     if (r)
         return cli_failed(r, "EIO: libsodium does not start");
-    if (!export &&
+    if (!export && !piped &&
         (stat(path, &st) || (!S_ISDIR(st.st_mode) && access(path, R_OK))))
         cli_wrong(cli, "%s: %s", path, strerror(errno));
-    if (!export && !S_ISDIR(st.st_mode) && !verify_is_paper(path))
+    if (!export && !piped && !S_ISDIR(st.st_mode) && !verify_is_paper(path))
         cli_wrong(cli,
                   "%s: neither a directory nor an export, a receipt or "
                   "evidence",
@@ -147,7 +148,7 @@ const struct command command_verify = {
         "Every signature, hash, tree and checkpoint; says what was checked\n"
         "or names the first thing that is wrong, and then ends with 4.\n"
         "Without --key a directory or an export can only be called \"signed by\n"
-        "unknown key\". - is an export on standard input. Ids of agents, for\n"
+        "unknown key\". - is what comes on standard input. Ids of agents, for\n"
         "--agents, and the broker's key are in `choir agents --all --json`.",
     .options = options,
     .least = 1,

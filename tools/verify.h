@@ -54,6 +54,8 @@ void verify_print(const struct verify_report *report, int result, FILE *out);
 
 /* Is the file a receipt, or evidence of a fork? */
 bool verify_is_paper(const char *path);
+/* Its first byte tells it from an export, and stays to be read. */
+bool verify_stdin_is_paper(void);
 /* Check it and print what it proves, or what is wrong. key: the broker's. The
  * exit code. */
 int verify_paper(const char *path, const uint8_t *key, bool json);

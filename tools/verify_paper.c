@@ -11,6 +11,8 @@
 #include "proto/refusal.h"
 #include "verify.h"
 
+enum { PAPER_BYTES_MAX = 64 << 20 };
+
 bool verify_is_paper(const char *path)
 {
     static const char lead[] = "c2sp.org/tlog-proof@";
@@ -114,11 +116,40 @@ static int fork_verify(struct bytes text, const uint8_t *key, bool json,
     return 0;
 }
 
+bool verify_stdin_is_paper(void)
+{
+    int first = getc(stdin);
+
+    return first != EOF && ungetc(first, stdin) == 'c';
+}
+
+/* By the stream, which may hold what has been looked at. */
+static int paper_read(const char *path, struct buf *text)
+{
+    FILE *in = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+    char piece[4096];
+    size_t n;
+    int r;
+
+    if (!in)
+        return -errno;
+    while (!text->failed && text->n <= PAPER_BYTES_MAX &&
+           (n = fread(piece, 1, sizeof piece, in)) > 0)
+        buf_put(text, piece, n);
+    r = ferror(in)                  ? -EIO
+        : text->failed              ? -ENOMEM
+        : text->n > PAPER_BYTES_MAX ? -EFBIG
+                                    : 0;
+    if (in != stdin)
+        fclose(in);
+    return r;
+}
+
 int verify_paper(const char *path, const uint8_t *key, bool json)
 {
     const char *why = "it does not follow the specification";
     struct buf text = {0};
-    int r = cli_read_file(path, &text);
+    int r = paper_read(path, &text);
 
     if (r) {
         fprintf(stderr, "choir: %s: %s\n", path, strerror(-r));

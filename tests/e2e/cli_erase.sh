@@ -30,6 +30,15 @@ is 'the others are as they were' another-word "$(choir get plan)"
 until_true gone the-secret-word
 on_disk another-word && ok || bad 'another-word is no longer there'
 ends 0 choir verify "$CHOIR_TMP/receipt" --key "$CHOIR_DATA/broker.identity"
+like 'a receipt from a pipe' '^proven: entry ' \
+    "$(choir verify - --key "$CHOIR_DATA/broker.identity" <"$CHOIR_TMP/receipt")"
+sed 'y/ABCD/BCDA/' "$CHOIR_TMP/receipt" >"$CHOIR_TMP/bent"
+choir verify - --key "$CHOIR_DATA/broker.identity" <"$CHOIR_TMP/bent" >/dev/null 2>"$CHOIR_TMP/err"
+is 'a bent one is not proven' 4 $?
+choir verify - <"$CHOIR_TMP/receipt" 2>"$CHOIR_TMP/err"
+is 'and none without a key' 2 $?
+choir verify - --show --key "$CHOIR_DATA/broker.identity" <"$CHOIR_TMP/receipt" 2>"$CHOIR_TMP/err"
+is 'it has no entries to show' 2 $?
 ends 1 choir erase plan@1
 like 'what is no version is not found' NOT_FOUND "$err"
 
@@ -57,13 +66,19 @@ ends 0 choir erase "hits@$middle" --only
 is 'only that one' 3 "$(choir get hits --json | field value_json)"
 
 # by rule
-for i in 1 2 3; do at=$(choir --as eve put notes "note-of-eve-$i"); done
+for i in 1 2 3; do
+    before=${at:-} at=$(choir --as eve put notes "note-of-eve-$i")
+    [ "$i" -gt 1 ] && taken+="
+notes@$before"
+done
 choir --as eve incr hits >/dev/null
 choir incr hits >/dev/null
 derived=$(choir get hits --json | field revision)
 ends 1 choir --as eve erase --history notes
+ends 1 choir erase --history "notes@$((at + 1000))"
+like 'a revision that is not there yet' "^FUTURE.*$((at + 1000))" "$err"
 ends 0 choir erase --history "notes@$((at - 1))"
-like 'how many' '^2 payloads' "$out"
+is 'how many, and which' "2 payloads$taken" "$out"
 is 'the newest is still there' note-of-eve-3 "$(choir get notes)"
 choir --as eve send admin 'hello-from-eve' >/dev/null
 choir --as eve submit jobs 'work-for-eve' >/dev/null
@@ -76,6 +91,11 @@ like 'again: nothing more' '"count":' "$out"
 task=$(choir submit jobs work-to-forget)
 ends 0 choir erase --entry "$task"
 is 'one entry' '1 payloads' "$out"
+ends 1 choir erase --entry 99999
+like 'an entry that is not there yet' '^FUTURE.*99999' "$err"
+choir rm notes >/dev/null
+ends 0 choir erase --history notes --json
+like 'each version, deletes apart' "\"versions\":\[([0-9]+,){2}$at\]" "$out"
 like 'its task says so' ERASED "$(choir task show "$task" --json)"
 until_true gone work-for-eve
 until_true gone note-of-eve

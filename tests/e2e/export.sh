@@ -209,6 +209,12 @@ ends 2 choir export --range 7..3 --output "$file"
 ends 2 choir export --range 7 --output "$file"
 ends 1 choir export plan --output "$CHOIR_TMP/no/such/dir"
 ends 2 script -qec 'choir export plan' /dev/null
+ends 1 choir export plan@5 --output "$file"
+like 'a version is an entry' 'choir export 5' "$err"
+ends 1 choir export doc/ --output "$file"
+like 'no prefix is taken' 'one key.*all of the space' "$err"
+ends 1 choir export nothing --output "$file"
+is 'no more is said of other names' 1 "$(wc -l <<<"$err")"
 
 # an export that was there stays until the new one is whole
 before=$(cksum <"$file")
