@@ -2,7 +2,7 @@
 // the line is better than it must be, whatever the figure's direction is.
 import { judged, number } from './report.mjs';
 import { line, svg, text } from './svg.mjs';
-import { median, verdict } from './verdict.mjs';
+import { ENOUGH, median, verdict } from './verdict.mjs';
 
 const WIDTH = 880, LEFT = 392, RIGHT = 132, TOP = 64, STEP = 29, BAR = 12;
 const LEAST = 0.1, MOST = 10; // of what it must reach; the axis is logarithmic
@@ -17,7 +17,8 @@ function x(score) {
 function bar(row, figure, values, y) {
     const score = (v) => (figure.better === 'higher' ? v / figure.must : figure.must / v);
     const scores = values.map(score).sort((a, b) => a - b);
-    const is = verdict(values, figure.must, figure.better);
+    const is = values.length < ENOUGH ? 'undecided'
+        : verdict(values, figure.must, figure.better);
     const kind = { reached: 'good', undecided: 'open', 'not reached': 'bad' }[is];
     const [from, to] = [1, median(scores)].map(x).sort((a, b) => a - b);
     const middle = y + BAR / 2;

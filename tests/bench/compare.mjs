@@ -18,7 +18,8 @@ import { join } from 'node:path';
 import { chart } from './chart.mjs';
 import { dir, execute, here, root, versions } from './contenders.mjs';
 import { commit, machine } from './machine.mjs';
-import { circumstances, figures, judged, lines, number, range, table } from './report.mjs';
+import { circumstances, commits, effort, figures, judged, lines, number, range, table } from
+    './report.mjs';
 import { fell, median } from './verdict.mjs';
 
 const alone = process.argv.includes('--ours');
@@ -68,7 +69,7 @@ function show(row, i, result) {
 }
 
 async function run(row, yardstick) {
-    const result = { ours: [], peer: [], yardstick, commit: commit(),
+    const result = { ours: [], peer: [], yardstick, commit: commit(), warm: Number(warm),
                      date: new Date().toISOString() };
     const peer = alone && !ours.includes(row.peer?.[0]) ? undefined : row.peer;
     const times = row.ours.includes('rounds=') ? 1 : runs;
@@ -131,25 +132,7 @@ function regressions(row, now, before) {
 
 // ---- the whole -------------------------------------------------------------
 
-// Of rows: "098d423 (3a, 5), ee94efa (1, 2)", the newest first.
-function commits(rows) {
-    const of = new Map();
-
-    for (const [id, { commit, date }] of Object.entries(rows)) {
-        const c = of.get(commit) ?? { ids: [], date };
-
-        c.ids.push(id);
-        of.set(commit, c);
-    }
-    if (of.size === 1)
-        return [...of.keys()][0];
-    const order = new Intl.Collator('en', { numeric: true }).compare;
-
-    return [...of].sort((a, b) => (a[1].date < b[1].date ? 1 : -1))
-        .map(([name, c]) => `${name} (${c.ids.sort(order).join(', ')})`).join(', ');
-}
-
-function heading(facts, found, of) {
+function heading(facts, found, of, how) {
     const said = [
         `${facts.cpu}, ${facts.cores} cores, ${facts.memory_gib} GiB, Linux ${facts.kernel}, ` +
             `${facts.filesystem}, ${facts.system}, cc ${facts.compiler}`,
@@ -157,8 +140,7 @@ function heading(facts, found, of) {
 
     for (const [name, v] of Object.entries(found))
         said.push(v.missing ? `${name}: ${v.missing}` : `${name}: ${v.server}; ${v.client}`);
-    said.push(`commit ${of}, ${new Date().toISOString().slice(0, 10)}; ` +
-        `${runs} executions of each side, ${seconds} s each after ${warm} s of warming up`);
+    said.push(`commit ${of}, ${new Date().toISOString().slice(0, 10)}; ${how}`);
     return said;
 }
 
@@ -173,7 +155,8 @@ async function yardstick() {
 
 function store(file, all, stored) {
     const known = all.filter((row) => stored.rows[row.id]);
-    const said = heading(stored.machine, stored.versions, commits(stored.rows));
+    const said = heading(stored.machine, stored.versions, commits(stored.rows),
+                         effort(known.map((row) => stored.rows[row.id])));
     const text = table(known.flatMap((row) => lines(row, stored.rows[row.id])));
     const remarks = known.map((row) => [
         `**${row.id}** ${row.work}, against ${row.against}: `,
@@ -202,7 +185,8 @@ const before = existsSync(`${file}.json`)
 const names = new Set(rows.flatMap((r) => [r.ours[0], ...(alone || !r.peer ? [] : [r.peer[0]])]));
 const found = await versions(names);
 
-console.log(heading(facts, found, commit()).join('\n'));
+console.log(heading(facts, found, commit(), `RUNS=${runs} SECONDS=${seconds} WARM=${warm}`)
+    .join('\n'));
 const stick = await yardstick();
 const now = {};
 const worse = [];

@@ -6,9 +6,10 @@
  *
  * The processes get ready, warm up, are measured, and stop together. Latencies
  * go into histograms of bounded relative error (HdrHistogram's method, 3
- * digits). In a closed loop an operation is timed from when it was handed
- * over; in an open one the client passes when it should have been, so that a
- * server that stalls is not excused (no coordinated omission).
+ * digits). All our loads are closed loops: an operation is timed from when it
+ * was handed over, however long it then waits to be sent. A stall counts for
+ * all that are in flight and not for those that would have come meanwhile; a
+ * client with a schedule would pass when they should have been instead.
  *
  * Whatever goes wrong ends the program with a message and status 1: a client
  * that ends early, a server that dies, a step that takes too long. All

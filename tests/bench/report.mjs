@@ -2,7 +2,7 @@
 // flight. A result is { ours: [run, ...], peer: [run, ...], trouble }, a run
 // what a contender printed; its figures are numbers, or lists of them when it
 // prepared once and measured several times.
-import { median, ratios, summary, verdict } from './verdict.mjs';
+import { ENOUGH, median, ratios, summary, verdict } from './verdict.mjs';
 
 export function number(v) {
     if (!Number.isFinite(v))
@@ -44,6 +44,12 @@ function target(better, value) {
     return value === undefined ? '' : `${better === 'higher' ? '≥' : '≤'} ${number(value)}`;
 }
 
+function judgement(values, target, better) {
+    const is = verdict(values, target, better), n = values.length;
+
+    return is && n && n < ENOUGH ? `${is} (of ${n})` : is;
+}
+
 // For each figure of a row one line of the table.
 export function lines(row, result) {
     return row.figures.map(({ name, label, better, must, stretch }) => {
@@ -59,9 +65,9 @@ export function lines(row, result) {
             peer: row.peer ? range(figures(result.peer, name)) : '',
             ratio: row.peer ? range(values) : '',
             must: target(better, must),
-            must_is: why ?? verdict(values, must, better),
+            must_is: why ?? judgement(values, must, better),
             stretch: target(better, stretch),
-            stretch_is: why !== undefined ? '' : verdict(values, stretch, better),
+            stretch_is: why !== undefined ? '' : judgement(values, stretch, better),
         };
     });
 }
@@ -114,4 +120,52 @@ export function circumstances(result) {
         ...(result.ours.length ? one('ours', result.ours) : []),
         ...(result.peer.length ? one('peer', result.peer) : []),
     ];
+}
+
+// ---- how it was measured ---------------------------------------------------
+
+function span(numbers) {
+    const { min, max } = summary(numbers);
+
+    return min === max ? `${number(min)}` : `${number(min)} to ${number(max)}`;
+}
+
+// How often each side was executed: once, when it printed lists, for each.
+function executions({ ours }) {
+    return ours.reduce((n, run) => n + Math.max(1, ...Object.values(run)
+        .map((v) => (Array.isArray(v) ? v.length : 1))), 0);
+}
+
+// Of all results together, by what they say themselves; they may come from
+// several runs: "5 executions of each side, 2 to 3 s each after 1 s of warming
+// up". Those that say no time take as long as there is to do.
+export function effort(results) {
+    const done = results.filter((r) => !r.trouble);
+    const seconds = done.flatMap((r) => figures([...r.ours, ...r.peer], 'seconds'))
+        .map((s) => Math.round(s * 10) / 10);
+    const warm = done.flatMap((r) => r.warm ?? []);
+
+    return [
+        ...(done.length ? [`${span(done.map(executions))} executions of each side`] : []),
+        ...(seconds.length ? [`${span(seconds)} s each` +
+            (warm.length ? ` after ${span(warm)} s of warming up` : '')] : []),
+    ].join(', ');
+}
+
+// Of rows: "098d423 (3a, 5), ee94efa (1, 2)", the newest first.
+export function commits(rows) {
+    const of = new Map();
+
+    for (const [id, { commit, date }] of Object.entries(rows)) {
+        const c = of.get(commit) ?? { ids: [], date };
+
+        c.ids.push(id);
+        of.set(commit, c);
+    }
+    if (of.size === 1)
+        return [...of.keys()][0];
+    const order = new Intl.Collator('en', { numeric: true }).compare;
+
+    return [...of].sort((a, b) => (a[1].date < b[1].date ? 1 : -1))
+        .map(([name, c]) => `${name} (${c.ids.sort(order).join(', ')})`).join(', ');
 }

@@ -1,6 +1,9 @@
 // What several runs say: medians, ranges, and whether a target is reached.
 // Pure functions; tests/unit/verdict.mjs holds them to what is said here.
 
+// So many executions a verdict takes; of fewer, it is said how many.
+export const ENOUGH = 5;
+
 export function median(values) {
     const v = [...values].sort((a, b) => a - b);
     const middle = v.length >> 1;

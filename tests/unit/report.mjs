@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // tests/bench/report.mjs: what the table of the benchmarks says.
 import assert from 'node:assert/strict';
-import { circumstances, figures, judged, lines, number, range, table } from
+import { circumstances, commits, effort, figures, judged, lines, number, range, table } from
     '../bench/report.mjs';
 import { run } from '../support/sentences.mjs';
 
@@ -45,11 +45,17 @@ run({
         assert.deepEqual(judged(row, 'rate', result([1, 4], [2])), []);
     },
     a_line_has_both_verdicts() {
-        const [l] = lines(row, result([6, 8], [10, 10]));
+        const [l] = lines(row, result([6, 8, 7, 7, 7], [10, 10, 10, 10, 10]));
 
         assert.equal(l.ratio, '0.7 (0.6-0.8)');
         assert.equal(l.must_is, 'reached');
         assert.equal(l.stretch_is, 'not reached');
+    },
+    a_verdict_of_fewer_than_five_says_of_how_many() {
+        const [l] = lines(row, result([6, 8, 7, 7], [10, 10, 10, 10]));
+
+        assert.equal(l.must_is, 'reached (of 4)');
+        assert.equal(l.stretch_is, 'not reached (of 4)');
     },
     a_figure_without_a_target_has_no_verdict() {
         const free = { ...row, figures: [{ name: 'rate', better: 'higher' }] };
@@ -75,6 +81,27 @@ run({
 
         assert.deepEqual(circumstances({ ours: [run], peer: [] }),
                          ['ours: 50 × 64 in flight, 60 operations a bundle, NOT synced']);
+    },
+    how_it_was_measured_is_what_the_executions_say() {
+        const timed = (n, seconds, warm) => ({
+            ours: Array(n).fill({ rate: 1, seconds }), peer: Array(n).fill({ rate: 1, seconds }),
+            warm,
+        });
+        const listed = { ours: [{ keys: 10, cost: [1, 2, 3, 4] }], peer: [] };
+
+        assert.equal(effort([timed(5, 2.0012, 1), timed(5, 2, 1)]),
+                     '5 executions of each side, 2 s each after 1 s of warming up');
+        assert.equal(effort([timed(5, 2), timed(3, 3.001, 1), listed]),
+                     '3 to 5 executions of each side, 2 to 3 s each after 1 s of warming up');
+        assert.equal(effort([listed]), '4 executions of each side');
+        assert.equal(effort([{ ...listed, trouble: 'etcd is not built' }]), '');
+    },
+    rows_of_several_runs_each_have_their_commit() {
+        const at = (commit, minute) => ({ commit, date: `2026-11-29T12:${minute}:00Z` });
+
+        assert.equal(commits({ 1: at('a', 10), 2: at('a', 11) }), 'a');
+        assert.equal(commits({ '10a': at('a', 10), 2: at('a', 11), 5: at('b', 20) }),
+                     'b (5), a (2, 10a)');
     },
     the_table_is_markdown_with_a_line_for_each_figure() {
         const text = table(lines(row, result([6, 8], [10, 10]))).split('\n');

@@ -3,9 +3,11 @@
  * What row 5 is held against: as many puts a second as the cores could sign
  * and verify if they did nothing else. For each put the client signs, the
  * broker verifies, and the client verifies the answer; the broker signs once
- * for as many clients as there are. Each client has its key, and no header is
- * signed twice: what is verified again and again goes by branches that the
- * processor knows by heart, which no broker's does. */
+ * for as many clients as there are. (The SDK verifies once in a process what
+ * hangs under one signature, so handles that share one may do with less.)
+ * Each client has its key, and no header is signed twice: what is verified
+ * again and again goes by branches that the processor knows by heart, which no
+ * broker's does. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -308,8 +308,9 @@ static void print(const struct work *w, const struct load_result *result)
 
     snprintf(what, sizeof what,
              "\"clients\":%u,\"depth\":%u,\"keys\":%u,\"value\":%u,"
-             "\"processes\":%u,\"synced\":true",
-             w->clients, w->depth, w->keys, w->value, w->processes);
+             "\"processes\":%u%s",
+             w->clients, w->depth, w->keys, w->value, w->processes,
+             w->get ? "" : ",\"synced\":true");
     load_print(result, what);
 }
 
