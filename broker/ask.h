@@ -51,9 +51,7 @@ size_t ask_ahead(struct asks *a, const struct presence *p,
 int ask_answer(struct asks *a, struct presence *p, uint64_t ask,
                const struct bundle_op *op);
 
-/* Backups that have ended are answered. Now and then; `asks_busy` tells
- * whether there is one. */
+/* Backups that have ended are answered. Now and then. */
 void asks_tend(struct asks *a);
-bool asks_busy(const struct asks *a);
 
 #endif

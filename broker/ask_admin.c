@@ -201,11 +201,6 @@ void asks_tend(struct asks *a)
     a->backup = (struct backup){0};
 }
 
-bool asks_busy(const struct asks *a)
-{
-    return a->backup.pid != 0;
-}
-
 void asks_destroy(struct asks **self_p)
 {
     struct asks *a = *self_p;
