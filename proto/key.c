@@ -180,9 +180,3 @@ int base64_get(struct buf *out, struct bytes text, bool url)
     out->n = r ? before : before + n;
     return r;
 }
-
-struct hash challenge_of(const uint8_t secret[32], struct bytes connection)
-{
-    return hash_parts(HASH_CHALLENGE, bytes_of(secret, 32), connection,
-                      (struct bytes){0});
-}

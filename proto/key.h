@@ -83,7 +83,4 @@ int key_verify_note(const uint8_t public_key[KEY_PUBLIC_BYTES],
 int base64_put(struct buf *out, struct bytes data, bool url);
 int base64_get(struct buf *out, struct bytes text, bool url);
 
-/* A challenge only this broker process can make for this connection. */
-struct hash challenge_of(const uint8_t secret[32], struct bytes connection);
-
 #endif

@@ -356,24 +356,6 @@ uint32_t msg_slot_bytes(const struct msg *m, size_t i)
     return get_u32(m->v[FIELD_SLOTS].bytes.p + i * SLOT_ROW_BYTES);
 }
 
-struct hash msg_slot_hash(const struct msg *m, size_t i)
-{
-    struct hash out;
-
-    memcpy(out.b, m->v[FIELD_SLOTS].bytes.p + i * SLOT_ROW_BYTES + 4,
-           HASH_BYTES);
-    return out;
-}
-
-uint64_t msg_payload_bytes(const struct msg *m)
-{
-    uint64_t n = 0;
-
-    for (size_t i = 0; i < msg_slots(m); i++)
-        n += SLOT_SALT_BYTES + msg_slot_bytes(m, i);
-    return n;
-}
-
 static void value_encode(struct buf *out, const struct field_row *row,
                          const struct value *v)
 {

@@ -570,12 +570,9 @@ bool list_next(struct list *at, struct msg *element);
 /* Walk LABELS likewise. */
 bool labels_next(struct list *at, struct bytes *name, struct bytes *text);
 
-/* Slots of a head: how many, and each one's length and hash. */
+/* Slots of a head: how many, and each one's length. */
 size_t msg_slots(const struct msg *m);
 uint32_t msg_slot_bytes(const struct msg *m, size_t i);
-struct hash msg_slot_hash(const struct msg *m, size_t i);
-/* Length of the payload section the slots demand: salts and payloads. */
-uint64_t msg_payload_bytes(const struct msg *m);
 
 /* --- Writing ------------------------------------------------------------- */
 

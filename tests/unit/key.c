@@ -90,19 +90,6 @@ TEST(secret_is_gone_after_wiping)
     CHECK_MEM(secret, zeros, sizeof secret);
 }
 
-TEST(challenge_is_the_connections_and_the_processs_own)
-{
-    uint8_t one[32] = {1}, two[32] = {2};
-    struct hash a = challenge_of(one, bytes_text("connection"));
-    struct hash same = challenge_of(one, bytes_text("connection"));
-    struct hash b = challenge_of(one, bytes_text("connectiom"));
-    struct hash c = challenge_of(two, bytes_text("connection"));
-
-    CHECK(hash_equal(&a, &same));
-    CHECK_NOT(hash_equal(&a, &b));
-    CHECK_NOT(hash_equal(&a, &c));
-}
-
 TEST(base64_gives_back_every_length)
 {
     uint8_t data[70];
