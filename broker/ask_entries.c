@@ -51,37 +51,20 @@ int ask_may_export(struct ask *q, const struct entry *e)
 
 /* --- One of them ---------------------------------------------------------- */
 
-/* Of one slot: what there is of it, or why there is nothing. */
-static uint8_t slot_put(const struct entry *e, size_t slot, bool shown,
-                        struct buf *payload)
-{
-    struct bytes salted;
-
-    switch (entry_slot_salted(e, slot, &salted)) {
-    case CHOIR_OK: break;
-    case CHOIR_ERASED: return SLOT_ERASED;
-    default: return SLOT_COMPACTED;
-    }
-    if (!shown)
-        return SLOT_LEFT_OUT;
-    buf_put(payload, salted.p, salted.n);
-    return SLOT_KEPT;
-}
-
 /* The head's slots, then the effect's: marks if one is missing, payload if one
  * is there. */
 static int slots_put(struct ask *q, const struct entry *e, bool shown,
                      struct msg *m, uint8_t marks[2 * LIMIT_SLOTS])
 {
-    size_t own = e->rows.n / SLOT_ROW_BYTES;
-    size_t n = own + e->effect_rows.n / SLOT_ROW_BYTES;
+    size_t n = entry_slots(e);
     struct buf *payload = &q->a->part;
     bool missing = false;
 
     buf_clear(payload);
     for (size_t i = 0; i < n; i++) {
-        marks[i] =
-            slot_put(e, i < own ? i : SLOT_EFFECT + i - own, shown, payload);
+        marks[i] = entry_slot_put(e, i, shown ? payload : NULL);
+        if (marks[i] == SLOT_KEPT && !shown)
+            marks[i] = SLOT_LEFT_OUT;
         missing = missing || marks[i] != SLOT_KEPT;
     }
     if (missing)

@@ -11,10 +11,6 @@
 #include "proto/record.h"
 #include "state/state.h"
 
-/* FIELD_KIND of a rotate: does the new key take the place of the one that signed
- * it (also when it is absent), or stand beside it? */
-enum { ROTATE_REPLACE = 1, ROTATE_ADD = 2 };
-
 /* FIELD_KIND of a forget: up to its revision; invitations: by its time. */
 enum {
     FORGET_TASKS = 1,

@@ -252,38 +252,16 @@ static int tree_build(struct tap *t, const struct entry *e)
     return 0;
 }
 
-/* What is there of a section and is not hidden, and a mark for each slot. */
-static void section_put(struct tap *t, const struct entry *e, bool of_effect)
-{
-    struct bytes rows = of_effect ? e->effect_rows : e->rows;
-    struct bytes stored = of_effect ? e->effect_marks : e->marks;
-    const uint8_t *p = of_effect ? e->effect_payload.p : e->payload.p;
-    struct bytes value;
-
-    for (size_t i = 0; i < rows.n / SLOT_ROW_BYTES; i++) {
-        size_t n = SLOT_SALT_BYTES + get_u32(rows.p + i * SLOT_ROW_BYTES);
-        int r = entry_slot(e, of_effect ? SLOT_EFFECT + i : i, &value);
-        uint8_t mark;
-
-        if (stored.n && stored.p[i] != SLOT_KEPT)
-            n = 0;
-        if (!r)
-            buf_put(&t->payload, p, n);
-        mark = !r                  ? SLOT_KEPT
-               : r == CHOIR_ERASED ? SLOT_ERASED
-                                   : SLOT_COMPACTED;
-        buf_put(&t->marks, &mark, 1);
-        p += n;
-    }
-}
-
-/* Its own section, then its effect's. */
+/* What is there and is not hidden, and a mark for each slot. */
 static int payloads_put(struct tap *t, const struct entry *e, struct msg *m)
 {
     buf_clear(&t->payload);
     buf_clear(&t->marks);
-    section_put(t, e, false);
-    section_put(t, e, true);
+    for (size_t i = 0; i < entry_slots(e); i++) {
+        uint8_t mark = entry_slot_put(e, i, &t->payload);
+
+        buf_put(&t->marks, &mark, 1);
+    }
     if (t->payload.n)
         msg_set_b(m, FIELD_PAYLOAD, buf_bytes(&t->payload));
     if (entry_is_thin(e))

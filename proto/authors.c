@@ -377,8 +377,6 @@ static void recovery_learn(struct author *author, const struct msg *m)
     memcpy(author->recovery, msg_b(m, FIELD_RECOVERY_KEY).p, KEY_PUBLIC_BYTES);
 }
 
-enum { ROTATE_ADD = 2 };
-
 static int rotate(struct authors *a, const struct msg *m, const char **why)
 {
     struct session *s = a->session;

@@ -339,15 +339,24 @@ int entry_slot(const struct entry *e, size_t slot, struct bytes *value)
     return slot_find(e->rows, e->payload, e->marks, slot, &salt, value);
 }
 
-int entry_slot_salted(const struct entry *e, size_t slot, struct bytes *salted)
+size_t entry_slots(const struct entry *e)
 {
-    struct bytes value = {0};
-    int r = entry_slot(e, slot, &value);
+    return (e->rows.n + e->effect_rows.n) / SLOT_ROW_BYTES;
+}
 
-    if (!r)
-        *salted =
-            bytes_of(value.p - SLOT_SALT_BYTES, value.n + SLOT_SALT_BYTES);
-    return r;
+uint8_t entry_slot_put(const struct entry *e, size_t n, struct buf *payload)
+{
+    size_t own = e->rows.n / SLOT_ROW_BYTES;
+    struct bytes value;
+
+    switch (entry_slot(e, n < own ? n : SLOT_EFFECT + n - own, &value)) {
+    case CHOIR_OK: break;
+    case CHOIR_ERASED: return SLOT_ERASED;
+    default: return SLOT_COMPACTED;
+    }
+    if (payload)
+        buf_put(payload, value.p - SLOT_SALT_BYTES, value.n + SLOT_SALT_BYTES);
+    return SLOT_KEPT;
 }
 
 int entry_slots_check(const struct entry *e)

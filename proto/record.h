@@ -184,8 +184,11 @@ int group_walk_next(struct group_walk *w, const struct entry **entry);
  * CHOIR_NOT_FOUND: there is no such slot, or it was left out of an export;
  * CHOIR_ERASED; CHOIR_COMPACTED. */
 int entry_slot(const struct entry *e, size_t slot, struct bytes *value);
-/* Likewise, salt and value, as they stand in the section. */
-int entry_slot_salted(const struct entry *e, size_t slot, struct bytes *salted);
+/* How many there are, its own and then its effect's; and of one of these what
+ * is there appended to payload, salt and value, if it is not NULL. SLOT_KEPT, or
+ * what has become of it. */
+size_t entry_slots(const struct entry *e);
+uint8_t entry_slot_put(const struct entry *e, size_t n, struct buf *payload);
 /* Do all payloads that are there fit their hashes? 0 or CHOIR_MALFORMED. */
 int entry_slots_check(const struct entry *e);
 /* Is a payload of it missing, or hidden? */

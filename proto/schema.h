@@ -204,6 +204,10 @@ enum heed_kind { HEED_REFRESH = 1, HEED_IGNORE = 2, HEED_ABANDON = 3 };
 /* What the credit of a work is, in its FIELD_KIND. */
 enum work_kind { WORK_ALL = 0, WORK_MORE = 1 };
 
+/* FIELD_KIND of a rotate: does the new key take the place of the one that signed
+ * it (also when it is absent), or stand beside it? */
+enum rotate_kind { ROTATE_REPLACE = 1, ROTATE_ADD = 2 };
+
 /* What an erasure is of, in FIELD_KIND of an erase, and what a slice of one is,
  * in that of an erased. */
 enum erase_kind {
