@@ -16,7 +16,7 @@ function run(work, ...args) {
                                    { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }));
 }
 
-const measured = (work, ...args) => run(work, 'seconds=0.1', 'warm=0.05', ...args);
+const measured = (work, ...args) => run(work, 'seconds=0.2', 'warm=0.1', ...args);
 
 run_all({
     puts_go_many_to_a_bundle() {
