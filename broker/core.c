@@ -245,7 +245,7 @@ static void said_hash(struct said *s)
     }
 }
 
-/* Each operation with its effect into the group, each leaf into the tree. */
+/* Each operation with its effect into the group, each leaf on to the tree. */
 static int said_place(struct core *c, const struct hash *bundle)
 {
     struct cursor heads = cursor_of(buf_bytes(&c->said.heads));
@@ -254,11 +254,9 @@ static int said_place(struct core *c, const struct hash *bundle)
     struct leaves leaves = {
         .first = c->said.first,
         .first_seq = c->state->broker_seq,
-        .agent = &c->broker,
-        .bundle = bundle,
-        .operations = c->said.leaves,
+        .agent = c->broker,
+        .bundle = *bundle,
         .at = c->group.heads.n,
-        .stride = sizeof *c->said.leaves,
         .count = (uint32_t)c->said.count,
     };
 
@@ -269,7 +267,7 @@ static int said_place(struct core *c, const struct hash *bundle)
 
         group_add(&c->group, head, none, CHOIR_OK, effect, none);
     }
-    return core_leaves(c, &leaves);
+    return core_leaves(c, &leaves, c->said.leaves, sizeof *c->said.leaves);
 }
 
 int core_flush(struct core *c)
@@ -308,6 +306,8 @@ int core_checkpoint(struct core *c)
     uint64_t index;
     int r = core_flush(c);
 
+    if (!r)
+        r = core_grow(c);
     if (r)
         return r;
     digest = state_digest(c->state);
@@ -381,7 +381,7 @@ static int keep_house(struct core *c)
 }
 
 /* The groups that are appended and not yet durable, each with the tree's root
- * behind it: what answers state once it is. */
+ * behind it, once that has grown: what answers state when it is durable. */
 static int boundary_keep(struct core *c)
 {
     if (c->boundary_count == c->boundary_cap) {
@@ -396,7 +396,6 @@ static int boundary_keep(struct core *c)
     c->boundaries[c->boundary_count++] = (struct boundary){
         .size = c->state->size,
         .bytes = group_bytes(&c->group.h),
-        .root = frontier_root(&c->state->tree),
     };
     c->unsynced_bytes += group_bytes(&c->group.h);
     return 0;
@@ -429,14 +428,16 @@ static int group_write(struct core *c)
         return r;
     c->counters.entries += c->group.h.count;
     c->counters.groups++;
-    group_begin(&c->group, c->state->epoch, c->state->size, c->time);
+    c->group_written = true;
     return 0;
 }
 
 int core_sync(struct core *c)
 {
-    int r = ledger_sync(c->ledger);
+    int r = core_grow(c);
 
+    if (!r)
+        r = ledger_sync(c->ledger);
     if (r)
         return r;
     if (c->boundary_count)
@@ -572,6 +573,7 @@ void core_destroy(struct core **self_p)
     core_reclaim_close(c);
     state_destroy(&c->state);
     group_free(&c->group);
+    core_leaves_free(c);
     buf_free(&c->said.heads);
     buf_free(&c->said.effects);
     free(c->said.ops);

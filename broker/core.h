@@ -226,8 +226,9 @@ uint64_t core_behind_next(const struct core *c);
 /* From now on a thread waits for the disk where a snapshot ends. */
 void core_snapshots_beside(struct core *c);
 
-/* Goes on with a snapshot that is under way, has the tree's files follow, gives
- * space back, never waiting; call it after each append. 0 or negative errno. */
+/* What can wait until the disk is at work: has the tree and its files follow,
+ * goes on with a snapshot that is under way, gives space back, never waiting;
+ * call it after each append. 0 or negative errno. */
 int core_tend(struct core *c);
 
 /* Counters for status. */

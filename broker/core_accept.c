@@ -451,10 +451,8 @@ static int apply(struct core *c, const struct bundle *b,
         .count = b->count,
         .session = b->session,
         .first_seq = b->first_seq,
-        .agent = &b->agent,
-        .bundle = &b->hash,
-        .operations = &b->ops->hash,
-        .stride = sizeof *b->ops,
+        .agent = b->agent,
+        .bundle = b->hash,
     };
     int r = core_flush(c); /* what the broker said before stands before */
 
@@ -471,7 +469,7 @@ static int apply(struct core *c, const struct bundle *b,
     c->values.merged = c->values.looked = 0;
     for (; !r && a.position < b->count; a.position++)
         r = apply_one(&a, told, arg, out);
-    return r ? r : core_leaves(c, &leaves);
+    return r ? r : core_leaves(c, &leaves, &b->ops->hash, sizeof *b->ops);
 }
 
 /* Unanswered bundles are kept until they are answered whole. */

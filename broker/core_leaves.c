@@ -1,5 +1,6 @@
-/* The leaves of a bundle, from what the group has of it. Made together they cost
- * a third; and nobody looks at the tree while a bundle is half applied. */
+/* The leaves of a group's bundles, from what the group has of them. Made
+ * together they cost a third; and what is written does not depend on them, so
+ * the disk is given its work first. */
 #include <errno.h>
 
 #include "core_private.h"
@@ -16,23 +17,28 @@ static void leaf_read(struct cursor *heads, struct leaf_of *of)
     of->effect = cursor_take(heads, word & 0xffffff);
 }
 
-static const struct hash *operation_at(const struct leaves *l, uint32_t i)
+int core_leaves(struct core *c, const struct leaves *l,
+                const struct hash *operations, size_t stride)
 {
-    const char *first = (const char *)l->operations;
+    const char *first = (const char *)operations;
 
-    return (const struct hash *)(const void *)(first + i * l->stride);
+    buf_put(&c->leaves.bundles, l, sizeof *l);
+    for (uint32_t i = 0; i < l->count; i++)
+        buf_put(&c->leaves.operations, first + i * stride, HASH_BYTES);
+    return c->group.heads.failed || c->leaves.bundles.failed ||
+                   c->leaves.operations.failed
+               ? -ENOMEM
+               : 0;
 }
 
-int core_leaves(struct core *c, const struct leaves *l)
+static int bundle_join(struct core *c, const struct leaves *l,
+                       const struct hash *operations)
 {
-    struct cursor heads;
+    struct cursor heads =
+        cursor_of(bytes_of(c->group.heads.p + l->at, c->group.heads.n - l->at));
     struct leaf_of of[AT_ONCE];
     struct hash leaves[AT_ONCE];
 
-    if (c->group.heads.failed)
-        return -ENOMEM;
-    heads =
-        cursor_of(bytes_of(c->group.heads.p + l->at, c->group.heads.n - l->at));
     for (uint32_t i = 0, n; i < l->count; i += n) {
         n = l->count - i < AT_ONCE ? l->count - i : AT_ONCE;
         for (uint32_t k = 0; k < n; k++) {
@@ -41,9 +47,9 @@ int core_leaves(struct core *c, const struct leaves *l)
                 .time = c->time,
                 .session = l->session,
                 .seq = l->first_seq + i + k,
-                .agent = l->agent,
-                .bundle = l->bundle,
-                .operation = operation_at(l, i + k),
+                .agent = &l->agent,
+                .bundle = &l->bundle,
+                .operation = &operations[i + k],
                 .position = i + k,
             };
             leaf_read(&heads, &of[k]);
@@ -52,4 +58,41 @@ int core_leaves(struct core *c, const struct leaves *l)
         tree_add(c->tree, &c->state->tree, leaves, n);
     }
     return heads.failed ? -EUCLEAN : 0;
+}
+
+static int bundles_join(struct core *c)
+{
+    struct cursor at = cursor_of(buf_bytes(&c->leaves.bundles));
+    const struct hash *operations = (void *)c->leaves.operations.p;
+    int r = 0;
+
+    while (!r && cursor_left(&at)) {
+        struct leaves l;
+
+        memcpy(&l, cursor_take(&at, sizeof l).p, sizeof l);
+        r = bundle_join(c, &l, operations);
+        operations += l.count;
+    }
+    buf_clear(&c->leaves.bundles);
+    buf_clear(&c->leaves.operations);
+    return r;
+}
+
+int core_grow(struct core *c)
+{
+    int r = bundles_join(c);
+
+    digest_settle(&c->state->digest);
+    if (r || !c->group_written)
+        return r;
+    c->group_written = false;
+    c->boundaries[c->boundary_count - 1].root = frontier_root(&c->state->tree);
+    group_begin(&c->group, c->state->epoch, c->state->size, c->time);
+    return 0;
+}
+
+void core_leaves_free(struct core *c)
+{
+    buf_free(&c->leaves.bundles);
+    buf_free(&c->leaves.operations);
 }

@@ -314,6 +314,8 @@ static int say_epoch(struct core *c)
     uint64_t index;
     int r = core_flush(c); /* so that the tree has what was said before */
 
+    if (!r)
+        r = core_grow(c);
     if (r)
         return r;
     root = frontier_root(&c->state->tree);

@@ -57,6 +57,7 @@ struct core {
     uint64_t time;   /* of this cycle */
     uint64_t steady; /* when it began */
     struct group group;
+    bool group_written; /* and only the tree has not followed */
     struct said said;
     struct buf scratch, head, effect, header;
     struct decide_values values;
@@ -83,6 +84,11 @@ struct core {
     size_t ask_slots;
     struct allowance *allowances; /* by agent number */
     size_t allowance_count;
+
+    struct {
+        struct buf bundles;    /* struct leaves of each, in order */
+        struct buf operations; /* their op_hashes, one after the other */
+    } leaves;                  /* that have not joined the tree yet */
 
     struct tree *tree;
     bool tree_is_whole, tree_troubled;
@@ -161,13 +167,18 @@ static inline bool core_due(const struct core *c, uint64_t since)
 struct leaves {
     uint64_t first; /* index of its first entry */
     uint64_t session, first_seq;
-    const struct hash *agent, *bundle;
-    const struct hash *operations; /* op_hash of each, `stride` bytes apart */
-    size_t at, stride;
+    struct hash agent, bundle;
+    size_t at;
     uint32_t count;
 };
-/* Its leaves join the tree. 0 or negative errno. */
-int core_leaves(struct core *c, const struct leaves *l);
+/* Its leaves join the tree when it grows. operations: op_hash of each, `stride`
+ * bytes apart. 0 or -ENOMEM. */
+int core_leaves(struct core *c, const struct leaves *l,
+                const struct hash *operations, size_t stride);
+/* The tree grows by what waits, up to state->size; nobody may look at it
+ * before. A group that was written is ended. 0 or negative errno. */
+int core_grow(struct core *c);
+void core_leaves_free(struct core *c);
 
 /* --- core_values.c ------------------------------------------------------- */
 

@@ -128,6 +128,10 @@ static void child_look(struct core *c)
 
 int core_tend(struct core *c)
 {
+    int r = core_grow(c);
+
+    if (r)
+        return r;
     core_tree_follow(c);
     core_links_follow(c);
     walk_on(c);

@@ -10,7 +10,7 @@ static void hash_apply(struct digest *d, const struct hash *item, bool leaves)
         digest_add(d, item);
 }
 
-static void settle(struct digest *d)
+void digest_settle(struct digest *d)
 {
     struct hash_job jobs[DIGEST_WAITING];
     struct hash hashes[DIGEST_WAITING];
@@ -38,7 +38,7 @@ void digest_change(struct digest *d, struct bytes item, bool leaves)
     w->leaves = leaves;
     memcpy(w->b, item.p, item.n);
     if (++d->count == DIGEST_WAITING)
-        settle(d);
+        digest_settle(d);
 }
 
 struct hash digest_value(const struct digest *d)
@@ -46,7 +46,7 @@ struct hash digest_value(const struct digest *d)
     struct digest all = *d;
     struct hash out;
 
-    settle(&all);
+    digest_settle(&all);
     for (unsigned i = 0; i < 4; i++)
         put_u64(out.b + 8 * i, all.lane[i]);
     return out;

@@ -10,7 +10,7 @@
 
 /* Items of up to DIGEST_SHORT bytes (one block with their tag) wait until they
  * can be hashed side by side: a sum does not mind the order. */
-enum { DIGEST_WAITING = 8, DIGEST_SHORT = 120 };
+enum { DIGEST_WAITING = 128, DIGEST_SHORT = 120 };
 
 struct digest {
     uint64_t lane[4];
@@ -43,6 +43,9 @@ static inline void digest_sub(struct digest *d, const struct hash *item)
 
 /* An item that comes or leaves, its kind first; its hash is nobody else's. */
 void digest_change(struct digest *d, struct bytes item, bool leaves);
+
+/* Hash what waits now, because there is time. */
+void digest_settle(struct digest *d);
 
 /* With all that waits. */
 struct hash digest_value(const struct digest *d);

@@ -540,6 +540,36 @@ TEST(a_session_with_too_many_unanswered_bundles_has_to_wait)
     end();
 }
 
+TEST(the_tree_grows_once_the_group_is_written_and_before_anything_is_stated)
+{
+    struct bytes v = one();
+    struct answer_facts facts;
+    struct hash root;
+    uint64_t before;
+
+    begin();
+    CHECK_OK(actor_do(&rig, &ada, &put, &v, 1, &told));
+    before = core_size(rig.core);
+    core_begin(rig.core);
+    CHECK_EQ(squeeze(), 0);
+    CHECK_EQ(squeeze(), 0);
+    CHECK_OK(core_append(rig.core));
+    CHECK_EQ(core_size(rig.core), before + 2);
+    CHECK_EQ(rig_state(&rig)->tree.size, before); /* the disk comes first */
+    CHECK_OK(core_tend(rig.core));
+    CHECK_EQ(rig_state(&rig)->tree.size, before + 2);
+    root = frontier_root(&rig_state(&rig)->tree);
+    core_answer_facts_ahead(rig.core, &facts);
+    CHECK_EQ(facts.size, before + 2);
+    CHECK_MEM(facts.root.b, root.b, HASH_BYTES);
+    CHECK_OK(core_sync(rig.core));
+    core_answer_facts(rig.core, &facts);
+    CHECK_EQ(facts.size, before + 2);
+    CHECK_MEM(facts.root.b, root.b, HASH_BYTES);
+    same_after_reopen(true, NULL);
+    end();
+}
+
 TEST(final_tasks_leave_memory_by_an_entry)
 {
     uint64_t task, token;
