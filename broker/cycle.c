@@ -237,7 +237,8 @@ static int sync_here(struct cycle *c)
     return r;
 }
 
-/* What is durable leaves. */
+/* What is durable leaves. Whoever hears it needs a while before he wants
+ * something of the disk again. */
 static int release(struct cycle *c)
 {
     struct answer_facts facts;
@@ -247,7 +248,7 @@ static int release(struct cycle *c)
         return r;
     core_answer_facts(c->core, &facts);
     r = router_release(c->router, &facts, core_key(c->core));
-    return r < 0 ? r : 0;
+    return r > 0 ? ledger_zeros_ahead(core_ledger(c->core)) : r;
 }
 
 int cycle_end(struct cycle *c)

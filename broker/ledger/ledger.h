@@ -115,6 +115,10 @@ int ledger_sync_ahead(struct ledger *l) LEDGER_MUST_CHECK;
  * readable when a sync has ended; closed with the ledger. 0 or negative errno.
  */
 int ledger_beside(struct ledger *l, int *fd) LEDGER_MUST_CHECK;
+/* The disk has a moment: zeros for the next segment that are due may be begun
+ * with, beside. Without ledger_beside, ledger_room writes them. 0 or negative
+ * errno. */
+int ledger_zeros_ahead(struct ledger *l) LEDGER_MUST_CHECK;
 /* Begin to make durable what is appended by now. None may be under way. */
 int ledger_sync_begin(struct ledger *l) LEDGER_MUST_CHECK;
 bool ledger_syncing(const struct ledger *l);

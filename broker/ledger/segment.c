@@ -452,6 +452,16 @@ int ledger_beside(struct ledger *l, int *fd)
     return r;
 }
 
+int ledger_zeros_ahead(struct ledger *l)
+{
+    int r = l->broken;
+
+    if (r || !l->zeroing.beside)
+        return r;
+    r = spare_zero(l);
+    return r ? broken(l, r, "writing zeros") : 0;
+}
+
 static int sync_job(void *ledger)
 {
     const struct ledger *l = ledger;

@@ -170,6 +170,9 @@ bool space_fits(const struct ledger *l, uint64_t n);
 int space_next(struct ledger *l);
 /* Begin the next segment, in the space allocated ahead. 0 or -errno. */
 int segment_next(struct ledger *l);
+/* Begin with the zeros of the spare that are due, or write them where nothing
+ * is done beside. 0 or negative errno. */
+int spare_zero(struct ledger *l);
 void space_close(struct space *s);
 /* Zeros that are being written beside: have they ended? 0, also if there are
  * none; -EAGAIN (never, with wait); another negative errno. */

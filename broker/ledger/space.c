@@ -17,7 +17,8 @@
 #include "proto/refusal.h"
 
 enum {
-    ZERO_STEP = 1 << 20,
+    ZERO_STEP = 1 << 17,   /* the disk has done with it before a next sync */
+    ZERO_MOST = 1 << 20,   /* at once, when so much is due */
     YOUNG_BYTES = 1 << 20, /* of the first segment; */
     GROWTH = 4,            /* each is at most so many times the one before */
 };
@@ -237,21 +238,35 @@ void zeroing_close(struct ledger *l)
     l->zeroing.is_under_way = false;
 }
 
+/* Up to where the next segment should hold zeros by now: evenly while this one
+ * is filled from its half to seven eighths, since a sync waits for whatever
+ * else the disk was given. */
+static uint64_t zeros_due(const struct ledger *l)
+{
+    uint64_t half = l->current.allocated / 2, last = half / 4;
+    uint64_t left = left_in(l), steps = l->spare.allocated / ZERO_STEP;
+
+    if (left <= last)
+        return l->spare.allocated;
+    return left < half ? steps * (half - left) / (half - last) * ZERO_STEP : 0;
+}
+
 /* The next segment is written with zeros a little at a time: not this one,
  * whose syncs would then wait for the zeros, too. */
-static int spare_zero(struct ledger *l)
+int spare_zero(struct ledger *l)
 {
     struct space *s = &l->spare;
     int r = zeroing_end(l, false);
+    uint64_t due;
 
-    if (r == -EAGAIN || r || !l->preallocate || s->fd < 0 ||
-        s->zeroed >= s->allocated)
+    if (r || !l->preallocate || s->fd < 0)
         return r == -EAGAIN ? 0 : r;
+    due = zeros_due(l);
+    if (due <= s->zeroed)
+        return 0;
     l->zeroing.fd = s->fd;
     l->zeroing.from = s->zeroed;
-    l->zeroing.to = s->zeroed + ZERO_STEP;
-    if (l->zeroing.to > s->allocated)
-        l->zeroing.to = s->allocated;
+    l->zeroing.to = due < s->zeroed + ZERO_MOST ? due : s->zeroed + ZERO_MOST;
     s->zeroed = l->zeroing.to;
     if (!l->zeroing.beside)
         return zeros_job(l);
@@ -274,8 +289,10 @@ int space_ensure(struct ledger *l, uint64_t n, uint64_t keep)
         r = spare_ensure(l, need);
     if (r < 0)
         return r;
-    r = spare_zero(l);
-    if (r)
-        return r;
+    if (!l->zeroing.beside) {
+        r = spare_zero(l);
+        if (r)
+            return r;
+    }
     return space_fits(l, need) ? 0 : CHOIR_READ_ONLY;
 }

@@ -337,6 +337,77 @@ TEST(ledger_young_has_small_segments_all_of_zeros_before_they_are_used)
     desk_free(&d);
 }
 
+/* How much of the second segment was written to. */
+static uint64_t zeros_in_second(const struct desk *d)
+{
+    char path[500];
+    off_t hole;
+    int fd;
+
+    path_of(path, d, "segment-0000000002");
+    fd = open(path, O_RDONLY);
+    if (fd < 0)
+        return 0;
+    hole = lseek(fd, 0, SEEK_HOLE);
+    close(fd);
+    return (uint64_t)hole;
+}
+
+/* Fill the first segment, of 1 MiB, up to there. */
+static void fill_to(struct desk *d, uint64_t eighths)
+{
+    while (ledger_bytes(d->l) < eighths << 17) {
+        scribe_group(&d->s, 1, 9000);
+        CHECK_OK(ledger_room(d->l, 10000));
+        CHECK_OK(ledger_append(d->l, &d->s.g));
+    }
+}
+
+static void desk_young(struct desk *d)
+{
+    desk_init(d);
+    ledger_close(&d->l);
+    d->o.preallocate = true;
+    d->o.segment_bytes = 9 << 20;
+    d->o.reserve_bytes = 1;
+    desk_open(d);
+}
+
+TEST(ledger_spreads_zeros_while_a_segment_is_filled)
+{
+    struct desk d;
+
+    desk_young(&d);
+    fill_to(&d, 4);
+    CHECK(zeros_in_second(&d) < 1 << 20);
+    fill_to(&d, 5);
+    CHECK(zeros_in_second(&d) >= 1 << 20);
+    CHECK(zeros_in_second(&d) < 2 << 20);
+    fill_to(&d, 6);
+    CHECK(zeros_in_second(&d) >= 2 << 20);
+    CHECK(zeros_in_second(&d) < 3 << 20);
+    fill_to(&d, 7);
+    CHECK_OK(ledger_room(d.l, 10000));
+    CHECK_EQ(written_through(&d, 2), 4 << 20);
+    desk_free(&d);
+}
+
+TEST(ledger_writes_zeros_beside_when_the_disk_has_a_moment)
+{
+    struct desk d;
+    int fd;
+
+    desk_young(&d);
+    CHECK_OK(ledger_beside(d.l, &fd));
+    fill_to(&d, 6);
+    CHECK_EQ(zeros_in_second(&d), 0);
+    CHECK_OK(ledger_zeros_ahead(d.l));
+    ledger_close(&d.l); /* waits for it */
+    CHECK_EQ(zeros_in_second(&d), 1 << 20);
+    desk_open(&d);
+    desk_free(&d);
+}
+
 TEST(ledger_refuses_a_group_that_does_not_follow)
 {
     struct desk d;
