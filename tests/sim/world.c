@@ -32,10 +32,12 @@ static void print(const struct world_options *o, const struct world_result *r)
     printf(
         "seed %lu trace %016lx ledger %016lx entries %lu restarts %lu "
         "losses %lu acknowledged %lu reads %lu changes %lu claims %lu moves %lu "
-        "compacted %lu erased %lu reclaimed %lu messages %lu\n",
+        "compacted %lu erased %lu reclaimed %lu messages %lu partials %lu "
+        "inputs %lu ends %lu recovered %lu\n",
         o->seed, r->trace, r->ledger, r->entries, r->restarts, r->losses,
         r->acknowledged, r->reads, r->changes, r->claims, r->moves,
-        r->compacted, r->erased, r->reclaimed, r->messages);
+        r->compacted, r->erased, r->reclaimed, r->messages, r->partials,
+        r->inputs, r->ends, r->recovered);
 }
 
 /* --- Many of them -------------------------------------------------------- */

@@ -82,7 +82,7 @@ void client_seeks_work(struct world *w, struct client *a)
 {
     struct question *q = question_new(w, a, MSG_WORK);
     struct knowledge k = {.any = world_any};
-    struct buf items = {0};
+    struct buf items = {0}, can = {0};
     struct msg m;
     uint64_t n;
 
@@ -90,6 +90,8 @@ void client_seeks_work(struct world *w, struct client *a)
         return;
     n = held_items(a, &items, q);
     msg_init(&m, MSG_WORK);
+    if (world_any(4))
+        capabilities_say(&m, model_capabilities(a->number), &can);
     msg_set_text(&m, FIELD_SPACE, SIM_SPACE);
     msg_set_text(&m, FIELD_QUEUE, any_queue(&k));
     msg_set_u(&m, FIELD_CREDIT, world_any(4));
@@ -99,6 +101,7 @@ void client_seeks_work(struct world *w, struct client *a)
         msg_set_list(&m, FIELD_ITEMS, n, buf_bytes(&items));
     question_ask(w, a, q, &m);
     buf_free(&items);
+    buf_free(&can);
 }
 
 void client_heartbeat(struct world *w, struct client *a)

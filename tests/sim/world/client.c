@@ -43,6 +43,7 @@ void client_lost(struct world *w, struct client *a)
     a->last_due[0] = a->last_due[1] = 0;
     forget_questions(a);
     inbox_lost(a);
+    waiting_lost(a);
     a->look_count = 0;
 }
 
@@ -61,6 +62,7 @@ static void new_life(struct client *a)
     a->is_opening = false;
     a->credit = 0;
     inbox_lost(a);
+    waiting_lost(a);
     a->resend_at = a->rotating = 0;
 }
 
@@ -90,7 +92,7 @@ bool client_is_done(const struct world *w, const struct client *a)
 {
     return model_pairs(&w->model, a->number) == 0 ||
            (a->connection && a->actor.session && !a->sent_count &&
-            inbox_is_done(w, a) &&
+            inbox_is_done(w, a) && waiting_is_done(w, a) &&
             (!a->watches || !model_writes(&w->model, a->watch_next)));
 }
 
@@ -156,8 +158,13 @@ static struct hash add(struct client *a, struct draft *d)
 
 static void add_one(struct world *w, struct client *a, uint64_t seq)
 {
-    struct knowledge k = {&w->model,     a->number,   a->held,
-                          a->held_count, w->values++, world_any};
+    struct knowledge k = {&w->model,
+                          a->number,
+                          a->held,
+                          a->held_count,
+                          w->values++,
+                          world_any,
+                          env_wall_us(w->rig.env)};
     const struct verb *v;
     struct draft d;
     struct hash hash;
@@ -282,7 +289,7 @@ static void connect_it(struct world *w, struct client *a)
 
 static void work_on(struct world *w, struct client *a)
 {
-    switch (world_any(22)) {
+    switch (world_any(24)) {
     case 0:
     case 1:
     case 2: client_reads(w, a); return;
@@ -295,13 +302,17 @@ static void work_on(struct world *w, struct client *a)
             watch_act(w, a);
         return;
     case 8:
-        if (world_any(20) == 0) {
+        if (world_any(12) == 0) {
             keys_rotate(w, a);
             return;
         } /* fall through */
     case 9: inbox_act(w, a); return;
+    case 11:
+    case 12: waiting_act(w, a); return;
     case 10:
-        if (world_any(2))
+        if (world_any(8) == 0)
+            keys_ask(w, a);
+        else if (world_any(2))
             mark_ask(w, a);
         else
             inbox_act(w, a);
@@ -314,6 +325,9 @@ void client_act(struct world *w, struct client *a)
 {
     if (!a->connection)
         connect_it(w, a);
+    else if (!a->actor.session && !a->is_opening && !w->calm &&
+             world_any(4) == 0)
+        keys_recover(w, a);
     else if (!a->actor.session && !a->is_opening)
         open_session(w, a);
     else if (!a->actor.session)
@@ -326,6 +340,10 @@ void client_act(struct world *w, struct client *a)
         work_on(w, a);
     else if (a->watches && model_writes(&w->model, a->watch_next))
         watch_act(w, a);
+    else if (waiting_lacks_input(w, a))
+        client_heartbeat(w, a);
+    else if (!waiting_is_done(w, a))
+        waiting_act(w, a);
     else
         inbox_act(w, a);
 }

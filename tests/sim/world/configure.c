@@ -39,6 +39,7 @@ void world_configure(struct world *w)
     c->topic_messages_max = 6;
     c->topic_entries_kept = 100 + world_any(300);
     c->marks_per_agent_max = 4;
+    c->partials_per_task_max = 5;
     w->model.limits = (struct model_limits){
         .value_bytes = c->value_bytes_max,
         .queue_tasks = c->queue_tasks_max,
@@ -48,5 +49,6 @@ void world_configure(struct world *w)
         .mailbox_bytes = c->mailbox_bytes_max,
         .topic_messages = c->topic_messages_max,
         .marks_per_agent = c->marks_per_agent_max,
+        .partials_per_task = c->partials_per_task_max,
     };
 }

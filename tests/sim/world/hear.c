@@ -29,6 +29,13 @@ static void session_opened(struct world *w, struct client *a, uint64_t id)
     world_say(w, "agent %d has session %lu", a->number, id);
 }
 
+static void recovered(struct world *w, struct client *a, int code)
+{
+    if (!a->actor.session)
+        a->is_opening = false;
+    w->out->recovered += code == CHOIR_OK;
+}
+
 static struct sent *sent_find(struct client *a, uint64_t seq)
 {
     for (size_t i = 0; i < a->sent_count; i++)
@@ -69,7 +76,9 @@ static void outcome(struct world *w, struct client *a, uint64_t session,
                    refusal_name(e->outcome), e->session, e->seq, e->agent);
     client_knows(a, revision);
     w->out->acknowledged++;
-    if (session == 0)
+    if (session == 0 && e->verb == MSG_RECOVER)
+        recovered(w, a, code);
+    else if (session == 0)
         session_opened(w, a, revision);
     s = session && session == a->actor.session ? sent_find(a, seq) : NULL;
     if (s)
@@ -91,9 +100,12 @@ static void ask_turned_away(struct client *a, const struct msg *m)
 {
     struct question *q = question_find(a, msg_u(m, FIELD_FIRST_SEQ));
 
-    if (!q || !q->inbox)
+    if (q && q->inbox)
+        inbox_turned_away(q);
+    else if (q && q->waiting)
+        q->waiting->is_open = false;
+    else
         return;
-    inbox_turned_away(q);
     q->number = 0;
 }
 
@@ -147,7 +159,9 @@ static void check_heartbeat(struct world *w, struct client *a,
     for (size_t i = 0; i < q->count; i++) {
         struct m_task *t = model_task(&w->model, q->items[i].task);
 
-        if (t && t->state == TASK_WORKING && t->token == q->items[i].token &&
+        waiting_holds(a, q->items[i].task ? q->items[i].token : 0,
+                      msg_u(m, FIELD_SEEN));
+        if (t && task_is_held(t) && t->token == q->items[i].token &&
             t->renewed < q->asked)
             t->renewed = q->asked;
     }
@@ -174,6 +188,8 @@ static void reply(struct world *w, struct client *a, const struct msg *m)
             watch_replied(w, a, q, m);
         break;
     case MSG_INBOX: inbox_replied(w, a, q, m); break;
+    case MSG_AWAIT: waiting_replied(w, a, q, m); break;
+    case MSG_KEYS: keys_check(w, a, q, m); break;
     case MSG_MARK_LIST: mark_check(w, a, q, m); break;
     default: break;
     }
@@ -184,7 +200,8 @@ static void reply(struct world *w, struct client *a, const struct msg *m)
 
 static void task(struct world *w, struct client *a, const struct msg *m)
 {
-    struct held h = {msg_u(m, FIELD_TASK), msg_u(m, FIELD_TOKEN), 0};
+    struct held h = {msg_u(m, FIELD_TASK), msg_u(m, FIELD_TOKEN), 0, 0,
+                     msg_u(m, FIELD_REVISION)};
     const struct m_entry *e =
         h.token < w->model.size ? &w->model.entries[h.token] : NULL;
     const struct m_task *t = model_task(&w->model, h.task);
@@ -197,6 +214,7 @@ static void task(struct world *w, struct client *a, const struct msg *m)
         world_fail(w, "agent %d gets task %lu of agent %d", a->number, h.task,
                    t->holder);
     w->out->claims++;
+    h.input = waiting_task(w, a, m);
     held_drop(a, h.task, h.token);
     if (a->held_count < DRAFT_LEASES)
         a->held[a->held_count++] = h;
@@ -232,6 +250,9 @@ static void hear(struct world *w, struct client *a, const struct answer *from,
             watch_told(w, a, msg_u(m, FIELD_REVISION));
         return;
     case MSG_MESSAGE: inbox_message(w, a, m); return;
+    case MSG_TASK_STATE: waiting_state(w, a, m); return;
+    case MSG_PARTIAL_TOLD: waiting_partial(w, a, m); return;
+    case MSG_INPUT_TOLD: waiting_input(w, a, m); return;
     case MSG_TASK: task(w, a, m); return;
     case MSG_MOVED: client_moved(w, a, m); return;
     case MSG_LEASE_LOST:
@@ -263,5 +284,6 @@ void client_hear(struct world *w, struct client *a, struct bytes frame)
     }
     while (answer_next(&answer, &m) == 0)
         hear(w, a, &answer, &m);
+    waiting_check(w, a);
     looks_check(w, a, answer.size);
 }

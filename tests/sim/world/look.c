@@ -76,7 +76,7 @@ static bool is_alive(const struct world *w, const struct client *a,
         const struct m_task *t = model_task(&w->model, a->held[i].task);
 
         if (a->held[i].token == token)
-            return t && t->state == TASK_WORKING && t->token == token;
+            return t && task_is_held(t) && t->token == token;
     }
     return false;
 }

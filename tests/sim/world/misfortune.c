@@ -57,6 +57,8 @@ void world_misfortune(struct world *w)
     case 1:
         if (w->cycle && world_any(2))
             world_stop_clean(w);
+        else if (w->cycle)
+            world_crash(w, "killed");
         return;
     case 2:
     case 3: harm_disk(w); return;

@@ -91,7 +91,7 @@ uint64_t key_revision(const struct m_key *k)
     return v && !v->deleted ? v->revision : 0;
 }
 
-struct m_task *model_task(const struct model *m, uint64_t id)
+struct m_task *model_task_ever(const struct model *m, uint64_t id)
 {
     size_t low = 0, high = m->task_count;
 
@@ -103,21 +103,43 @@ struct m_task *model_task(const struct model *m, uint64_t id)
         else
             high = middle;
     }
-    if (low == m->task_count || m->tasks[low].id != id || !m->tasks[low].state)
-        return NULL;
-    return &m->tasks[low];
+    return low < m->task_count && m->tasks[low].id == id ? &m->tasks[low]
+                                                         : NULL;
+}
+
+struct m_task *model_task(const struct model *m, uint64_t id)
+{
+    struct m_task *t = model_task_ever(m, id);
+
+    return t && t->state ? t : NULL;
 }
 
 struct m_task *task_new(struct model *m)
 {
     MODEL_ROOM(m->tasks, m->task_count, m->task_cap);
-    m->tasks[m->task_count] = (struct m_task){.holder = MODEL_BROKER};
+    m->tasks[m->task_count] =
+        (struct m_task){.holder = MODEL_BROKER, .worker = MODEL_BROKER};
     return &m->tasks[m->task_count++];
 }
 
 bool task_is_over(const struct m_task *t)
 {
     return t->state >= TASK_COMPLETED;
+}
+
+bool task_is_held(const struct m_task *t)
+{
+    return t->token && !task_is_over(t);
+}
+
+uint64_t model_said(const struct model *m, unsigned verb, uint64_t task,
+                    uint64_t upto)
+{
+    for (uint64_t i = upto < m->size ? upto + 1 : m->size; i-- > task;)
+        if (m->entries[i].verb == verb && m->entries[i].task == task &&
+            m->entries[i].outcome == CHOIR_OK)
+            return i;
+    return 0;
 }
 
 size_t model_written_at(const struct model *m, uint64_t revision)
@@ -226,6 +248,10 @@ static int expected(struct model *m, const struct verb *v, const struct seen *s)
 
 static void entry_keep(struct model *m, const struct seen *s)
 {
+    bool submits = s->op->verb == MSG_SUBMIT || s->op->verb == MSG_REQUEUE;
+    uint64_t task = submits ? s->index : msg_u(s->op, FIELD_TASK);
+    const struct m_task *t = model_task(m, task);
+
     MODEL_ROOM(m->entries, m->size, m->entry_cap);
     m->entries[m->size++] = (struct m_entry){
         .agent = s->agent,
@@ -237,6 +263,12 @@ static void entry_keep(struct model *m, const struct seen *s)
         .effect_slots = s->e->effect_rows.n / SLOT_ROW_BYTES,
         .reads = msg_has(s->op, FIELD_READS) ? msg_u(s->op, FIELD_READS)
                                              : SLOT_EFFECT,
+        .value = msg_slots(s->op) ? seen_slot(s, 0) : 0,
+        .task = task,
+        .token = msg_u(s->op, FIELD_TOKEN),
+        .state = t ? t->state : 0,
+        .merges =
+            key_is_list(msg_b(s->op, FIELD_KEY)) || s->op->verb == MSG_INCR,
         .leaf = entry_leaf(s->e),
     };
     frontier_add(&m->tree, m->entries[m->size - 1].leaf);
@@ -289,12 +321,16 @@ bool model_agrees(struct model *m, const struct entry *e)
 
 void model_free(struct model *m)
 {
-    for (size_t i = 0; i < m->key_count; i++)
+    for (size_t i = 0; i < m->key_count; i++) {
+        for (size_t j = 0; j < m->keys[i].count; j++)
+            free(m->keys[i].versions[j].list);
         free(m->keys[i].versions);
+    }
     free(m->tasks);
     free(m->ids);
     free(m->erased);
     free(m->pairs);
+    free(m->doubts);
     free(m->messages);
     free(m->marks);
     free(m->lines);

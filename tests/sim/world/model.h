@@ -30,6 +30,9 @@ enum {
     MODEL_WHY = 256,
     MODEL_ORDERS = 64,
     MODEL_BROKER = -1,
+    MODEL_QUEUES = 2,
+    MODEL_NEEDS = 3,
+    MODEL_CAPABILITIES = 2,
     MODEL_TOPICS = 2, /* their boxes come behind those of agents */
     MODEL_BOXES = MODEL_AGENTS + MODEL_TOPICS,
     MODEL_NOWHERE = -1,
@@ -41,6 +44,8 @@ struct m_version {
     uint64_t token;           /* of the lease it was written under, or 0 */
     uint64_t due;             /* time at which it ends by itself, or 0 */
     bool deleted;
+    uint8_t *list; /* of a list: its elements, a byte each; owned */
+    size_t length;
 };
 
 struct m_key {
@@ -58,6 +63,17 @@ struct m_task {
     uint64_t token, attempt, max_attempts, backoff_ms, lease_ms, not_before;
     uint64_t renewed; /* time, at the earliest, of claim or heartbeat */
     uint64_t changed;
+    uint64_t partials, partial; /* how many, and the last one's entry */
+    uint64_t question, input;   /* entries of the last ones, or 0 */
+    uint64_t needs[MODEL_NEEDS], need_count, deadline, parent;
+    unsigned capabilities; /* bits */
+    unsigned end;          /* its last state, also once it is forgotten; or 0 */
+    int worker;            /* its holder or, if there is none, the last one */
+};
+
+/* What an administrator made of a queue; kind 0: nothing. */
+struct m_queue {
+    uint64_t kind, limit;
 };
 
 struct m_id {
@@ -73,6 +89,10 @@ struct m_entry {
     int outcome;
     unsigned verb;
     uint64_t slots, effect_slots, reads; /* reads: which one, or none such */
+    uint64_t value;                      /* a hash of slot 0, if there is one */
+    uint64_t task, token;                /* that it is about, or 0 */
+    unsigned state;                      /* of that task since */
+    bool merges;                         /* later ones are made from it */
     struct hash leaf;
 };
 
@@ -97,6 +117,19 @@ struct m_pair {
     int agent;
     uint8_t public_key[KEY_PUBLIC_BYTES];
     bool over;
+    uint64_t ended; /* by which entry */
+};
+
+/* Since the entry `index` that key is in doubt, from the entry `since` on. */
+struct m_doubt {
+    uint64_t index, since;
+    size_t pair;
+};
+
+/* A key that is kept away, for the day when the others are lost. */
+struct m_recovery {
+    uint8_t public_key[KEY_PUBLIC_BYTES];
+    bool is_there;
 };
 
 struct m_session {
@@ -124,7 +157,7 @@ struct m_mark {
 struct model_limits {
     uint64_t value_bytes, queue_tasks, leases_per_agent;
     uint64_t messages_per_agent, mailbox_messages, mailbox_bytes,
-        topic_messages, marks_per_agent;
+        topic_messages, marks_per_agent, partials_per_task;
 };
 
 struct model {
@@ -133,11 +166,16 @@ struct model {
     bool revoked[MODEL_AGENTS];
     struct m_pair *pairs;
     size_t pair_count, pair_cap;
+    struct m_recovery recovery[MODEL_AGENTS];
+    struct m_doubt *doubts;
+    size_t doubt_count, doubt_cap;
     int agent_count;
     struct m_key keys[MODEL_KEYS];
     size_t key_count;
     struct m_task *tasks;
     size_t task_count, task_cap;
+    struct m_queue queues[MODEL_QUEUES];
+    bool appends; /* is there a policy for lists? */
     struct m_id *ids;
     size_t id_count, id_cap;
     struct m_erased *erased;
@@ -167,12 +205,20 @@ struct seen {
     uint64_t index, time;
 };
 
+struct seen;
 void model_free(struct model *m);
 /* Returns its number. */
 int model_agent(struct model *m, const struct hash *id, unsigned rights);
 void model_pair(struct model *m, int agent, const uint8_t *public_key);
 bool model_pair_lives(const struct model *m, int agent,
                       const uint8_t *public_key);
+/* Its number, or -1. */
+int pair_find(const struct model *m, const uint8_t *public_key);
+void pair_end(struct model *m, int pair, uint64_t index);
+/* An agent that the operation names, or MODEL_BROKER. */
+int agent_named(const struct model *m, const struct seen *s);
+/* From which entry on it is in doubt, as of the entry `index`; 0: it is not. */
+uint64_t model_doubt(const struct model *m, size_t pair, uint64_t index);
 /* How many keys may speak for it. */
 size_t model_pairs(const struct model *m, int agent);
 /* The next entry of the record. False: it had to be otherwise; m->why. */
@@ -193,6 +239,19 @@ const struct m_version *key_at(const struct m_key *k, uint64_t revision);
 uint64_t key_revision(const struct m_key *k);
 struct m_task *model_task(const struct model *m, uint64_t id);
 bool task_is_over(const struct m_task *t);
+const char *queue_name(int queue);
+int queue_of(struct bytes name);
+/* Also one that was forgotten. */
+struct m_task *model_task_ever(const struct model *m, uint64_t id);
+/* What that agent can do. */
+unsigned model_capabilities(int agent);
+/* One that should have been given up by then, or NULL. */
+const struct m_task *model_hopeless(const struct model *m, uint64_t time);
+/* Has somebody a lease of it? */
+bool task_is_held(const struct m_task *t);
+/* The last of those said of the task with success, up to that entry; or 0. */
+uint64_t model_said(const struct model *m, unsigned verb, uint64_t task,
+                    uint64_t upto);
 struct m_session *model_session(const struct model *m, uint64_t id);
 bool model_may(const struct model *m, int agent, unsigned right);
 /* The value of a slot of the entry, and hashed. */
@@ -233,6 +292,12 @@ void model_mail_drop(struct model *m, int box, uint64_t index);
 /* Behind that entry; 0: there is none. */
 uint64_t model_mark(const struct model *m, int agent, bool is_topic,
                     struct bytes name, uint64_t index);
+
+/* Is it one of those that hold a list? */
+bool key_is_list(struct bytes name);
+/* Does the past before the line of that entry still hold that version? */
+bool model_holds(const struct model *m, const struct m_key *k,
+                 const struct m_version *v, uint64_t index);
 
 /* Was anything written from that entry on? */
 bool model_writes(const struct model *m, uint64_t from);

@@ -14,7 +14,7 @@ void record_check_tree(struct world *w)
     if (rig_state(&w->rig)->size == w->model.size && !hash_equal(&is, &wanted))
         world_fail(w, "the record is no longer what it was");
     if (rig_state(&w->rig)->size == w->model.size)
-        inbox_check_state(w);
+        state_check(w);
 }
 
 struct projection projection_of(const struct core *c)

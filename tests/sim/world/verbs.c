@@ -6,8 +6,9 @@
 #include <string.h>
 
 static const struct verb *const tables[] = {
-    verbs_context, verbs_task, verbs_reads, verbs_agent, verbs_past,
-    verbs_erase,   verbs_keys, verbs_mail,  verbs_marks};
+    verbs_context, verbs_task,  verbs_reads, verbs_agent, verbs_past,
+    verbs_erase,   verbs_keys,  verbs_mail,  verbs_marks, verbs_input,
+    verbs_terms,   verbs_queue, verbs_doubt, verbs_lists};
 
 enum { TABLES = sizeof tables / sizeof *tables };
 
@@ -55,7 +56,7 @@ const char *any_key(const struct knowledge *k)
 
 const char *any_queue(const struct knowledge *k)
 {
-    return k->any(3) ? "q" : "r";
+    return queue_name(k->any(3) == 0);
 }
 
 size_t draft_value(struct draft *d, const struct knowledge *k)
@@ -155,7 +156,7 @@ struct m_task *seen_held(struct model *m, const struct seen *s)
 {
     struct m_task *t = model_task(m, msg_u(s->op, FIELD_TASK));
 
-    return t && t->state == TASK_WORKING && t->holder == s->agent &&
+    return t && task_is_held(t) && t->holder == s->agent &&
                    t->token == msg_u(s->op, FIELD_TOKEN)
                ? t
                : NULL;
@@ -187,8 +188,8 @@ int seen_writes(struct model *m, const struct seen *s)
 }
 
 /* What it says of a conflict is what there is. */
-static int conflict(struct model *m, const struct seen *s, struct bytes name,
-                    uint64_t revision)
+int seen_conflict(struct model *m, const struct seen *s, struct bytes name,
+                  uint64_t revision)
 {
     if (s->e->outcome == CHOIR_CONFLICT &&
         (msg_u(s->effect, FIELD_REVISION) != revision ||
@@ -209,7 +210,7 @@ static int one_compare(struct model *m, const struct seen *s,
         return CHOIR_DENIED;
     if (msg_has(c, FIELD_KEY)) {
         newest = key_revision(model_key(m, name));
-        return newest == named ? 0 : conflict(m, s, name, newest);
+        return newest == named ? 0 : seen_conflict(m, s, name, newest);
     }
     for (size_t i = 0; i < m->key_count; i++) {
         const struct m_key *k = &m->keys[i];
@@ -218,7 +219,7 @@ static int one_compare(struct model *m, const struct seen *s,
             k->versions[k->count - 1].revision > newest)
             newest = k->versions[k->count - 1].revision;
     }
-    return newest <= named ? 0 : conflict(m, s, name, newest);
+    return newest <= named ? 0 : seen_conflict(m, s, name, newest);
 }
 
 int seen_compares(struct model *m, const struct seen *s)
@@ -233,7 +234,7 @@ int seen_compares(struct model *m, const struct seen *s)
 
         return now == msg_u(s->op, FIELD_IF_REVISION)
                    ? 0
-                   : conflict(m, s, key, now);
+                   : seen_conflict(m, s, key, now);
     }
     while (!r && list_next(&compares, &c))
         r = one_compare(m, s, &c);

@@ -10,6 +10,8 @@ enum { DRAFT_VALUES = 4, DRAFT_VALUE = 600, DRAFT_LEASES = 8 };
 struct held {
     uint64_t task, token;
     uint64_t moved; /* the newest that it was told to have moved */
+    uint64_t input; /* likewise, to have been answered */
+    uint64_t since; /* over this connection it hears of it from there on */
 };
 
 /* What an author knows while it drafts. */
@@ -20,13 +22,14 @@ struct knowledge {
     size_t lease_count;
     uint64_t number; /* never given twice: for values that nobody else writes */
     uint64_t (*any)(uint64_t n); /* chance: below n */
+    uint64_t now;                /* wall clock */
 };
 
 /* An operation being drafted. */
 struct draft {
     struct msg m;
-    struct buf lists[5]; /* compares, writes, what was read and that encoded,
-                          * messages */
+    struct buf lists[7]; /* compares, writes, what was read and that encoded,
+                          * messages, needs, capabilities */
     struct bytes values[DRAFT_VALUES];
     size_t slots;
     char texts[DRAFT_VALUES][DRAFT_VALUE], id[24];
@@ -81,11 +84,38 @@ int seen_reads(struct model *m, const struct seen *s);
 void draft_sends(struct draft *d, const struct knowledge *k);
 int seen_sends(struct model *m, const struct seen *s);
 void send_all(struct model *m, const struct seen *s);
+/* Into the message; list: owned by the caller, borrowed by the message. */
+void capabilities_say(struct msg *m, unsigned bits, struct buf *list);
+/* What a submission asks besides. */
+void draft_terms(struct draft *d, const struct knowledge *k);
+int seen_terms(struct model *m, const struct seen *s);
+void terms_keep(const struct seen *s, struct m_task *t);
+void terms_keep_again(struct model *m, const struct m_task *old,
+                      struct m_task *t);
+/* A new key with its own word for whose it is: 0 or INVALID. */
+int seen_new_key(struct model *m, const struct seen *s);
+void recovery_keep(struct model *m, const struct seen *s);
+/* CONFLICT, which has to tell that revision of that name. */
+int seen_conflict(struct model *m, const struct seen *s, struct bytes name,
+                  uint64_t revision);
+/* May it write that, and is its lease alive, if it names one? */
+int seen_write(struct model *m, const struct seen *s);
+/* A put of a list. */
+void draft_list(struct draft *d, const struct knowledge *k);
+int list_expect(struct model *m, const struct seen *s);
+void list_put(struct model *m, const struct seen *s);
+/* Is there room for one more task? */
+int queue_room(const struct model *m, int queue);
+/* The broker's claim of a task: NULL, or why it should not have. */
+const char *terms_forbid(const struct model *m, const struct m_task *t,
+                         int holder);
+void task_ended(struct m_task *t, const struct seen *s, unsigned state);
 /* The lease is given back: the task is queued again, or dead. */
 void task_released(struct model *m, const struct seen *s);
 
 extern const struct verb verbs_context[], verbs_task[], verbs_reads[],
     verbs_agent[], verbs_past[], verbs_erase[], verbs_keys[], verbs_mail[],
-    verbs_marks[];
+    verbs_marks[], verbs_input[], verbs_terms[], verbs_queue[], verbs_doubt[],
+    verbs_lists[];
 
 #endif

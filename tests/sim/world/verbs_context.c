@@ -6,11 +6,16 @@ enum { TTL_MS = 5000 };
 static bool draft_put(struct draft *d, const struct knowledge *k)
 {
     const char *key = any_key(k);
+    bool list = k->any(4) == 0;
 
     msg_set_text(&d->m, FIELD_SPACE, SIM_SPACE);
-    msg_set_text(&d->m, FIELD_KEY, key);
-    draft_value(d, k);
-    if (k->any(2))
+    if (list) {
+        draft_list(d, k);
+    } else {
+        msg_set_text(&d->m, FIELD_KEY, key);
+        draft_value(d, k);
+    }
+    if (!list && k->any(2))
         msg_set_u(&d->m, FIELD_IF_REVISION,
                   k->any(6)
                       ? key_revision(model_key((struct model *)(uintptr_t)k->m,
@@ -30,7 +35,7 @@ static bool draft_put(struct draft *d, const struct knowledge *k)
 static bool draft_delete(struct draft *d, const struct knowledge *k)
 {
     msg_set_text(&d->m, FIELD_SPACE, SIM_SPACE);
-    msg_set_text(&d->m, FIELD_KEY, any_key(k));
+    msg_set_text(&d->m, FIELD_KEY, k->any(5) ? any_key(k) : "l/1");
     draft_id(d, k);
     return true;
 }
@@ -46,8 +51,7 @@ static bool draft_txn(struct draft *d, const struct knowledge *k)
     return true;
 }
 
-/* May it write that, and is its lease alive, if it names one? */
-static int write_fits(struct model *m, const struct seen *s)
+int seen_write(struct model *m, const struct seen *s)
 {
     if (!model_may(m, s->agent, RIGHT_WRITE) ||
         (msg_has(s->op, FIELD_IF_REVISION) &&
@@ -72,13 +76,24 @@ static int expect_put(struct model *m, const struct seen *s)
     if (!r)
         r = ttl_fits(s);
     if (!r)
-        r = write_fits(m, s);
-    return r ? r : seen_compares(m, s);
+        r = seen_write(m, s);
+    if (r)
+        return r;
+    return key_is_list(msg_b(s->op, FIELD_KEY)) ? list_expect(m, s)
+                                                : seen_compares(m, s);
+}
+
+static void put(struct model *m, const struct seen *s)
+{
+    if (key_is_list(msg_b(s->op, FIELD_KEY)))
+        list_put(m, s);
+    else
+        write_all(m, s);
 }
 
 static int expect_delete(struct model *m, const struct seen *s)
 {
-    int r = write_fits(m, s);
+    int r = seen_write(m, s);
 
     if (!r && !key_revision(model_key(m, msg_b(s->op, FIELD_KEY))))
         r = CHOIR_NOT_FOUND;
@@ -151,7 +166,7 @@ static int expect_incr(struct model *m, const struct seen *s)
 {
     int r = seen_values(m, s);
 
-    return r ? r : write_fits(m, s);
+    return r ? r : seen_write(m, s);
 }
 
 /* As msgpack has it, in the shortest way. */
@@ -182,7 +197,7 @@ static void counted(struct model *m, const struct seen *s)
 }
 
 const struct verb verbs_context[] = {
-    {MSG_PUT, 30, draft_put, expect_put, write_all},
+    {MSG_PUT, 30, draft_put, expect_put, put},
     {MSG_LAPSE, 0, NULL, expect_lapse, lapsed},
     {MSG_DELETE, 5, draft_delete, expect_delete, write_all},
     {MSG_INCR, 6, draft_incr, expect_incr, counted},

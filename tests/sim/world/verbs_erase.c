@@ -89,7 +89,7 @@ static bool draft_entry(struct draft *d, const struct knowledge *k)
 {
     uint64_t revision = k->any(k->m->size);
 
-    if (k->m->entries[revision].verb == MSG_INCR)
+    if (k->m->entries[revision].merges)
         return false;
     if (k->any(20) == 0)
         revision += 1000000;

@@ -23,7 +23,7 @@ void model_pair(struct model *m, int agent, const uint8_t *public_key)
     memcpy(p->public_key, public_key, sizeof p->public_key);
 }
 
-static int pair_find(const struct model *m, const uint8_t *public_key)
+int pair_find(const struct model *m, const uint8_t *public_key)
 {
     for (size_t i = 0; public_key && i < m->pair_count; i++)
         if (!memcmp(m->pairs[i].public_key, public_key, KEY_PUBLIC_BYTES))
@@ -48,9 +48,10 @@ size_t model_pairs(const struct model *m, int agent)
     return n;
 }
 
-static void pair_end(struct model *m, int pair, uint64_t index)
+void pair_end(struct model *m, int pair, uint64_t index)
 {
     m->pairs[pair].over = true;
+    m->pairs[pair].ended = index;
     for (size_t i = 0; i < m->session_count; i++) {
         struct m_session *x = &m->sessions[i];
 
@@ -95,7 +96,7 @@ static void session_opened(struct model *m, const struct seen *s)
 
 /* --- Another key ------------------------------------------------------------ */
 
-static int expect_rotate(struct model *m, const struct seen *s)
+int seen_new_key(struct model *m, const struct seen *s)
 {
     const uint8_t *key = msg_b(s->op, FIELD_PUBLIC_KEY).p;
     struct hash ledger = msg_hash(&s->e->bundle, FIELD_LEDGER);
@@ -110,8 +111,28 @@ static int expect_rotate(struct model *m, const struct seen *s)
                : CHOIR_OK;
 }
 
+/* Another key, one to recover with, or both. */
+static int expect_rotate(struct model *m, const struct seen *s)
+{
+    return msg_has(s->op, FIELD_PUBLIC_KEY) ? seen_new_key(m, s) : CHOIR_OK;
+}
+
+void recovery_keep(struct model *m, const struct seen *s)
+{
+    struct m_recovery *r = &m->recovery[s->agent];
+
+    if (!msg_has(s->op, FIELD_RECOVERY_KEY))
+        return;
+    r->is_there = true;
+    memcpy(r->public_key, msg_b(s->op, FIELD_RECOVERY_KEY).p,
+           sizeof r->public_key);
+}
+
 static void rotated(struct model *m, const struct seen *s)
 {
+    recovery_keep(m, s);
+    if (!msg_has(s->op, FIELD_PUBLIC_KEY))
+        return;
     if (msg_u(s->op, FIELD_KIND) != ROTATE_ADD)
         pair_end(m, model_session(m, s->e->session)->pair, s->index);
     model_pair(m, s->agent, msg_b(s->op, FIELD_PUBLIC_KEY).p);
@@ -119,7 +140,7 @@ static void rotated(struct model *m, const struct seen *s)
 
 /* --- Ends ------------------------------------------------------------------- */
 
-static int agent_named(const struct model *m, const struct seen *s)
+int agent_named(const struct model *m, const struct seen *s)
 {
     struct hash id = msg_hash(s->op, FIELD_AGENT);
 
@@ -180,8 +201,12 @@ static void revoked(struct model *m, const struct seen *s)
     m->rights[agent] = 0;
     model_mail_drop(m, agent, s->index);
     for (size_t i = 0; i < m->pair_count; i++)
-        if (m->pairs[i].agent == agent)
+        if (m->pairs[i].agent == agent) {
+            uint64_t ended = m->pairs[i].ended;
+
             pair_end(m, (int)i, s->index);
+            m->pairs[i].ended = ended; /* the agent has ended, not its key */
+        }
 }
 
 const struct verb verbs_keys[] = {

@@ -72,6 +72,12 @@ static bool is_gone(const struct m_key *k, const struct m_version *v,
     return v + 1 < k->versions + k->count && v[1].revision <= line;
 }
 
+bool model_holds(const struct model *m, const struct m_key *k,
+                 const struct m_version *v, uint64_t index)
+{
+    return !is_gone(k, v, model_line(m, index));
+}
+
 size_t model_kept_at(const struct model *m, uint64_t revision, uint64_t line)
 {
     size_t n = 0;
@@ -89,7 +95,7 @@ size_t model_kept_at(const struct model *m, uint64_t revision, uint64_t line)
 static bool slot_may_go(const struct model *m, uint64_t revision, size_t slot)
 {
     uint64_t line = model_line(m, m->size);
-    bool is_merged = m->entries[revision].verb == MSG_INCR, found = false;
+    bool is_merged = m->entries[revision].merges, found = false;
 
     for (size_t i = 0; i < m->key_count; i++) {
         const struct m_version *v = key_at(&m->keys[i], revision);

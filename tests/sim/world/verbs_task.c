@@ -22,6 +22,7 @@ static bool draft_submit(struct draft *d, const struct knowledge *k)
         msg_set_u(&d->m, FIELD_BACKOFF_MS, k->any(200));
     if (k->any(2))
         msg_set_u(&d->m, FIELD_STALE, 1 + k->any(STALE_REQUEUE));
+    draft_terms(d, k);
     draft_id(d, k);
     return true;
 }
@@ -69,21 +70,6 @@ static bool draft_any_task(struct draft *d, const struct knowledge *k)
 
 /* --- Submitting ---------------------------------------------------------- */
 
-static int queue_of(struct bytes name)
-{
-    return name.n ? name.p[0] : 0;
-}
-
-static int queue_room(const struct model *m, int queue)
-{
-    uint64_t open = 0;
-
-    for (size_t i = 0; i < m->task_count; i++)
-        open += m->tasks[i].state && !task_is_over(&m->tasks[i]) &&
-                m->tasks[i].queue == queue;
-    return open < m->limits.queue_tasks ? 0 : CHOIR_OVER_LIMIT;
-}
-
 static int expect_submit(struct model *m, const struct seen *s)
 {
     int r;
@@ -96,7 +82,8 @@ static int expect_submit(struct model *m, const struct seen *s)
     if (msg_has(s->op, FIELD_MAX_ATTEMPTS) &&
         msg_u(s->op, FIELD_MAX_ATTEMPTS) == 0)
         return CHOIR_INVALID;
-    return queue_room(m, queue_of(msg_b(s->op, FIELD_QUEUE)));
+    r = seen_terms(m, s);
+    return r ? r : queue_room(m, queue_of(msg_b(s->op, FIELD_QUEUE)));
 }
 
 /* Its own wish, or the default, which the effect names. */
@@ -117,6 +104,7 @@ static void submitted(struct model *m, const struct seen *s)
     t->lease_ms = chosen(s, FIELD_LEASE_MS);
     t->backoff_ms = chosen(s, FIELD_BACKOFF_MS);
     t->stale = (unsigned)msg_u(s->op, FIELD_STALE);
+    terms_keep(s, t);
 }
 
 static int expect_requeue(struct model *m, const struct seen *s)
@@ -144,12 +132,14 @@ static void requeued(struct model *m, const struct seen *s)
         .state = TASK_QUEUED,
         .submitter = s->agent,
         .holder = MODEL_BROKER,
+        .worker = MODEL_BROKER,
         .queue = old.queue,
         .max_attempts = old.max_attempts,
         .lease_ms = old.lease_ms,
         .backoff_ms = old.backoff_ms,
         .stale = old.stale,
     };
+    terms_keep_again(m, &old, t);
 }
 
 /* --- Leases -------------------------------------------------------------- */
@@ -169,7 +159,7 @@ static uint64_t leases_of(const struct model *m, int agent)
     uint64_t n = 0;
 
     for (size_t i = 0; i < m->task_count; i++)
-        n += m->tasks[i].state == TASK_WORKING && m->tasks[i].holder == agent;
+        n += task_is_held(&m->tasks[i]) && m->tasks[i].holder == agent;
     return n;
 }
 
@@ -191,6 +181,9 @@ static int expect_claim(struct model *m, const struct seen *s)
         model_says(m, "task %lu goes to whom it must not", t->id);
     else if (leases_of(m, holder) >= m->limits.leases_per_agent)
         model_says(m, "agent %d gets more leases than it may", holder);
+    else if (terms_forbid(m, t, holder))
+        model_says(m, "it claims task %lu for agent %d: %s", t->id, holder,
+                   terms_forbid(m, t, holder));
     return m->why[0] ? CHOIR_INVALID : CHOIR_OK;
 }
 
@@ -199,17 +192,30 @@ static void claimed(struct model *m, const struct seen *s)
     struct m_task *t = model_task(m, msg_u(s->op, FIELD_TASK));
 
     t->state = TASK_WORKING;
-    t->holder = holder_of(m, s);
+    t->holder = t->worker = holder_of(m, s);
     t->token = t->changed = s->index;
     t->attempt = msg_u(s->op, FIELD_ATTEMPT);
     t->renewed = s->time;
+    t->not_before = 0;
 }
 
-static void finish(struct m_task *t, const struct seen *s, unsigned state)
+void task_ended(struct m_task *t, const struct seen *s, unsigned state)
 {
     t->state = state;
+    t->end = task_is_over(t) ? state : 0;
+    t->token = 0;
     t->holder = MODEL_BROKER;
     t->changed = s->index;
+}
+
+/* It waits for input without a holder, as if nothing had been tried. */
+static void rests_alone(struct model *m, const struct seen *s, struct m_task *t)
+{
+    t->token = 0;
+    t->holder = MODEL_BROKER;
+    if (msg_u(s->effect, FIELD_STATE) != TASK_INPUT_REQUIRED)
+        model_says(m, "task %lu becomes %lu, it waits for input", t->id,
+                   msg_u(s->effect, FIELD_STATE));
 }
 
 /* Queued again, later each time, or dead: the effect has to say the same. */
@@ -218,13 +224,18 @@ void task_released(struct model *m, const struct seen *s)
     struct m_task *t = model_task(m, msg_u(s->op, FIELD_TASK));
     uint64_t wait_ms = t->backoff_ms;
 
+    if (t->state == TASK_INPUT_REQUIRED) {
+        rests_alone(m, s, t);
+        return;
+    }
+
     for (uint64_t i = 1; i < t->attempt && wait_ms < BACKOFF_MAX_MS; i++)
         wait_ms *= 2;
     if (wait_ms > BACKOFF_MAX_MS)
         wait_ms = BACKOFF_MAX_MS;
     if (msg_has(s->op, FIELD_BACKOFF_MS))
         wait_ms = msg_u(s->op, FIELD_BACKOFF_MS);
-    finish(t, s, t->attempt >= t->max_attempts ? TASK_DEAD : TASK_QUEUED);
+    task_ended(t, s, t->attempt >= t->max_attempts ? TASK_DEAD : TASK_QUEUED);
     if (msg_u(s->effect, FIELD_STATE) != t->state)
         model_says(m, "task %lu becomes %lu, it should be %u", t->id,
                    msg_u(s->effect, FIELD_STATE), t->state);
@@ -282,14 +293,14 @@ static void completed(struct model *m, const struct seen *s)
     if (s->e->outcome == CHOIR_OK) {
         write_all(m, s);
         send_all(m, s);
-        finish(t, s, TASK_COMPLETED);
+        task_ended(t, s, TASK_COMPLETED);
     } else if (t->stale == STALE_REQUEUE)
         task_released(m, s);
 }
 
 static void failed(struct model *m, const struct seen *s)
 {
-    finish(model_task(m, msg_u(s->op, FIELD_TASK)), s, TASK_FAILED);
+    task_ended(model_task(m, msg_u(s->op, FIELD_TASK)), s, TASK_FAILED);
 }
 
 /* --- Others -------------------------------------------------------------- */
@@ -306,7 +317,7 @@ static int expect_cancel(struct model *m, const struct seen *s)
 
 static void cancelled(struct model *m, const struct seen *s)
 {
-    finish(model_task(m, msg_u(s->op, FIELD_TASK)), s, TASK_CANCELLED);
+    task_ended(model_task(m, msg_u(s->op, FIELD_TASK)), s, TASK_CANCELLED);
 }
 
 static void forgotten(struct model *m, const struct seen *s)

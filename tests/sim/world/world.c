@@ -217,7 +217,7 @@ static bool is_excused(const struct world *w, int r)
 /* It ended in the middle of something; maybe the whole machine did. */
 void world_crash(struct world *w, const char *why)
 {
-    bool power = disk_is_cut() ? !one_in(4) : one_in(3);
+    bool power = disk_is_cut() ? !one_in(4) : one_in(2);
     unsigned harmed = 0;
 
     world_say(w, "the broker ends: %s%s", why, power ? ", with the power" : "");
@@ -473,6 +473,11 @@ static const struct m_key *overdue(const struct world *w)
     return model_overdue(&w->model, env_wall_us(w->rig.env) - 2 * SECOND);
 }
 
+static const struct m_task *hopeless(const struct world *w)
+{
+    return model_hopeless(&w->model, env_wall_us(w->rig.env) - 2 * SECOND);
+}
+
 /* What need not be kept is given back, as far as that is worth it; keys whose
  * time is up end. */
 static void settle(struct world *w)
@@ -482,8 +487,10 @@ static void settle(struct world *w)
         env_sim_advance_us(w->rig.env, SECOND / 8);
         turn(w);
         w->settled = !core_reclaims(w->rig.core) && !core_erases(w->rig.core) &&
-                     !overdue(w);
+                     !overdue(w) && !hopeless(w);
     }
+    if (!w->settled && hopeless(w))
+        world_fail(w, "task %lu is never given up", hopeless(w)->id);
     if (!w->settled)
         world_fail(w, overdue(w) ? "a key never ends"
                                  : "it does not end giving space back");

@@ -22,6 +22,7 @@ enum {
     SENT_MAX = 8,
     ASKS_MAX = 16,
     INBOXES = 2,
+    WAITS_MAX = 4,
     PAIRS_MAX = 12,
     LOOKS_MAX = 16,
 };
@@ -38,7 +39,8 @@ struct world_result {
     bool good;
     uint64_t trace, ledger; /* hashes */
     uint64_t entries, restarts, losses, acknowledged, reads, changes, claims,
-        moves, compacted, erased, reclaimed, messages;
+        moves, compacted, erased, reclaimed, messages, partials, inputs, ends,
+        recovered;
     char why[MODEL_WHY + 64];
 };
 
@@ -64,6 +66,8 @@ struct question {
     uint64_t asked;   /* wall clock */
     uint64_t opening; /* of the watch it is about */
     struct inbox *inbox;
+    struct waiting *waiting;
+    int about;             /* an agent */
     uint64_t from, credit; /* as it was opened; UINT64_MAX: where it stood */
     struct held items[DRAFT_LEASES];
     size_t count;
@@ -83,6 +87,15 @@ struct inbox {
     bool is_open;    /* or asked to be */
     uint64_t next;   /* from there on it is told all that stands there */
     uint64_t credit; /* of messages that may still come */
+    uint64_t missed, missed_step, missed_at; /* what should have come, since */
+};
+
+/* A task that it wants to hear of. */
+struct waiting {
+    uint64_t task; /* 0: none */
+    bool is_open;  /* or asked to be, over this connection */
+    uint64_t had;  /* partial results */
+    uint64_t told; /* the newest of its states, over this connection */
 };
 
 struct client {
@@ -90,6 +103,7 @@ struct client {
     int number;                       /* of the model */
     struct key_pair pairs[PAIRS_MAX]; /* all that it ever had */
     size_t pair_count;
+    struct key_pair recovery, next_recovery; /* kept, and to be */
     uint64_t rotating; /* number of what asks for another, or 0 */
     unsigned rotate_kind;
     uint64_t opening_until;
@@ -113,6 +127,7 @@ struct client {
     uint64_t credit;
     uint64_t openings; /* of its watch */
     struct inbox inboxes[INBOXES];
+    struct waiting waits[WAITS_MAX];
     bool watches, gaps;   /* gaps: it is content with what is kept */
     uint64_t last_due[2]; /* of its frames, each way: none overtakes */
 };
@@ -182,6 +197,8 @@ struct core_options world_core(const struct world *w);
 struct projection projection_of(const struct core *c);
 /* As the next start would find it without its snapshot. */
 struct projection projection_from_scratch(struct world *w);
+/* What the broker has in memory is what there should be. */
+void state_check(struct world *w);
 void record_check_tree(struct world *w);
 void record_check(struct world *w);
 
@@ -206,6 +223,11 @@ void keys_choose(struct world *w, struct client *a);
 /* Is there nothing that it may say now? */
 bool keys_wait(struct world *w, struct client *a);
 void keys_rotate(struct world *w, struct client *a);
+/* With the key that it keeps away. */
+void keys_recover(struct world *w, struct client *a);
+void keys_ask(struct world *w, struct client *a);
+void keys_check(struct world *w, struct client *a, const struct question *q,
+                const struct msg *m);
 void keys_heard(struct world *w, struct client *a, uint64_t seq, int code);
 void client_knows(struct client *a, uint64_t revision);
 /* What is in its writer, that number the first. */
@@ -246,8 +268,23 @@ void inbox_replied(struct world *w, struct client *a, const struct question *q,
 /* Nobody looked at what it asked. */
 void inbox_turned_away(const struct question *q);
 void inbox_lost(struct client *a);
-/* What the broker has of mail and marks is what there should be. */
-void inbox_check_state(struct world *w);
+void waiting_act(struct world *w, struct client *a);
+/* It has heard the end of all that has ended, and what it asked for. */
+bool waiting_is_done(const struct world *w, const struct client *a);
+void waiting_lost(struct client *a);
+void waiting_replied(struct world *w, struct client *a,
+                     const struct question *q, const struct msg *m);
+void waiting_state(struct world *w, struct client *a, const struct msg *m);
+void waiting_partial(struct world *w, struct client *a, const struct msg *m);
+void waiting_input(struct world *w, struct client *a, const struct msg *m);
+/* What it is told with a task; the entry that answered it, or 0. */
+uint64_t waiting_task(struct world *w, struct client *a, const struct msg *m);
+/* From that entry on it hears of the lease over this connection. */
+void waiting_holds(struct client *a, uint64_t token, uint64_t since);
+/* What was durable when its last frame was made was to be told by now. */
+void waiting_check(struct world *w, struct client *a);
+/* Something that it holds was answered, and it does not know. */
+bool waiting_lacks_input(const struct world *w, const struct client *a);
 void mark_ask(struct world *w, struct client *a);
 void mark_check(struct world *w, struct client *a, const struct question *q,
                 const struct msg *m);
