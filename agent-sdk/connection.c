@@ -356,7 +356,10 @@ int connection_receive(struct connection *c, struct bytes *frame)
         c->is_settled = errno != EINTR; /* else it may have read a command */
         return -EAGAIN;
     }
-    exchange_heard(&c->exchange);
+    if (context_is_shared(c->context))
+        exchange_among(&c->exchange);
+    else
+        exchange_heard(&c->exchange);
     if (more_parts(c))
         return CHOIR_MALFORMED;
     *frame = bytes_of(zmq_msg_data(&c->frame), zmq_msg_size(&c->frame));

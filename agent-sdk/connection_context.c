@@ -4,6 +4,7 @@
 #include "connection_context.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,8 @@ enum { NUMBER_FIRST = 43000 }; /* as CONTEXT_THREADS has it */
 struct context {
     struct context *prev, *next;
     void *zmq;
-    unsigned users, number;
+    _Atomic unsigned users; /* changed under the lock of process_shared */
+    unsigned number;
     char url[];
 };
 
@@ -94,13 +96,7 @@ void context_thread(const struct context *c, char name[CONTEXT_THREAD_BYTES])
 
 bool context_is_shared(const struct context *c)
 {
-    struct process_shared *p = process_shared();
-    bool is_shared;
-
-    pthread_mutex_lock(&p->lock);
-    is_shared = c->users > 1;
-    pthread_mutex_unlock(&p->lock);
-    return is_shared;
+    return atomic_load_explicit(&c->users, memory_order_relaxed) > 1;
 }
 
 void context_drop(struct context *c)

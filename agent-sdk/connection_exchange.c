@@ -56,6 +56,11 @@ void exchange_heard(struct exchange *x)
     x->core = core;
 }
 
+void exchange_among(struct exchange *x)
+{
+    x->sent = x->alone = 0;
+}
+
 int exchange_core(const struct exchange *x)
 {
     return x->sent == 1 && x->alone == ALONE_ANSWERS ? x->core : -1;

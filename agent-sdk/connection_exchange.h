@@ -19,6 +19,9 @@ struct exchange {
 void exchange_begin(struct exchange *x, int fd);
 void exchange_sent(struct exchange *x);
 void exchange_heard(struct exchange *x);
+/* Likewise, but among others' answers: nobody will ask where it came from, so
+ * neither is the kernel. */
+void exchange_among(struct exchange *x);
 /* Where the other side runs, if one frame waits for its answer; or -1. */
 int exchange_core(const struct exchange *x);
 

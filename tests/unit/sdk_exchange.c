@@ -132,6 +132,28 @@ TEST(no_core_is_told_while_more_than_one_frame_is_under_way)
     line_close();
 }
 
+TEST(no_core_is_told_right_after_answers_among_those_of_others)
+{
+    struct exchange x;
+    cpu_set_t all;
+
+    CHECK_OK(sched_getaffinity(0, sizeof all, &all));
+    line_open();
+    bind_to(core_at(false));
+    exchange_begin(&x, line.ours);
+    exchange_often(&x);
+    exchange_sent(&x);
+    exchange_among(&x);
+    exchange_sent(&x);
+    CHECK_EQ(exchange_core(&x), -1);
+    hear(&x);
+    exchange_often(&x); /* alone again */
+    exchange_sent(&x);
+    CHECK(exchange_core(&x) >= 0);
+    CHECK_OK(sched_setaffinity(0, sizeof all, &all));
+    line_close();
+}
+
 TEST(no_core_is_told_of_what_is_no_line_to_this_host)
 {
     struct exchange x;
