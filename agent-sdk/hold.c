@@ -43,9 +43,12 @@ static bool is_trusted(const struct hold *h)
 
 void hold_begin(struct hold *h, int64_t due_us)
 {
-    int64_t at_us = is_trusted(h) ? due_us + HOLD_LATE_US : due_us;
+    int64_t at_us;
 
-    h->due_us = due_us;
+    if (due_us - h->before_us > HOLD_CLOSE_US)
+        h->kept = 0;
+    h->due_us = h->before_us = due_us;
+    at_us = is_trusted(h) ? due_us + HOLD_LATE_US : due_us;
     if (!h->timed_us || h->timed_us > at_us)
         timer_set(h, at_us);
 }

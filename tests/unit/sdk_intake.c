@@ -244,6 +244,17 @@ TEST(callers_who_are_in_time_again_and_again_need_no_timer_each)
     intake_close(&in);
 }
 
+TEST(holds_that_come_seldom_have_a_timer_each)
+{
+    intake_begin();
+    for (int i = 0; i <= HOLD_TRUSTED; i++) {
+        in.hold.before_us -= 2 * HOLD_CLOSE_US; /* so much longer ago */
+        hold_two(true);
+        CHECK_EQ(in.hold.timed_us, 0); /* taken back */
+    }
+    intake_close(&in);
+}
+
 TEST(a_timer_that_holds_share_ends_none_too_early)
 {
     intake_begin();
