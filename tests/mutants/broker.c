@@ -105,6 +105,9 @@ REAL(int, merge_values, enum merge_rule rule, const struct merge_inputs *in,
      struct buf *out, struct merge_clashes *clashes);
 REAL(enum merge_rule, policy_of, const struct policies *p, struct bytes space,
      struct bytes key);
+REAL(int, core_erase, struct core *c);
+REAL(int, task_place, const struct state *s, struct ledger *l, uint64_t task,
+     struct place *out);
 REAL(const struct ledger_thinner *, reclaim_thinner, const struct reclaim *r);
 
 int __wrap_decide_put(struct decision *d)
@@ -410,6 +413,26 @@ enum merge_rule __wrap_policy_of(const struct policies *p, struct bytes space,
 {
     return mutant == MUTANT_NO_POLICY ? RULE_NONE
                                       : __real_policy_of(p, space, key);
+}
+
+static bool erases;
+
+int __wrap_core_erase(struct core *c)
+{
+    int r;
+
+    erases = true;
+    r = __real_core_erase(c);
+    erases = false;
+    return r;
+}
+
+int __wrap_task_place(const struct state *s, struct ledger *l, uint64_t task,
+                      struct place *out)
+{
+    return erases && mutant == MUTANT_HALF_ERASED
+               ? CHOIR_NOT_FOUND
+               : __real_task_place(s, l, task, out);
 }
 
 static const struct ledger_thinner *thinner;

@@ -46,7 +46,8 @@
     X(OLD_KEYS, "recovers_and_leaves_the_old_keys")           \
     X(NO_DOUBT, "forgets_that_a_key_is_in_doubt")             \
     X(NO_THEIRS, "merges_and_leaves_out_what_was_there")      \
-    X(NO_POLICY, "forgets_policies")
+    X(NO_POLICY, "forgets_policies")                          \
+    X(HALF_ERASED, "leaves_what_an_erased_agent_said_of_tasks")
 
 enum mutant {
     MUTANT_NONE,

@@ -262,7 +262,7 @@ static void entry_keep(struct model *m, const struct seen *s)
         .slots = s->e->rows.n / SLOT_ROW_BYTES,
         .effect_slots = s->e->effect_rows.n / SLOT_ROW_BYTES,
         .reads = msg_has(s->op, FIELD_READS) ? msg_u(s->op, FIELD_READS)
-                                             : SLOT_EFFECT,
+                                             : UINT64_MAX,
         .value = msg_slots(s->op) ? seen_slot(s, 0) : 0,
         .task = task,
         .token = msg_u(s->op, FIELD_TOKEN),

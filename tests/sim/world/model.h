@@ -110,6 +110,7 @@ struct m_erased {
 struct m_order {
     uint64_t index, kind, end;
     const struct m_key *key;
+    int agent;
 };
 
 /* A key of an agent's. */
@@ -272,6 +273,8 @@ const struct m_erased *model_erased(const struct model *m, uint64_t revision,
                                     uint64_t slot);
 /* Of an entry that was taken: is all of it there that must be? */
 bool model_keeps(struct model *m, const struct entry *e);
+/* Can nothing be made from it any more? */
+bool version_is_erased(const struct model *m, const struct m_version *v);
 /* And is nothing of it there that was erased? */
 bool model_erases(struct model *m, const struct entry *e);
 /* --- Mail ----------------------------------------------------------------- */

@@ -35,7 +35,10 @@ static bool draft_put(struct draft *d, const struct knowledge *k)
 static bool draft_delete(struct draft *d, const struct knowledge *k)
 {
     msg_set_text(&d->m, FIELD_SPACE, SIM_SPACE);
-    msg_set_text(&d->m, FIELD_KEY, k->any(5) ? any_key(k) : "l/1");
+    msg_set_text(&d->m, FIELD_KEY,
+                 k->any(4)   ? any_key(k)
+                 : k->any(2) ? "l/1"
+                             : "n/1");
     draft_id(d, k);
     return true;
 }
@@ -164,9 +167,15 @@ static bool draft_incr(struct draft *d, const struct knowledge *k)
 
 static int expect_incr(struct model *m, const struct seen *s)
 {
+    const struct m_key *k = model_key(m, msg_b(s->op, FIELD_KEY));
     int r = seen_values(m, s);
 
-    return r ? r : seen_write(m, s);
+    if (!r)
+        r = seen_write(m, s);
+    if (!r && key_revision(k) &&
+        version_is_erased(m, &k->versions[k->count - 1]))
+        r = seen_conflict(m, s, msg_b(s->op, FIELD_KEY), key_revision(k));
+    return r;
 }
 
 /* As msgpack has it, in the shortest way. */
@@ -188,10 +197,13 @@ static void counted(struct model *m, const struct seen *s)
 {
     struct m_key *k = model_key(m, msg_b(s->op, FIELD_KEY));
 
+    if (!key_revision(k))
+        k->counter = 0; /* it was deleted */
     k->counter += seen_value(s, 0).p[0];
     key_write(k, (struct m_version){
                      .revision = s->index,
                      .value = counter_hash(k->counter),
+                     .slot = SLOT_EFFECT,
                      .token = msg_u(s->op, FIELD_TOKEN),
                  });
 }

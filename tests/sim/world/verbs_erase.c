@@ -5,7 +5,7 @@
 
 #include "broker/changes.h"
 
-enum { ITEMS_MAX = 3, HISTORY = 1, ENTRY = 3 };
+enum { ITEMS_MAX = 3, HISTORY = 1, AGENT = 2, ENTRY = 3 };
 
 /* --- What is erased ------------------------------------------------------- */
 
@@ -16,6 +16,11 @@ const struct m_erased *model_erased(const struct model *m, uint64_t revision,
         if (m->erased[i].revision == revision && m->erased[i].slot == slot)
             return &m->erased[i];
     return NULL;
+}
+
+bool version_is_erased(const struct model *m, const struct m_version *v)
+{
+    return v && model_erased(m, v->revision, v->slot) != NULL;
 }
 
 static void erased_add(struct model *m, uint64_t revision, uint64_t slot,
@@ -98,6 +103,18 @@ static bool draft_entry(struct draft *d, const struct knowledge *k)
     return true;
 }
 
+/* All that somebody said; what others made of it stays. */
+static bool draft_agent(struct draft *d, const struct knowledge *k)
+{
+    msg_set_hash(&d->m, FIELD_AGENT,
+                 &k->m->agents[k->any((uint64_t)k->m->agent_count)]);
+    msg_set_u(&d->m, FIELD_KIND, AGENT);
+    msg_set_u(&d->m, FIELD_DERIVED, 0);
+    if (k->any(2))
+        msg_set_u(&d->m, FIELD_REVISION, k->any(k->m->size));
+    return true;
+}
+
 static bool draft_erase(struct draft *d, const struct knowledge *k)
 {
     if (!model_may(k->m, k->agent, RIGHT_ADMIN) && k->any(20))
@@ -107,7 +124,7 @@ static bool draft_erase(struct draft *d, const struct knowledge *k)
         msg_set_u(&d->m, FIELD_DERIVED, k->any(2));
     draft_id(d, k);
     switch (k->any(5)) {
-    case 0: return draft_entry(d, k);
+    case 0: return k->any(2) ? draft_entry(d, k) : draft_agent(d, k);
     case 1:
         if (k->any(4)) /* it takes a lot */
             return false;
@@ -184,6 +201,8 @@ static void order_keep(struct model *m, const struct seen *s)
                                               : s->index,
     };
 
+    if (o.kind == AGENT)
+        o.agent = agent_named(m, s);
     if (o.kind == HISTORY)
         o.key = model_key(m, msg_b(s->op, FIELD_KEY));
     if (m->order_count == MODEL_ORDERS)
@@ -209,20 +228,34 @@ static bool is_ordered(const struct model *m, const struct m_order *o,
 
     if (revision >= o->end)
         return false;
-    if (o->kind == ENTRY)
-        return revision == o->end - 1 && e->agent != MODEL_BROKER &&
-               slot != e->reads &&
+    if (o->kind != HISTORY)
+        return (o->kind == ENTRY ? revision == o->end - 1
+                                 : e->agent == o->agent) &&
+               e->agent != MODEL_BROKER && slot != e->reads &&
                slot < (slot < SLOT_EFFECT ? e->slots
                                           : SLOT_EFFECT + e->effect_slots);
     v = key_at(o->key, revision);
     return v && v->revision == revision && !v->deleted && v->slot == slot;
 }
 
+static void check_entry(struct model *m, uint64_t revision)
+{
+    const struct m_entry *e = &m->entries[revision];
+
+    for (size_t i = 0; i < e->slots; i++)
+        if (i != e->reads && !model_erased(m, revision, i))
+            model_says(m, "slot %zu of %lu was to be erased", i, revision);
+}
+
+/* Is it said of the space, or of a task that there was? */
+static bool is_placed(const struct model *m, const struct m_entry *e)
+{
+    return !e->task || model_task_ever(m, e->task);
+}
+
 /* All of it has been said. */
 static void check_all(struct model *m, const struct m_order *o)
 {
-    const struct m_entry *e = &m->entries[o->end - 1];
-
     for (size_t i = 0; o->kind == HISTORY && i < o->key->count; i++) {
         const struct m_version *v = &o->key->versions[i];
 
@@ -231,9 +264,11 @@ static void check_all(struct model *m, const struct m_order *o)
             model_says(m, "%s at %lu was to be erased", o->key->name,
                        v->revision);
     }
-    for (size_t i = 0; o->kind == ENTRY && i < e->slots; i++)
-        if (i != e->reads && !model_erased(m, o->end - 1, i))
-            model_says(m, "slot %zu of %lu was to be erased", i, o->end - 1);
+    if (o->kind == ENTRY)
+        check_entry(m, o->end - 1);
+    for (uint64_t i = 0; o->kind == AGENT && i < o->end; i++)
+        if (m->entries[i].agent == o->agent && is_placed(m, &m->entries[i]))
+            check_entry(m, i);
 }
 
 static struct m_order *order_find(struct model *m, uint64_t index)

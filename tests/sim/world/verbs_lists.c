@@ -138,7 +138,7 @@ static bool without_base(const struct model *m, const struct seen *s,
     const struct m_version *v = key_at(k, base);
 
     if (!v || v->revision != base || v->deleted ||
-        !model_holds(m, k, v, s->index) ||
+        !model_holds(m, k, v, s->index) || version_is_erased(m, v) ||
         !bytes_start_with(*yours, bytes_of(v->list, v->length)))
         return false;
     *yours = bytes_of(yours->p + v->length, yours->n - v->length);
@@ -159,7 +159,8 @@ static int put_sum(struct model *m, const struct seen *s, struct sum *x)
     if (!m->appends)
         return 0;
     x->theirs = version_now(k);
-    if (has_base && !without_base(m, s, k, &x->yours))
+    if (version_is_erased(m, x->theirs) ||
+        (has_base && !without_base(m, s, k, &x->yours)))
         return seen_conflict(m, s, key, now);
     return sum_fits(m, x);
 }
@@ -232,6 +233,8 @@ static int expect_append(struct model *m, const struct seen *s)
 
     if (!r)
         r = seen_write(m, s);
+    if (!r && version_is_erased(m, x.theirs))
+        r = seen_conflict(m, s, msg_b(s->op, FIELD_KEY), x.theirs->revision);
     return r ? r : sum_fits(m, &x);
 }
 
