@@ -6,6 +6,8 @@
 #ifndef CHOIR_TESTS_MUTANTS_BROKER_H
 #define CHOIR_TESTS_MUTANTS_BROKER_H
 
+#include <stdbool.h>
+
 /* X(NAME, "name") */
 #define MUTANTS(X)                                            \
     X(STALE_WRITE, "accepts_a_stale_write")                   \
@@ -59,6 +61,9 @@ enum mutant {
 
 /* The mistake of this process; at first what CHOIR_MUTANT says. */
 extern enum mutant mutant;
+
+/* Is it this one, and time for it? */
+bool makes(enum mutant m);
 
 static inline const char *mutant_name(enum mutant m)
 {
