@@ -225,11 +225,13 @@ static int ask(struct cli *cli, struct client *c, const json_t *request,
     char *line = NULL, *future = NULL;
     int r = client_try(c, json_deep_copy(request), answer, &line);
 
-    if (!r || r != CHOIR_INVALID || cli->count ||
-        named < member_uint(*answer, "revision")) {
-        free(r ? NULL : line);
-        return r ? client_failed(c, r, *answer, line) : 0;
+    if (!r) {
+        free(line);
+        return 0;
     }
+    if (r != CHOIR_INVALID || cli->count ||
+        named < member_uint(*answer, "revision"))
+        return client_failed(c, r, *answer, line);
     free(line);
     if (asprintf(&future, "FUTURE revision=%llu: %s", (unsigned long long)named,
                  refusal_sentence(CHOIR_FUTURE)) < 0)

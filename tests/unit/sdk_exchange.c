@@ -109,16 +109,25 @@ TEST(a_core_is_told_once_several_answers_came_from_it)
     line_close();
 }
 
-TEST(no_core_is_told_while_more_than_one_frame_is_under_way)
+/* On one core, from which so many answers came; returns where it was free to
+ * be. */
+static cpu_set_t alone_for_long(struct exchange *x)
 {
-    struct exchange x;
     cpu_set_t all;
 
     CHECK_OK(sched_getaffinity(0, sizeof all, &all));
     line_open();
     bind_to(core_at(false));
-    exchange_begin(&x, line.ours);
-    exchange_often(&x);
+    exchange_begin(x, line.ours);
+    exchange_often(x);
+    return all;
+}
+
+TEST(no_core_is_told_while_more_than_one_frame_is_under_way)
+{
+    struct exchange x;
+    cpu_set_t all = alone_for_long(&x);
+
     hear(&x); /* a second answer to one frame, or an event, changes nothing */
     CHECK_EQ(exchange_core(&x), -1);
     exchange_sent(&x);
@@ -135,13 +144,8 @@ TEST(no_core_is_told_while_more_than_one_frame_is_under_way)
 TEST(no_core_is_told_right_after_answers_among_those_of_others)
 {
     struct exchange x;
-    cpu_set_t all;
+    cpu_set_t all = alone_for_long(&x);
 
-    CHECK_OK(sched_getaffinity(0, sizeof all, &all));
-    line_open();
-    bind_to(core_at(false));
-    exchange_begin(&x, line.ours);
-    exchange_often(&x);
     exchange_sent(&x);
     exchange_among(&x);
     exchange_sent(&x);
