@@ -1,14 +1,13 @@
 /* How choird's own thread for the sockets is scheduled: as any other, until
  * frames come together, and again when they come alone. */
 #include <sched.h>
-#include <stdio.h>
 
-#include "agent-sdk/choir.h"
 #include "proto/threads.h"
 #include "tests/check.h"
 #include "tests/support/daemon.h"
+#include "tests/support/handles.h"
 
-enum { HANDLES = 16, WAIT_MS = 10000 };
+enum { HANDLES = 16 };
 
 static struct choir *handles[HANDLES];
 
@@ -20,52 +19,19 @@ static int policy_of(pid_t process)
     return sched_getscheduler(thread);
 }
 
-static void handles_open(void)
-{
-    for (unsigned i = 0; i < HANDLES; i++) {
-        struct choir_options o = CHOIR_OPTIONS_INIT;
-        char name[16];
-
-        snprintf(name, sizeof name, "one-%u", i);
-        o.name = name;
-        o.timeout_ms = WAIT_MS;
-        CHECK_OK(choir_open(&o, &handles[i]));
-    }
-}
-
-static void all_put(unsigned n)
-{
-    uint64_t requests[HANDLES];
-
-    for (unsigned i = 0; i < n; i++) {
-        struct choir_request *r = choir_request_new(handles[i], "put");
-
-        choir_request_text(r, "key", "k");
-        choir_request_slot(r, "v", 1, NULL);
-        CHECK_OK(choir_send(handles[i], &r, WAIT_MS, &requests[i]));
-    }
-    for (unsigned i = 0; i < n; i++) {
-        struct choir_event *e = NULL;
-
-        CHECK_OK(choir_wait(handles[i], requests[i], WAIT_MS, &e));
-        choir_event_free(&e);
-    }
-}
-
 TEST(sockets_give_way_while_frames_come_together)
 {
     struct daemon d;
 
     daemon_init(&d, "crowd");
     CHECK_OK(daemon_start(&d, NULL));
-    handles_open();
+    handles_open(handles, HANDLES);
     CHECK_EQ(policy_of(d.pid), SCHED_OTHER);
     while (policy_of(d.pid) != SCHED_BATCH)
-        all_put(HANDLES);
+        handles_put(handles, HANDLES);
     while (policy_of(d.pid) != SCHED_OTHER)
-        all_put(1);
-    for (unsigned i = 0; i < HANDLES; i++)
-        choir_close(&handles[i]);
+        handles_put(handles, 1);
+    handles_close(handles, HANDLES);
     CHECK_EQ(daemon_stop(&d), 0);
 }
 

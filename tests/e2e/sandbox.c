@@ -2,14 +2,13 @@
  * that comes with it, which allows what it is for, and where all is refused. */
 #include <errno.h>
 #include <sched.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 
-#include "agent-sdk/choir.h"
 #include "proto/threads.h"
 #include "tests/check.h"
 #include "tests/support/daemon.h"
+#include "tests/support/handles.h"
 #include "tests/support/sandbox.h"
 
 enum { HANDLES = 16, WAIT_MS = 10000, LONES = 200 };
@@ -43,21 +42,12 @@ static void begin(const char *name, void (*prepare)(void))
     daemon_init(&d, name);
     d.prepare = prepare;
     CHECK_OK(daemon_start(&d, NULL));
-    for (unsigned i = 0; i < HANDLES; i++) {
-        struct choir_options o = CHOIR_OPTIONS_INIT;
-        char agent[16];
-
-        snprintf(agent, sizeof agent, "one-%u", i);
-        o.name = agent;
-        o.timeout_ms = WAIT_MS;
-        CHECK_OK(choir_open(&o, &handles[i]));
-    }
+    handles_open(handles, HANDLES);
 }
 
 static void end(void)
 {
-    for (unsigned i = 0; i < HANDLES; i++)
-        choir_close(&handles[i]);
+    handles_close(handles, HANDLES);
     CHECK_EQ(daemon_stop(&d), 0);
 }
 
@@ -77,32 +67,13 @@ static int cores(pid_t thread)
     return CPU_COUNT(&set);
 }
 
-static void all_put(unsigned n)
-{
-    uint64_t requests[HANDLES];
-
-    for (unsigned i = 0; i < n; i++) {
-        struct choir_request *r = choir_request_new(handles[i], "put");
-
-        choir_request_text(r, "key", "k");
-        choir_request_slot(r, "v", 1, NULL);
-        CHECK_OK(choir_send(handles[i], &r, WAIT_MS, &requests[i]));
-    }
-    for (unsigned i = 0; i < n; i++) {
-        struct choir_event *e = NULL;
-
-        CHECK_OK(choir_wait(handles[i], requests[i], WAIT_MS, &e));
-        choir_event_free(&e);
-    }
-}
-
 TEST(the_unit_lets_choird_schedule_its_threads)
 {
     begin("unit", as_unit);
     while (sched_getscheduler(sockets()) != SCHED_BATCH)
-        all_put(HANDLES);
+        handles_put(handles, HANDLES);
     while (cores(0) > 1 && cores(sockets()) > 1)
-        all_put(1);
+        handles_put(handles, 1);
     end();
 }
 
@@ -110,7 +81,7 @@ TEST(choird_serves_where_it_may_not_say_where_its_threads_run)
 {
     begin("nowhere", zeromq_alone);
     for (unsigned i = 0; i < LONES; i++) {
-        all_put(1);
+        handles_put(handles, 1);
         CHECK_EQ(cores(sockets()), cores(0));
     }
     end();
