@@ -650,6 +650,7 @@ void disk_copy(const char *from, const char *to)
             continue;
         copy = file_new();
         image_copy(&copy->live, &f->live);
+        copy->names = 1; /* each of its own */
         snprintf(path, sizeof path, "%s/%s", to,
                  strrchr(d.live.at[i].path, '/') + 1);
         name_set(&d.live, path, copy);

@@ -143,9 +143,10 @@ const struct m_key *model_overdue(const struct model *m, uint64_t time)
 {
     for (size_t i = 0; i < m->key_count; i++) {
         const struct m_key *k = &m->keys[i];
-        const struct m_version *v = &k->versions[k->count - 1];
+        const struct m_version *v =
+            k->count ? &k->versions[k->count - 1] : NULL;
 
-        if (k->count && !v->deleted && v->due && v->due <= time)
+        if (v && !v->deleted && v->due && v->due <= time)
             return k;
     }
     return NULL;
