@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 enum {
-    HOLD_CLOSE_US = 1250, /* so soon after each other */
+    HOLD_CLOSE_US = 5000, /* so soon after each other */
     HOLD_TRUSTED = 16,    /* after so many holds that ended in time */
     HOLD_LATE_US = 5000,  /* it is looked at so much later at most */
 };
