@@ -394,7 +394,7 @@ static int boundary_keep(struct core *c)
         c->boundary_cap = cap;
     }
     c->boundaries[c->boundary_count++] = (struct boundary){
-        .size = c->state->size,
+        .size = c->group.h.first + c->group.h.count,
         .bytes = group_bytes(&c->group.h),
     };
     c->unsynced_bytes += group_bytes(&c->group.h);
@@ -451,6 +451,8 @@ int core_append(struct core *c)
     bool something = c->said.count || c->group.h.count;
     int r = 0;
 
+    if (core_is_ahead(c))
+        return group_write(c);
     if (something)
         r = keep_house(c);
     if (!r || r == CHOIR_READ_ONLY)
@@ -475,9 +477,13 @@ int core_commit(struct core *c)
     return r ? r : core_sync(c);
 }
 
-int core_sync_ahead(struct core *c)
+int core_sync_ahead(struct core *c, enum sync_by by)
 {
-    return ledger_sync_ahead(c->ledger);
+    switch (by) {
+    case SYNC_BESIDE: return ledger_sync_begin(c->ledger);
+    case SYNC_ASIDE: return ledger_sync_aside(c->ledger);
+    default: return ledger_sync_ahead(c->ledger);
+    }
 }
 
 int core_sync_begin(struct core *c)

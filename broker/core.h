@@ -57,6 +57,7 @@ struct accepted {
     const char *field; /* of the limit, or NULL; static */
     uint64_t session;  /* opened by it, or 0 */
     bool ends_session; /* the session is over */
+    bool is_ahead;     /* of its proof */
 };
 /* told: called for each operation in order, with outcome and encoded effect
  * (borrowed for the call). */
@@ -73,6 +74,7 @@ const struct msg *core_told_op(const struct core *c);
  * contents. It counts only if that is still the key when its turn comes. */
 struct proof {
     bool is_made;
+    bool may_follow; /* as core_may_precede said */
     uint8_t key[KEY_PUBLIC_BYTES];
     int signature; /* of bundle_verify */
     int contents;  /* of bundle_check, if the signature is good */
@@ -98,6 +100,21 @@ void proof_make(struct proof *proof, struct bundle *b, unsigned classes);
  * 0 (see *out), or a negative errno: the daemon must exit. */
 int core_accept(struct core *c, struct bundle *b, const struct sender *sender,
                 core_told told, void *arg, struct accepted *out);
+/* May the bundle, the first of its cycle, be decided and written ahead of its
+ * proof? It has been decoded. If that is said in its proof (may_follow),
+ * core_accept leaves it ahead: it and its frame must stay, and until one of the
+ * next two is called nobody may look at the state or say anything; core_append
+ * and core_sync_ahead are what may be called. */
+bool core_may_precede(struct core *c, const struct bundle *b,
+                      const struct sender *sender);
+/* Is it in the group? Else it was turned away, unproven: take it again. */
+bool core_is_ahead(const struct core *c);
+/* It has been appended, and its proof is good: its operations take effect and
+ * are told as by core_accept. */
+int core_follow(struct core *c, core_told told, void *arg);
+/* It is not good: everything is as if it had never come, on disk, too. Both: 0,
+ * or a negative errno: the daemon must exit. */
+int core_take_back(struct core *c);
 /* The same checks for a bundle of kind ASK: who asks is proven, its numbers
  * are fresh; b->ops is then filled in. Turn-away code, 0, or negative. */
 int core_check_ask(struct core *c, struct bundle *b,
@@ -124,8 +141,11 @@ int core_append(struct core *c);
 int core_sync(struct core *c);
 /* Both. */
 int core_commit(struct core *c);
-/* The disk begins with what core_sync will wait for. 0 or negative errno. */
-int core_sync_ahead(struct core *c);
+/* The disk begins with what core_sync will wait for: here it is only told to
+ * write; beside a thread syncs, wherever the kernel has it run; aside that is
+ * on another core. 0 or negative errno. */
+enum sync_by { SYNC_HERE, SYNC_BESIDE, SYNC_ASIDE };
+int core_sync_ahead(struct core *c, enum sync_by by);
 
 /* Syncing while the next cycles go on, if ledger_beside was called; else
  * begin does it all. Begin: nothing happens if all is durable or one is under

@@ -71,11 +71,9 @@ static bool key_is_of(const struct agent *a, const struct bundle *b)
            memcmp(a->recovery, b->public_key, KEY_PUBLIC_BYTES) == 0;
 }
 
-/* Whose key must have signed it: the session's agent's, or in session 0 the
- * one it names. 0 or a turn-away. */
-static int signer_of(const struct core *c, const struct bundle *b,
-                     const struct sender *sender, struct session **session,
-                     const uint8_t **key)
+int core_signer(const struct core *c, const struct bundle *b,
+                const struct sender *sender, struct session **session,
+                const uint8_t **key)
 {
     const struct agent *a;
 
@@ -122,9 +120,9 @@ bool core_prepare(const struct core *c, const struct bundle *b,
     const uint8_t *key;
     uint64_t limit, size;
 
-    proof->is_made = false;
+    proof->is_made = proof->may_follow = false;
     if (too_large(c, b, &limit, &size) ||
-        signer_of(c, b, sender, &session, &key))
+        core_signer(c, b, sender, &session, &key))
         return false;
     memcpy(proof->key, key, KEY_PUBLIC_BYTES);
     return true;
@@ -473,7 +471,7 @@ static int apply(struct core *c, const struct bundle *b,
 }
 
 /* Unanswered bundles are kept until they are answered whole. */
-static bool window_full(const struct session *s, const struct bundle *b)
+bool core_window_full(const struct session *s, const struct bundle *b)
 {
     return s->window_count >= LIMIT_SESSION_WINDOW &&
            b->answered < s->window->first_seq + s->window->count - 1;
@@ -493,7 +491,7 @@ static int in_order(struct core *c, const struct bundle *b,
         turn(c, out, CHOIR_MALFORMED);
         return end_session(c, s->id, "malformed: prev_hash or answered");
     }
-    if (window_full(s, b))
+    if (core_window_full(s, b))
         return turn_limit(c, out, CHOIR_BUSY, "session_window",
                           LIMIT_SESSION_WINDOW, s->window_count);
     *done = false;
@@ -507,17 +505,17 @@ int core_accept(struct core *c, struct bundle *b, const struct sender *sender,
     const uint8_t *key;
     const char *field;
     uint64_t limit, size;
-    bool done;
-    int r, contents;
+    bool done, ahead = sender->proof && sender->proof->may_follow;
+    int r, contents = 0;
 
     *out = (struct accepted){0};
     field = too_large(c, b, &limit, &size);
     if (field)
         return turn_limit(c, out, CHOIR_TOO_LARGE, field, limit, size);
-    r = signer_of(c, b, sender, &session, &key);
+    r = core_signer(c, b, sender, &session, &key);
     if (r)
         return turn(c, out, r);
-    r = prove(c, b, key, sender->proof, CLASS_OPERATION, &contents);
+    r = ahead ? 0 : prove(c, b, key, sender->proof, CLASS_OPERATION, &contents);
     if (r)
         return turn(c, out, r);
     if (b->epoch != c->state->epoch)
@@ -542,9 +540,13 @@ int core_accept(struct core *c, struct bundle *b, const struct sender *sender,
         return session ? end_session(c, session->id, "malformed") : 0;
     }
     r = room_for(c, b, sender->agent, out);
-    if (r || out->turnaway)
+    if (r)
         return r;
-    return apply(c, b, sender, told, arg, out);
+    out->is_ahead = ahead;
+    if (out->turnaway)
+        return 0;
+    return ahead ? core_send_ahead(c, b, sender, out)
+                 : apply(c, b, sender, told, arg, out);
 }
 
 /* --- Asks ---------------------------------------------------------------- */
@@ -583,7 +585,7 @@ int core_check_ask(struct core *c, struct bundle *b,
 
     if (b->session == 0)
         return CHOIR_MALFORMED;
-    r = signer_of(c, b, sender, session, &key);
+    r = core_signer(c, b, sender, session, &key);
     if (!r)
         r = prove(c, b, key, sender->proof, CLASS_ASK, &contents);
     if (r)

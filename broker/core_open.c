@@ -298,7 +298,8 @@ static int say_cut(struct core *c, const struct ledger_head *head)
     msg_init(&m, MSG_CUT);
     msg_set_u(&m, FIELD_REVISION, head->cut_at);
     msg_set_u(&m, FIELD_SIZE, head->cut_bytes);
-    msg_set_text(&m, FIELD_REASON, "torn at the last stop, never acknowledged");
+    msg_set_text(&m, FIELD_REASON,
+                 "torn or not proven at the last stop, never acknowledged");
     log_warn("ledger_cut", "at=%llu bytes=%llu",
              (unsigned long long)head->cut_at,
              (unsigned long long)head->cut_bytes);
@@ -427,6 +428,8 @@ static int open_all(struct core *c, uint64_t reserve_bytes, char trouble[512])
         r = snapshot_load(c, &head, trouble);
     if (!r)
         r = replay_record(c->state, c->ledger, trouble);
+    if (r == CHOIR_BAD_SIGNATURE)
+        r = ledger_cut_unproven(c->ledger, &head);
     if (r)
         return r;
     if (c->state->size != head.size) {

@@ -45,6 +45,15 @@ struct pending_place {
     int outcome;
 };
 
+/* A bundle whose operations stand in the group, from `at` in its heads on. */
+struct leaves {
+    uint64_t first; /* index of its first entry */
+    uint64_t session, first_seq;
+    struct hash agent, bundle;
+    size_t at;
+    uint32_t count;
+};
+
 struct core {
     const struct config *config;
     struct env *env;
@@ -67,6 +76,13 @@ struct core {
     core_observed observed; /* or NULL */
     void *observed_arg;
     struct buf observed_rows;
+
+    struct {                         /* written ahead of its proof */
+        const struct bundle *bundle; /* borrowed; NULL: none is */
+        uint32_t agent;
+        struct leaves leaves;
+        unsigned in_a_row; /* bundles that went ahead */
+    } ahead;
 
     uint64_t told_again;       /* operations, in this cycle */
     const struct msg *told_op; /* borrowed while it is told */
@@ -161,16 +177,24 @@ static inline bool core_due(const struct core *c, uint64_t since)
     return c->state->size - since >= c->config->checkpoint_entries;
 }
 
+/* --- core_accept.c ------------------------------------------------------- */
+
+/* Whose key must have signed it: the session's agent's, or in session 0 the
+ * one it names. 0 or a turn-away. */
+int core_signer(const struct core *c, const struct bundle *b,
+                const struct sender *sender, struct session **session,
+                const uint8_t **key);
+/* Is there no room for what it would leave unanswered? */
+bool core_window_full(const struct session *s, const struct bundle *b);
+
+/* --- core_ahead.c -------------------------------------------------------- */
+
+/* Decide it, into the group. 0 or negative errno. */
+int core_send_ahead(struct core *c, const struct bundle *b,
+                    const struct sender *sender, struct accepted *out);
+
 /* --- core_leaves.c ------------------------------------------------------- */
 
-/* A bundle whose operations stand in the group, from `at` in its heads on. */
-struct leaves {
-    uint64_t first; /* index of its first entry */
-    uint64_t session, first_seq;
-    struct hash agent, bundle;
-    size_t at;
-    uint32_t count;
-};
 /* Its leaves join the tree when it grows. operations: op_hash of each, `stride`
  * bytes apart. 0 or -ENOMEM. */
 int core_leaves(struct core *c, const struct leaves *l,

@@ -167,13 +167,13 @@ static int sync_begin(struct cycle *c)
 {
     bool beside = c->beside && (c->unsynced_frames > 1 || c->overlap);
 
+    c->unsynced_frames = 0;
     if (core_unsynced_bytes(c->core) == 0)
         return 0;
-    c->unsynced_frames = 0;
     if (beside)
         return core_sync_begin(c->core);
     c->sync_due = true;
-    return core_sync_ahead(c->core);
+    return core_sync_ahead(c->core, lone_sync(c));
 }
 
 /* Does anybody send while a sync goes on? A frame that stands there when one
@@ -186,18 +186,29 @@ static void overlap_note(struct cycle *c, bool waited)
         c->overlap--;
 }
 
+static int append(struct cycle *c)
+{
+    int r = core_append(c->core);
+
+    return r || core_syncing(c->core) ? r : sync_begin(c);
+}
+
 /* Append what was accepted and see to it that it becomes durable. */
 static int record(struct cycle *c)
 {
-    int r = core_append(c->core);
+    bool again;
+    int r;
 
     if (c->frames)
         core_heard(c->core);
     c->unsynced_frames += c->frames;
     if (c->frames && c->began_us - c->synced_us < AT_ONCE_US)
         overlap_note(c, true);
-    if (!r && !core_syncing(c->core))
-        r = sync_begin(c);
+    r = append(c);
+    if (!r)
+        r = lone_prove(c, &again);
+    if (!r && again)
+        r = append(c);
     if (!r)
         r = core_tend(c->core); /* while the disk is at work */
     if (!r && !core_syncing(c->core))
@@ -251,17 +262,24 @@ static int release(struct cycle *c)
     return r > 0 ? ledger_zeros_ahead(core_ledger(c->core)) : r;
 }
 
-int cycle_end(struct cycle *c)
+static int say_what_is_due(struct cycle *c)
 {
     int r = end_idle(c);
 
     router_look(c->router, env_steady_us(c->env), on_room, c);
     if (!r)
         r = cycle_lapse(c);
-    if (!r)
-        r = leases_match(c->leases, c->draining);
+    return r ? r : leases_match(c->leases, c->draining);
+}
+
+int cycle_end(struct cycle *c)
+{
+    int r = c->lone.arrival ? 0 : say_what_is_due(c); /* nothing is */
+
     if (!r)
         r = record(c);
+    if (r)
+        lone_drop(c);
     if (!r)
         r = answer_repeats(c);
     if (!r)
@@ -278,7 +296,9 @@ int cycle_end(struct cycle *c)
         return r;
     asks_tend(c->asks);
     outbox_rests_on(c->outbox, core_size(c->core));
-    return release(c);
+    r = release(c);
+    lone_end(c);
+    return r;
 }
 
 /* waited: did a frame stand there meanwhile? */
@@ -413,6 +433,7 @@ struct cycle *cycle_new(const struct cycle_options *o)
     c->beside = o->beside;
     c->crew = o->crew;
     c->telling.c = c;
+    lone_begin(c, o->lone);
     if (parts_make(c, o))
         cycle_destroy(&c);
     return c;
@@ -426,6 +447,7 @@ void cycle_destroy(struct cycle **self_p)
 
     if (!c)
         return;
+    lone_drop(c);
     while (c->router && c->cursors && c->inboxes &&
            (x = connections_next(c->router, NULL)) != NULL)
         cycle_disconnect(c, x);

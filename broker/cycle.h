@@ -14,6 +14,11 @@
 struct cycle;
 struct crew;
 
+/* How a lone bundle is proven and made durable: one after the other; written,
+ * then proven while a thread syncs, on whatever core; the same on another core,
+ * which helps to prove a large one, too. */
+enum lone_way { LONE_BY_TRIAL, LONE_PROVEN, LONE_BESIDE, LONE_ASIDE };
+
 /* Borrowed for the life of the cycle. transport and more: copied. */
 struct cycle_options {
     struct core *core;
@@ -23,6 +28,7 @@ struct cycle_options {
     struct crew *crew;  /* who helps to verify; NULL: nobody */
     bool beside;        /* syncs may go on beside, see ledger_beside; whoever
                     asked for them calls cycle_settle when one has ended */
+    enum lone_way lone; /* by trial: what is quickest on this machine */
     status_source more; /* counters of whoever owns the socket; may be NULL */
     void *more_arg;
 };
@@ -47,6 +53,8 @@ struct arrival {
     struct connection *from;
     struct bytes frame; /* borrowed for the call */
     int code; /* set: 0, or why it was dropped: not authentic, or no frame */
+    bool is_lone; /* the only one of this turn: it is there until cycle_end has
+                     returned, and only then code is set for good */
 };
 int cycle_take_all(struct cycle *c, struct arrival *list, size_t n);
 /* One frame. 0; the code when it was dropped; negative errno. */

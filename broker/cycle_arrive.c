@@ -104,7 +104,8 @@ static void open_one(struct cycle *c, struct arrival *a, struct opened *o)
     struct sender sender = cycle_sender(a->from, NULL);
 
     o->is_wanted = false;
-    o->proof.is_made = false;
+    o->proof = (struct proof){.signature = CHOIR_BAD_SIGNATURE,
+                              .contents = CHOIR_MALFORMED};
     c->frames++;
     c->bytes += a->frame.n;
     a->code = is_hello(a->frame) ? 0 : bundle_open(&o->bundle, a->frame);
@@ -122,7 +123,7 @@ static void prove_one(void *opened, size_t i)
                    o->bundle.kind == BUNDLE_ASK ? CLASS_ASK : CLASS_OPERATION);
 }
 
-static int take_one(struct cycle *c, struct arrival *a, struct opened *o)
+int take_one(struct cycle *c, struct arrival *a, struct opened *o)
 {
     if (a->code)
         return a->code;
@@ -131,7 +132,7 @@ static int take_one(struct cycle *c, struct arrival *a, struct opened *o)
                           bytes_of(a->frame.p + sizeof hello_magic,
                                    a->frame.n - sizeof hello_magic));
     return o->bundle.kind == BUNDLE_ASK ? take_ask(c, a->from, o, a->frame)
-                                        : take_record(c, a->from, o);
+                                        : take_record(c, a, o);
 }
 
 static int take_in_turn(struct cycle *c, struct arrival *list, size_t n)
@@ -156,6 +157,8 @@ int cycle_take_all(struct cycle *c, struct arrival *list, size_t n)
 
     for (size_t i = 0; !r && i < n; i++)
         open_one(c, &list[i], &c->opened[i]);
+    if (!r && n == 1 && is_lone(c, list, c->opened))
+        return take_lone(c, list, c->opened);
     if (!r && c->crew)
         r = crew_begin(c->crew, prove_one, c->opened, n);
     if (r)

@@ -3,6 +3,7 @@
 #ifndef CHOIR_BROKER_CYCLE_PRIVATE_H
 #define CHOIR_BROKER_CYCLE_PRIVATE_H
 
+#include "base/trial.h"
 #include "cycle.h"
 
 /* Outcomes of the bundle that is being applied. */
@@ -62,11 +63,21 @@ struct cycle {
     struct opened *opened;
     size_t opened_cap;
     struct telling telling;
-    size_t frames, bytes;   /* of this turn */
-    size_t unsynced_frames; /* since the last sync began */
-    unsigned overlap;       /* syncs for which they still go on beside */
-    uint64_t began_us;      /* steady time of this turn */
-    uint64_t synced_us;     /* when the last sync here ended */
+    struct {
+        enum lone_way always;    /* or by trial */
+        struct trial trials[2];  /* of few operations, of many */
+        struct trial *trial;     /* the turn's; NULL: it is none of them */
+        enum lone_way way;       /* then */
+        struct arrival *arrival; /* is ahead of its proof; NULL: none is */
+        struct opened *opened;   /* then */
+        bool is_helped;          /* the crew proves it */
+    } lone;
+    struct accepted accepted; /* what became of the last bundle */
+    size_t frames, bytes;     /* of this turn */
+    size_t unsynced_frames;   /* since the last sync began */
+    unsigned overlap;         /* syncs for which they still go on beside */
+    uint64_t began_us;        /* steady time of this turn */
+    uint64_t synced_us;       /* when the last sync here ended */
     bool draining, jobs_ready, beside;
     bool sync_due;        /* here, once everything is ready to leave */
     uint64_t end_retry;   /* steady time; sessions cannot be ended before */
@@ -104,10 +115,37 @@ int let_out(struct cycle *c);
 
 void opened_free(struct cycle *c);
 
+/* The frame was opened. As cycle_take. */
+int take_one(struct cycle *c, struct arrival *a, struct opened *o);
+
+/* --- cycle_lone.c -------------------------------------------------------- */
+
+/* A frame that came alone into a turn with nothing else to do? */
+bool is_lone(struct cycle *c, const struct arrival *a, const struct opened *o);
+/* 0 or negative errno. */
+int take_lone(struct cycle *c, struct arrival *a, struct opened *o);
+/* Core has left it ahead of its proof: until lone_prove. */
+void lone_leave(struct cycle *c, struct arrival *a, struct opened *o);
+/* It has been appended, and the disk begins: now it is proven, if there is
+ * one. again: it was not left as it was, and something may have to be appended
+ * instead. 0 or negative errno. */
+int lone_prove(struct cycle *c, bool *again);
+/* How the turn's sync is done. */
+enum sync_by lone_sync(const struct cycle *c);
+/* The turn has failed: nothing of it is proven any more. */
+void lone_drop(struct cycle *c);
+/* The turn's answers have left. */
+void lone_end(struct cycle *c);
+/* Before all others. */
+void lone_begin(struct cycle *c, enum lone_way always);
+
 /* --- cycle_record.c ------------------------------------------------------ */
 
 /* A bundle of kind RECORD. As cycle_take. */
-int take_record(struct cycle *c, struct connection *from, struct opened *o);
+int take_record(struct cycle *c, struct arrival *a, struct opened *o);
+/* What was left ahead is proven. As cycle_take. */
+int record_follows(struct cycle *c, struct connection *from,
+                   const struct bundle *b);
 /* An operation that writes keys was applied: watches and leases hear of it. 0
  * or negative errno. */
 int change_applied(struct cycle *c, const struct bundle_op *op,

@@ -331,36 +331,59 @@ static int repeat_later(struct cycle *c, const struct bundle *b,
     return 0;
 }
 
-int take_record(struct cycle *c, struct connection *from, struct opened *o)
+/* What core has made of it, to its author and whom else it concerns. */
+static int answer_record(struct cycle *c, const struct bundle *b,
+                         struct connection *from, const struct accepted *a)
 {
-    struct bundle *b = &o->bundle;
-    struct sender sender = cycle_sender(from, &o->proof);
-    struct accepted accepted = {.turnaway = CHOIR_BUSY};
+    int r = 0;
+
+    if (a->turnaway)
+        r = turn_away(c, b, from, a);
+    else if (b->session)
+        session_bind(c, b->session, b, from);
+    if (a->session)
+        session_bind(c, a->session, b, from->agent ? from : NULL);
+    if (a->duplicate && c->telling.count < b->count)
+        return repeat_later(c, b, from, a->index);
+    say_outcomes(c, b, from);
+    if (a->ends_session)
+        session_over(c, b->session,
+                     a->turnaway ? refusal_name(a->turnaway) : NULL);
+    return r;
+}
+
+int take_record(struct cycle *c, struct arrival *a, struct opened *o)
+{
+    struct sender sender = cycle_sender(a->from, &o->proof);
+    struct accepted *accepted = &c->accepted;
     int r;
 
+    *accepted = (struct accepted){.turnaway = CHOIR_BUSY};
     if (c->draining)
-        return turn_away(c, b, from, &accepted);
+        return turn_away(c, &o->bundle, a->from, accepted);
     buf_clear(&c->telling.effects);
     c->telling.count = 0;
     c->telling.plain = true;
-    c->telling.accepted = &accepted;
-    r = core_accept(c->core, b, &sender, on_told, &c->telling, &accepted);
+    c->telling.accepted = accepted;
+    r = core_accept(c->core, &o->bundle, &sender, on_told, &c->telling,
+                    accepted);
     if (r || c->error)
         return r ? r : c->error;
-    if (accepted.turnaway)
-        r = turn_away(c, b, from, &accepted);
-    else if (b->session)
-        session_bind(c, b->session, b, from);
-    if (accepted.session)
-        session_bind(c, accepted.session, b, from->agent ? from : NULL);
-    if (accepted.duplicate && c->telling.count < b->count)
-        return repeat_later(c, b, from, accepted.index);
-    say_outcomes(c, b, from);
-    if (accepted.ends_session)
-        session_over(c, b->session,
-                     accepted.turnaway ? refusal_name(accepted.turnaway)
-                                       : NULL);
-    return r;
+    if (accepted->is_ahead) {
+        lone_leave(c, a, o);
+        return 0;
+    }
+    return answer_record(c, &o->bundle, a->from, accepted);
+}
+
+int record_follows(struct cycle *c, struct connection *from,
+                   const struct bundle *b)
+{
+    int r = core_follow(c->core, on_told, &c->telling);
+
+    if (r || c->error)
+        return r ? r : c->error;
+    return answer_record(c, b, from, &c->accepted);
 }
 
 /* --- Repeating ----------------------------------------------------------- */

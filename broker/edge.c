@@ -106,6 +106,7 @@ int edge_turn(struct edge *e, int most_ms, bool *also_ready)
         r = edge_receive(e);
     if (!r)
         r = cycle_end(e->cycle);
+    batch_end(e);
     alone_note(e);
     crowd_note(&e->crowd, (unsigned)(e->counters.frames - before),
                (int64_t)(env_steady_us(e->env) / 1000));

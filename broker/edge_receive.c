@@ -107,11 +107,9 @@ static void refuse_parts(struct edge *e, struct peer *p)
         peer_cut(e, p, "it sent a message of several parts");
 }
 
-/* What has been received is taken together. */
-static int batch_take(struct edge *e)
+void batch_end(struct edge *e)
 {
     struct batch *b = &e->batch;
-    int r = b->n ? cycle_take_all(e->cycle, b->arrivals, b->n) : 0;
 
     for (size_t i = 0; i < b->n; i++) {
         if (b->arrivals[i].code > 0)
@@ -119,7 +117,27 @@ static int batch_take(struct edge *e)
         zmq_msg_close(&b->messages[i]);
     }
     b->n = b->bytes = 0;
+}
+
+/* What has been received is taken together. */
+static int batch_take(struct edge *e)
+{
+    struct batch *b = &e->batch;
+    int r = b->n ? cycle_take_all(e->cycle, b->arrivals, b->n) : 0;
+
+    batch_end(e);
     return r;
+}
+
+/* The last one of the turn, which ends when that has. */
+static int batch_take_last(struct edge *e)
+{
+    struct batch *b = &e->batch;
+
+    if (b->n == 0)
+        return 0;
+    b->arrivals[0].is_lone = b->n == 1 && is_alone(e);
+    return cycle_take_all(e->cycle, b->arrivals, b->n);
 }
 
 /* The peer that sent this message, known or new; NULL: nobody any more. 0, or
@@ -230,5 +248,5 @@ int edge_receive(struct edge *e)
         else if (r == -EAGAIN)
             unread_clear(e, UNREAD_ROUTER);
     }
-    return r == 0 || r == -EAGAIN ? batch_take(e) : r;
+    return r == 0 || r == -EAGAIN ? batch_take_last(e) : r;
 }

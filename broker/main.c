@@ -348,6 +348,10 @@ static int verify(struct daemon *d)
     printf("ok entries=%llu decided=%llu checkpoints=%llu merged=%llu\n",
            (unsigned long long)v.entries, (unsigned long long)v.decided,
            (unsigned long long)v.checkpoints, (unsigned long long)v.merged);
+    if (v.cut)
+        printf("entry %llu was not proven before the last stop, and its "
+               "signature is false: the next start cuts it\n",
+               (unsigned long long)v.cut);
     return 0;
 }
 

@@ -239,6 +239,37 @@ static void names_fetch(const struct state *s, const struct batch *b,
     context_fetch(s->context, names, n);
 }
 
+/* Whose signature it must bear, as the state stands before it; NULL: the
+ * broker's own, or of somebody without a session, which never goes ahead. */
+static const uint8_t *signer_of(const struct state *s, const struct entry *e)
+{
+    const struct session *session = session_by_id(s->sessions, e->session);
+    const struct agent *a =
+        session ? agent_by_number(s->agents, session->agent) : NULL;
+
+    return a ? agent_key_valid(a, session->key) : NULL;
+}
+
+bool replay_proves(const struct state *s, const struct entry *e)
+{
+    const uint8_t *key = signer_of(s, e);
+
+    return !key || key_verify(key, KEY_FOR_BUNDLE, &s->ledger, e->header,
+                              e->signature) == 0;
+}
+
+static int group_prove(const struct state *s, const struct group_header *g,
+                       struct bytes heads)
+{
+    struct group_walk walk;
+    const struct entry *e;
+
+    group_walk_begin(&walk, g, heads);
+    if (g->bundles != 1 || group_walk_next(&walk, &e))
+        return 0; /* it is none; or damage, as will be seen */
+    return replay_proves(s, e) ? 0 : CHOIR_BAD_SIGNATURE;
+}
+
 static int group_apply(struct state *s, const struct batch_group *at,
                        const struct batch *b, struct place *place,
                        char trouble[512])
@@ -274,7 +305,7 @@ static int group_apply(struct state *s, const struct batch_group *at,
 }
 
 static int batch_apply(struct state *s, const struct batch *b,
-                       char trouble[512])
+                       uint64_t unproven, char trouble[512])
 {
     const struct batch_group *at = (const void *)b->groups.p;
     struct place place = {.bundle = (const void *)b->bundles.p};
@@ -282,19 +313,26 @@ static int batch_apply(struct state *s, const struct batch *b,
     size_t n = b->end == -ENOMEM ? 0 : b->groups.n / sizeof *at;
     int r = 0;
 
-    for (size_t i = 0; !r && i < n; i++)
-        r = group_apply(s, at + i, b, &place, trouble);
+    for (size_t i = 0; !r && i < n; i++) {
+        if (at[i].g.first == unproven && s->size == unproven)
+            r = group_prove(s, &at[i].g,
+                            bytes_of(b->heads.p + at[i].heads,
+                                     (size_t)at[i].g.heads_bytes));
+        if (!r)
+            r = group_apply(s, at + i, b, &place, trouble);
+    }
     return r ? r : b->end;
 }
 
-static int apply_all(struct replay *rp, struct state *s, char trouble[512])
+static int apply_all(struct replay *rp, struct state *s, uint64_t unproven,
+                     char trouble[512])
 {
     for (unsigned i = 0;; i ^= 1) {
         struct batch *b = &rp->batches[i];
         int r;
 
         batch_await(rp, b, true);
-        r = batch_apply(s, b, trouble);
+        r = batch_apply(s, b, unproven, trouble);
         batch_turn(rp, b, r != 0);
         if (r)
             return r;
@@ -314,7 +352,7 @@ int replay_record(struct state *s, struct ledger *l, char trouble[512])
         return r;
     r = thread_start(&thread, read_on, &rp);
     if (!r) {
-        r = apply_all(&rp, s, trouble);
+        r = apply_all(&rp, s, ledger_unproven(l), trouble);
         pthread_join(thread, NULL);
     }
     ledger_reader_close(&rp.reader);

@@ -5,15 +5,22 @@
  *
  * Checked are the chain of groups, their heads and lengths, and each
  * checkpoint's digest; payloads are when they are read, and signatures were
- * when the bundles came in (choir verify checks both again). */
+ * when the bundles came in (choir verify checks both again), but for the last
+ * group's after a crash, which may have come before (ADR 17). */
 #ifndef CHOIR_BROKER_REPLAY_H
 #define CHOIR_BROKER_REPLAY_H
 
 #include "ledger/ledger.h"
 #include "state/state.h"
 
-/* Nobody else may use the ledger meanwhile. 0, or a negative errno with a
- * sentence in trouble where there is more to say than the errno does. */
+/* Nobody else may use the ledger meanwhile. 0; CHOIR_BAD_SIGNATURE: only the
+ * last group is left, and it must be cut; or a negative errno with a sentence
+ * in trouble where there is more to say than the errno does. */
 int replay_record(struct state *s, struct ledger *l, char trouble[512]);
+
+/* A bundle that came alone may be in the record before it was proven: the
+ * first entry of ledger_unproven's group. Is its signature good, by the state
+ * before it? */
+bool replay_proves(const struct state *s, const struct entry *e);
 
 #endif

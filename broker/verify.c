@@ -10,6 +10,7 @@
 #include "ledger/ledger.h"
 #include "proto/missing.h"
 #include "proto/refusal.h"
+#include "replay.h"
 
 struct verification {
     struct state *state;
@@ -178,7 +179,12 @@ static int replay(struct verification *v, struct ledger *l)
     if (r)
         return r;
     while ((r = ledger_reader_next(reader, &e)) == 0) {
-        r = entry_verify(v, e);
+        if (e->index == ledger_unproven(l) && !replay_proves(v->state, e)) {
+            v->out->cut = e->index;
+            r = CHOIR_NOT_FOUND;
+        }
+        if (!r)
+            r = entry_verify(v, e);
         if (r)
             break;
     }

@@ -121,53 +121,65 @@ static int op_open(struct bundle_op *op, unsigned classes)
     return 0;
 }
 
-/* Heads first, each decoded; then all their hashes at once. */
-static int ops_open(struct bundle *b, struct cursor *c, unsigned classes)
-{
-    struct hash_job jobs[OPS_AT_ONCE];
-
-    for (uint32_t i = 0; i < b->count; i++) {
-        struct bundle_op *op = &b->ops[i];
-        uint32_t some = i % OPS_AT_ONCE + 1;
-
-        op->head = cursor_take(c, cursor_u32(c));
-        if (c->failed || op->head.n > LIMIT_HEAD_BYTES)
-            return CHOIR_MALFORMED;
-        if (op_open(op, classes))
-            return CHOIR_MALFORMED;
-        jobs[some - 1] = (struct hash_job){.a = op->head};
-        if (some == OPS_AT_ONCE || i + 1 == b->count)
-            hash_many(HASH_OP, jobs, some, &b->leaves[i + 1 - some]);
-    }
-    for (uint32_t i = 0; i < b->count; i++)
-        b->ops[i].hash = b->leaves[i];
-    return 0;
-}
-
-int bundle_check(struct bundle *b, unsigned classes)
+int bundle_decode(struct bundle *b, unsigned classes)
 {
     struct cursor c = cursor_of(b->rest);
-    struct slots slots;
-    struct hash root;
     int r = ops_reserve(b);
 
-    slots_begin(&slots);
-    if (!r)
-        r = ops_open(b, &c, classes);
     if (r)
         return r;
-    root = merkle_shrink(b->leaves, b->count);
-    if (!hash_equal(&root, &b->root))
-        return CHOIR_MALFORMED;
+    for (uint32_t i = 0; i < b->count; i++) {
+        struct bundle_op *op = &b->ops[i];
+
+        op->head = cursor_take(&c, cursor_u32(&c));
+        if (c.failed || op->head.n > LIMIT_HEAD_BYTES || op_open(op, classes))
+            return CHOIR_MALFORMED;
+    }
     for (uint32_t i = 0; i < b->count; i++) {
         struct bundle_op *op = &b->ops[i];
 
         op->payload = cursor_take(&c, (size_t)slots_payload_bytes(op->rows));
-        if (c.failed ||
-            slots_add(&slots, op->rows, op->payload, (struct bytes){0}))
-            return CHOIR_MALFORMED;
     }
-    return slots_end(&slots) || cursor_left(&c) ? CHOIR_MALFORMED : 0;
+    return c.failed || cursor_left(&c) ? CHOIR_MALFORMED : 0;
+}
+
+/* Many at a time. */
+static void ops_hash(struct bundle *b)
+{
+    struct hash_job jobs[OPS_AT_ONCE];
+
+    for (uint32_t i = 0, n; i < b->count; i += n) {
+        n = b->count - i < OPS_AT_ONCE ? b->count - i : OPS_AT_ONCE;
+        for (uint32_t k = 0; k < n; k++)
+            jobs[k] = (struct hash_job){.a = b->ops[i + k].head};
+        hash_many(HASH_OP, jobs, n, &b->leaves[i]);
+    }
+    for (uint32_t i = 0; i < b->count; i++)
+        b->ops[i].hash = b->leaves[i];
+}
+
+int bundle_covers(struct bundle *b)
+{
+    struct slots slots;
+    struct hash root;
+
+    ops_hash(b);
+    root = merkle_shrink(b->leaves, b->count);
+    if (!hash_equal(&root, &b->root))
+        return CHOIR_MALFORMED;
+    slots_begin(&slots);
+    for (uint32_t i = 0; i < b->count; i++)
+        if (slots_add(&slots, b->ops[i].rows, b->ops[i].payload,
+                      (struct bytes){0}))
+            return CHOIR_MALFORMED;
+    return slots_end(&slots) ? CHOIR_MALFORMED : 0;
+}
+
+int bundle_check(struct bundle *b, unsigned classes)
+{
+    int r = bundle_decode(b, classes);
+
+    return r ? r : bundle_covers(b);
 }
 
 void bundle_free(struct bundle *b)

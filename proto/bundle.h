@@ -61,6 +61,10 @@ int bundle_verify(const struct bundle *b,
  * strictly. classes: which operations the sender may name at all.
  * 0, CHOIR_MALFORMED, -ENOMEM. */
 int bundle_check(struct bundle *b, unsigned classes);
+/* Its two halves: what the bytes say, which sets all of ops but their hashes;
+ * whether the header covers them, 0 or CHOIR_MALFORMED. */
+int bundle_decode(struct bundle *b, unsigned classes);
+int bundle_covers(struct bundle *b);
 void bundle_free(struct bundle *b);
 
 /* The slots of any head or effect, even one with fields unknown to us: their

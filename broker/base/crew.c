@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,8 +24,7 @@ struct crew {
     _Atomic bool *done; /* by item */
     size_t room;
     _Atomic bool is_awaited; /* one of them, by the caller */
-    cpu_set_t cores;         /* of the process, when it was made */
-    int core;                /* where no helper is to be; -1: they are free */
+    struct aside aside;
     unsigned helpers;
     pthread_t threads[];
 };
@@ -101,8 +99,7 @@ int crew_new(struct crew **out, unsigned helpers)
 
     if (!c)
         return -ENOMEM;
-    c->core = -1;
-    sched_getaffinity(0, sizeof c->cores, &c->cores); /* or none */
+    aside_init(&c->aside);
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->begun, NULL);
     pthread_cond_init(&c->changed, NULL);
@@ -139,22 +136,8 @@ unsigned crew_helpers(const struct crew *c)
     return c->helpers;
 }
 
-/* The kernel may wake a helper on the caller's core while another one sleeps.
- * There it waits until the caller does, and is no help. */
-static void keep_off(struct crew *c)
-{
-    int core = sched_getcpu();
-    cpu_set_t others = c->cores;
-
-    if (core == c->core || core < 0 || core >= CPU_SETSIZE)
-        return;
-    c->core = core;
-    CPU_CLR((size_t)core, &others);
-    for (unsigned i = 0; i < c->helpers; i++) /* fails if there is but one */
-        pthread_setaffinity_np(c->threads[i], sizeof others, &others);
-}
-
-static void open_to_all(struct crew *c, crew_item item, void *arg, size_t n)
+static void open_to(struct crew *c, size_t helpers, crew_item item, void *arg,
+                    size_t n)
 {
     pthread_mutex_lock(&c->lock);
     c->item = item;
@@ -165,11 +148,12 @@ static void open_to_all(struct crew *c, crew_item item, void *arg, size_t n)
     atomic_store_explicit(&c->next, 0, memory_order_relaxed);
     pthread_mutex_unlock(&c->lock);
     /* who wakes up while the lock is held goes back to sleep at once */
-    for (size_t i = 1; i < n && i <= c->helpers; i++)
+    for (size_t i = 0; i < helpers && i < c->helpers; i++)
         pthread_cond_signal(&c->begun);
 }
 
-int crew_begin(struct crew *c, crew_item item, void *arg, size_t n)
+static int begin(struct crew *c, size_t helpers, crew_item item, void *arg,
+                 size_t n)
 {
     if (n > c->room) {
         _Atomic bool *done = realloc(c->done, n * sizeof *done);
@@ -179,12 +163,22 @@ int crew_begin(struct crew *c, crew_item item, void *arg, size_t n)
         c->done = done;
         c->room = n;
     }
-    if (n > 1)
-        keep_off(c);
+    if (helpers)
+        aside_keep(&c->aside, c->threads, c->helpers);
     for (size_t i = 0; i < n; i++)
         atomic_init(&c->done[i], false);
-    open_to_all(c, item, arg, n);
+    open_to(c, helpers, item, arg, n);
     return 0;
+}
+
+int crew_begin(struct crew *c, crew_item item, void *arg, size_t n)
+{
+    return begin(c, n ? n - 1 : 0, item, arg, n);
+}
+
+int crew_hand(struct crew *c, crew_item item, void *arg)
+{
+    return begin(c, 1, item, arg, 1);
 }
 
 /* Somebody is at it. */

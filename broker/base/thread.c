@@ -14,3 +14,37 @@ int thread_start(pthread_t *thread, void *(*run)(void *), void *arg)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return -r;
 }
+
+void aside_init(struct aside *a)
+{
+    a->core = -1;
+    if (sched_getaffinity(0, sizeof a->cores, &a->cores))
+        CPU_ZERO(&a->cores);
+}
+
+static void cores_set(const pthread_t *threads, unsigned n,
+                      const cpu_set_t *cores)
+{
+    for (unsigned i = 0; i < n; i++) /* fails if there is none */
+        pthread_setaffinity_np(threads[i], sizeof *cores, cores);
+}
+
+void aside_keep(struct aside *a, const pthread_t *threads, unsigned n)
+{
+    int core = sched_getcpu();
+    cpu_set_t others = a->cores;
+
+    if (core == a->core || core < 0 || core >= CPU_SETSIZE)
+        return;
+    a->core = core;
+    CPU_CLR((size_t)core, &others);
+    cores_set(threads, n, &others);
+}
+
+void aside_free(struct aside *a, const pthread_t *threads, unsigned n)
+{
+    if (a->core < 0)
+        return;
+    a->core = -1;
+    cores_set(threads, n, &a->cores);
+}

@@ -4,9 +4,23 @@
 #define CHOIR_BROKER_BASE_THREAD_H
 
 #include <pthread.h>
+#include <sched.h>
 
 /* As pthread_create with default attributes; the caller joins it. 0 or a
  * negative errno. Thread: any. */
 int thread_start(pthread_t *thread, void *(*run)(void *), void *arg);
+
+/* Threads that work beside another one and are no help on his core: the kernel
+ * may wake them there while another core sleeps, and then they wait until he
+ * does. Thread: his. */
+struct aside {
+    cpu_set_t cores; /* of the process, at the beginning */
+    int core;        /* where they are not to be; -1: they are free */
+};
+void aside_init(struct aside *a);
+/* Off the core that the caller is on; where there is no other, nothing. */
+void aside_keep(struct aside *a, const pthread_t *threads, unsigned n);
+/* Wherever they like. */
+void aside_free(struct aside *a, const pthread_t *threads, unsigned n);
 
 #endif

@@ -15,6 +15,7 @@ enum stage { IDLE, ASKED, ENDED, STOP };
 
 struct beside {
     pthread_t thread;
+    struct aside aside;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     enum stage stage;
@@ -57,6 +58,7 @@ int beside_open(struct beside **out)
 
     if (!b)
         return -ENOMEM;
+    aside_init(&b->aside);
     b->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     r = b->ended_fd < 0 ? -errno : 0;
     if (!r) {
@@ -99,7 +101,7 @@ int beside_fd(const struct beside *b)
     return b->ended_fd;
 }
 
-void beside_begin(struct beside *b, beside_job job, void *arg)
+static void begin(struct beside *b, beside_job job, void *arg)
 {
     pthread_mutex_lock(&b->lock);
     b->job = job;
@@ -107,6 +109,18 @@ void beside_begin(struct beside *b, beside_job job, void *arg)
     b->stage = ASKED;
     pthread_cond_signal(&b->changed);
     pthread_mutex_unlock(&b->lock);
+}
+
+void beside_begin(struct beside *b, beside_job job, void *arg)
+{
+    aside_free(&b->aside, &b->thread, 1);
+    begin(b, job, arg);
+}
+
+void beside_begin_aside(struct beside *b, beside_job job, void *arg)
+{
+    aside_keep(&b->aside, &b->thread, 1);
+    begin(b, job, arg);
 }
 
 int beside_end(struct beside *b, bool wait)

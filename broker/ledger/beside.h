@@ -19,6 +19,9 @@ int beside_fd(const struct beside *b);
 typedef int (*beside_job)(void *arg);
 /* Do it. arg is the thread's until beside_end; none may be under way. */
 void beside_begin(struct beside *b, beside_job job, void *arg);
+/* The same for a caller who has something else to do meanwhile and then waits:
+ * on another core than his, if there is one. */
+void beside_begin_aside(struct beside *b, beside_job job, void *arg);
 /* What the job returned; -EAGAIN: it goes on (never, with wait). One must have
  * begun. */
 int beside_end(struct beside *b, bool wait);

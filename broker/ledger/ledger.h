@@ -102,6 +102,18 @@ uint64_t ledger_free(const struct ledger *l);
  * 0; negative errno (-ENOSPC when ledger_room was not asked or not heeded). */
 int ledger_append(struct ledger *l, struct group *g) LEDGER_MUST_CHECK;
 
+/* The group that was appended last is none: nothing of it has left. Waits for
+ * the disk; then the record is as before, on disk, too. At most once after
+ * each append; else -EINVAL. 0 or another negative errno. */
+int ledger_take_back(struct ledger *l) LEDGER_MUST_CHECK;
+/* After ledger_open: the first entry of the last group, if the broker may have
+ * died before that was proven; else the size. */
+uint64_t ledger_unproven(const struct ledger *l);
+/* It is not authentic: it goes the way of what a crash has torn, and head says
+ * so. Before anything else is done with the ledger. 0 or negative errno. */
+int ledger_cut_unproven(struct ledger *l,
+                        struct ledger_head *head) LEDGER_MUST_CHECK;
+
 /* Make everything appended durable: one fdatasync, and before it the end of
  * one that is under way. 0 or negative errno. */
 int ledger_sync(struct ledger *l) LEDGER_MUST_CHECK;
@@ -121,6 +133,10 @@ int ledger_beside(struct ledger *l, int *fd) LEDGER_MUST_CHECK;
 int ledger_zeros_ahead(struct ledger *l) LEDGER_MUST_CHECK;
 /* Begin to make durable what is appended by now. None may be under way. */
 int ledger_sync_begin(struct ledger *l) LEDGER_MUST_CHECK;
+/* The same for a caller who then works on and comes back with ledger_sync: by
+ * a thread on another core than his, if there is one; nothing without
+ * ledger_beside. */
+int ledger_sync_aside(struct ledger *l) LEDGER_MUST_CHECK;
 bool ledger_syncing(const struct ledger *l);
 /* 0: it has ended, and ledger_durable has moved; -EAGAIN: it goes on; another
  * negative errno: it failed. */

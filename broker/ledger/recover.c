@@ -78,6 +78,7 @@ int scan_next(struct scan *s)
         return wrong(s, "padding is not zero");
     if (follows(s, g))
         return CHOIR_MALFORMED;
+    s->before = s->at;
     s->at.offset += n;
     s->at.size += g->count;
     s->at.epoch = g->epoch;
@@ -325,6 +326,8 @@ static int last_check(struct ledger *l, struct scan *s,
     if (s->at.size == 0)
         return damage_at(l, &s->at, "there is no first entry");
     l->written = l->durable = s->at;
+    l->before = s->before;
+    l->may_take_back = !l->sealed && s->before.segment == s->at.segment;
     return 0;
 }
 
@@ -414,6 +417,15 @@ static int recover(struct ledger *l, struct ledger_head *head, struct scan *s)
     return r;
 }
 
+static void head_tell(const struct ledger *l, struct ledger_head *head)
+{
+    head->ledger = l->id;
+    head->size = l->written.size;
+    head->epoch = l->written.epoch;
+    head->time = l->written.time;
+    head->group = l->written.group;
+}
+
 int ledger_recover(struct ledger *l, struct ledger_head *head)
 {
     struct scan s = {0};
@@ -427,10 +439,25 @@ int ledger_recover(struct ledger *l, struct ledger_head *head)
     l->earlier_bytes -= l->segments[l->count - 1].end;
     if (!l->sealed)
         r = tail_cut_pending(l, head);
-    head->ledger = l->id;
-    head->size = l->written.size;
-    head->epoch = l->written.epoch;
-    head->time = l->written.time;
-    head->group = l->written.group;
+    head_tell(l, head);
+    return r;
+}
+
+uint64_t ledger_unproven(const struct ledger *l)
+{
+    return l->may_take_back ? l->before.size : l->written.size;
+}
+
+int ledger_cut_unproven(struct ledger *l, struct ledger_head *head)
+{
+    int r = l->read_only || !l->may_take_back ? -EINVAL : 0;
+
+    if (!r)
+        r = tail_keep(l, l->current.fd, &l->before, l->written.offset);
+    if (!r)
+        r = ledger_take_back(l);
+    if (!r)
+        r = tail_cut_pending(l, head);
+    head_tell(l, head);
     return r;
 }

@@ -362,6 +362,8 @@ static int append(struct ledger *l, struct group *g)
 
     if (!r)
         r = place_for(l, group_bytes(&size));
+    l->before = l->written;
+    l->may_take_back = true;
     if (!r)
         r = group_write(l, g);
     if (r)
@@ -425,6 +427,35 @@ int ledger_sync(struct ledger *l)
     return synced(l, &l->written);
 }
 
+int ledger_take_back(struct ledger *l)
+{
+    int r = l->broken ? l->broken : l->may_take_back ? 0 : -EINVAL;
+
+    if (r)
+        return r;
+    l->may_take_back = false;
+    if (l->is_syncing)
+        r = ledger_sync(l);
+    if (!r)
+        r = file_wipe(l->current.fd, l->before.offset, l->written.offset);
+    if (r)
+        return broken(l, r, "taking back");
+    window_free(&l->locating);
+    entry_cache_forget(l->cache, l->count);
+    l->generation++; /* readers read again */
+    l->written = l->before;
+    if (l->durable.size > l->written.size)
+        l->durable = l->written;
+    return 0;
+}
+
+static int sync_job(void *ledger)
+{
+    const struct ledger *l = ledger;
+
+    return fdatasync(l->syncing_fd) ? -errno : 0;
+}
+
 int ledger_sync_ahead(struct ledger *l)
 {
     uint64_t from = l->durable.segment == l->written.segment
@@ -462,11 +493,11 @@ int ledger_zeros_ahead(struct ledger *l)
     return r ? broken(l, r, "writing zeros") : 0;
 }
 
-static int sync_job(void *ledger)
+static void sync_note(struct ledger *l)
 {
-    const struct ledger *l = ledger;
-
-    return fdatasync(l->syncing_fd) ? -errno : 0;
+    l->syncing = l->written;
+    l->is_syncing = true;
+    l->syncing_fd = l->current.fd;
 }
 
 int ledger_sync_begin(struct ledger *l)
@@ -475,10 +506,17 @@ int ledger_sync_begin(struct ledger *l)
         return l->broken;
     if (!l->beside)
         return ledger_sync(l);
-    l->syncing = l->written;
-    l->is_syncing = true;
-    l->syncing_fd = l->current.fd;
+    sync_note(l);
     beside_begin(l->beside, sync_job, l);
+    return 0;
+}
+
+int ledger_sync_aside(struct ledger *l)
+{
+    if (l->broken || !l->beside)
+        return l->broken;
+    sync_note(l);
+    beside_begin_aside(l->beside, sync_job, l);
     return 0;
 }
 

@@ -69,6 +69,8 @@ struct ledger {
     struct space current, spare;
     uint64_t spare_again; /* offset from which to try for a spare again */
     struct mark written, durable;
+    struct mark before; /* the last group, if may_take_back */
+    bool may_take_back;
     struct mark syncing; /* what the sync under way will make durable */
     bool is_syncing;
     int syncing_fd;
@@ -125,7 +127,8 @@ struct scan {
     int fd; /* borrowed */
     uint64_t length;
     struct segment_header header;
-    struct mark at; /* behind the last good group */
+    struct mark at;     /* behind the last good group, */
+    struct mark before; /* and before it */
     struct window window;
     struct group_header group;
     char why[128]; /* after CHOIR_MALFORMED, CHOIR_UNSUPPORTED */
@@ -142,10 +145,14 @@ int ledger_recover(struct ledger *l, struct ledger_head *head);
 
 /* The scan stopped at s->at: does the record end here? Cuts, if it may. */
 int tail_settle(struct ledger *l, struct scan *s);
+/* Keep what is about to be cut in a side file, durable. */
+int tail_keep(struct ledger *l, int fd, const struct mark *from, uint64_t to);
 /* A side file for exactly this size that no cut entry speaks of yet? */
 int tail_cut_pending(struct ledger *l, struct ledger_head *head);
 /* Only zeros in [from, to)? *last: behind the last other byte. */
 int zeros_from(int fd, uint64_t from, uint64_t to, uint64_t *last);
+/* Zeros from there to there, durable. 0 or negative errno. */
+int file_wipe(int fd, uint64_t from, uint64_t to);
 
 /* --- seal.c -------------------------------------------------------------- */
 

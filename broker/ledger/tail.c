@@ -66,17 +66,17 @@ static void cut_name(char name[NAME_MAX], uint64_t index, unsigned k)
 }
 
 /* Keep what is cut: a name that is not taken, durable before anything goes. */
-static int cut_keep(struct ledger *l, const struct scan *s, uint64_t to)
+int tail_keep(struct ledger *l, int fd, const struct mark *from, uint64_t to)
 {
     char name[NAME_MAX], path[PATH_MAX];
-    size_t n = (size_t)(to - s->at.offset);
+    size_t n = (size_t)(to - from->offset);
     uint8_t *bytes = malloc(n);
     int r = bytes ? 0 : -ENOMEM;
 
     if (!r)
-        r = file_pread_all(s->fd, bytes, n, s->at.offset);
+        r = file_pread_all(fd, bytes, n, from->offset);
     for (unsigned k = 1; !r; k++) {
-        cut_name(name, s->at.size, k);
+        cut_name(name, from->size, k);
         r = path_join(path, l->dir, name);
         if (!r && access(path, F_OK) == 0 && k < CUT_TRIES)
             continue;
@@ -88,7 +88,7 @@ static int cut_keep(struct ledger *l, const struct scan *s, uint64_t to)
     return r;
 }
 
-static int wipe(int fd, uint64_t from, uint64_t to)
+int file_wipe(int fd, uint64_t from, uint64_t to)
 {
     static const uint8_t zeros[CHUNK];
     int r = 0;
@@ -135,8 +135,8 @@ int tail_settle(struct ledger *l, struct scan *s)
         return tail_damaged(l, s, synced);
     if (l->read_only)
         return 0;
-    r = cut_keep(l, s, last);
-    return r ? r : wipe(s->fd, s->at.offset, last);
+    r = tail_keep(l, s->fd, &s->at, last);
+    return r ? r : file_wipe(s->fd, s->at.offset, last);
 }
 
 int tail_cut_pending(struct ledger *l, struct ledger_head *head)

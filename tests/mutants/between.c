@@ -25,6 +25,8 @@ REAL(int, mark_set, struct marks *m, const struct mark_id *id,
 REAL(void, await_touch, struct awaits *a, uint64_t task);
 REAL(int, partials_after, struct ledger *l, const struct task *t, uint32_t had,
      struct buf *entries);
+REAL(int, bundle_verify, const struct bundle *b, const uint8_t *public_key);
+REAL(uint64_t, ledger_unproven, const struct ledger *l);
 REAL(int, decide_input, struct decision *d);
 REAL(void, delivery_due_input, struct leases *l, struct lease *lease);
 REAL(int, task_link, struct tasks *t, struct task *task,
@@ -173,6 +175,16 @@ int __wrap_agent_key_end(struct agents *a, struct agent *agent, unsigned slot,
     return recovers && mutant == MUTANT_OLD_KEYS
                ? 0
                : __real_agent_key_end(a, agent, slot, index);
+}
+
+int __wrap_bundle_verify(const struct bundle *b, const uint8_t *public_key)
+{
+    return mutant == MUTANT_FORGED ? 0 : __real_bundle_verify(b, public_key);
+}
+
+uint64_t __wrap_ledger_unproven(const struct ledger *l)
+{
+    return mutant == MUTANT_UNPROVEN ? UINT64_MAX : __real_ledger_unproven(l);
 }
 
 int __wrap_agent_key_suspect(struct agents *a, struct agent *agent,

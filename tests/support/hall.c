@@ -90,6 +90,7 @@ static void cycle_make(struct hall *h)
         .transport = {h, transport_send, transport_backlog, transport_cut},
         .crew = h->crew,
         .beside = h->beside,
+        .lone = h->lone,
     };
 
     if (h->beside)
@@ -109,7 +110,12 @@ void hall_open(struct hall *h)
 
 void hall_open_beside(struct hall *h)
 {
-    *h = (struct hall){.beside = true};
+    hall_open_lone(h, LONE_BY_TRIAL);
+}
+
+void hall_open_lone(struct hall *h, enum lone_way lone)
+{
+    *h = (struct hall){.beside = true, .lone = lone};
     must(crew_new(&h->crew, 1), "crew_new");
     rig_open(&h->rig);
     cycle_make(h);
@@ -223,6 +229,25 @@ int guest_resend(struct guest *g)
 {
     return cycle_take(g->hall->cycle, g->connection,
                       buf_bytes(&g->actor.frame));
+}
+
+int guest_send_alone(struct guest *g)
+{
+    struct cycle *c = g->hall->cycle;
+    struct arrival one = {
+        .from = g->connection,
+        .frame = buf_bytes(&g->actor.frame),
+        .is_lone = true,
+    };
+    int r = cycle_take_all(c, &one, 1);
+
+    if (!r)
+        r = cycle_end(c);
+    if (r)
+        return r;
+    env_sim_advance_us(g->hall->rig.env, 1000); /* the next one is later */
+    must(cycle_begin(c), "cycle_begin");
+    return one.code;
 }
 
 int guest_do_n(struct guest *g, struct msg *op, const struct bytes *values,

@@ -33,11 +33,14 @@ struct hall {
     bool beside;                 /* syncs go on beside, as in the daemon */
     int synced_fd;               /* then: readable when one has ended */
     struct crew *crew;           /* then: a helper that verifies */
+    enum lone_way lone;          /* of frames that come alone; then */
 };
 
 void hall_open(struct hall *h);
 /* The same with the daemon's threads: syncs beside, help with verifying. */
 void hall_open_beside(struct hall *h);
+/* The same; frames that come alone go that way. */
+void hall_open_lone(struct hall *h, enum lone_way lone);
 void hall_close(struct hall *h);
 /* The broker stops, as in a crash or cleanly, and starts again; every guest is
  * disconnected. */
@@ -70,6 +73,9 @@ int guest_put(struct guest *g, const char *key, const char *value);
 int guest_do_times(struct guest *g, struct msg *op, const char *value,
                    unsigned times);
 int guest_resend(struct guest *g);
+/* What was signed last, alone, as a whole turn. The code of the arrival, or a
+ * negative errno of the turn, which then is over. */
+int guest_send_alone(struct guest *g);
 /* An ask; returns its number. */
 uint64_t guest_ask(struct guest *g, const struct msg *op);
 /* The same so many times in one bundle; the last one's number. */

@@ -422,8 +422,7 @@ TEST(deciding_again_gives_every_recorded_outcome)
     end();
 }
 
-/* A group whose one entry says OK to what decide refuses; verify_record looks
- * at no signature. */
+/* A group whose one entry says OK to what decide refuses. */
 static void append_wrong_outcome(const struct bundle_facts *facts,
                                  uint64_t size, uint64_t time)
 {
@@ -442,6 +441,8 @@ static void append_wrong_outcome(const struct bundle_facts *facts,
     msg_set_text(&m, FIELD_KEY, "never was");
     msg_encode(&m, &head);
     bundle_header_put(&header, facts, &root, 1);
+    key_sign(&ada.key, KEY_FOR_BUNDLE, &facts->ledger, buf_bytes(&header),
+             signature);
     group_begin(&group, 1, size, time);
     group_add_bundle(&group, buf_bytes(&header), signature);
     group_add(&group, buf_bytes(&head), none, CHOIR_OK, none, none);

@@ -53,6 +53,11 @@ void beside_begin(struct beside *b, beside_job job, void *arg)
     b->changes = disk_changes();
 }
 
+void beside_begin_aside(struct beside *b, beside_job job, void *arg)
+{
+    beside_begin(b, job, arg);
+}
+
 int beside_end(struct beside *b, bool wait)
 {
     beside_job job = b->job;

@@ -157,6 +157,14 @@ static void transport_cut(void *arg, struct connection *c, const char *why)
 
 /* --- The record, as it becomes durable ----------------------------------- */
 
+static bool is_forged(const struct world *w, const struct entry *e)
+{
+    for (unsigned i = 0; i < FORGED_KEPT && i < w->forgeries; i++)
+        if (memcmp(w->forged[i], e->signature, KEY_SIGNATURE_BYTES) == 0)
+            return true;
+    return false;
+}
+
 static void catch_up(struct world *w)
 {
     while (w->model.size < core_durable(w->rig.core)) {
@@ -166,6 +174,8 @@ static void catch_up(struct world *w)
         if (r)
             world_fail(w, "the record cannot be read at %lu: %d", w->model.size,
                        r);
+        if (is_forged(w, e))
+            world_fail(w, "entry %lu has a forged signature", e->index);
         client_judge(w, e);
         if (!model_take(&w->model, e))
             world_fail(w, "entry %lu: %s", e->index, w->model.why);
@@ -185,6 +195,7 @@ static void cycle_make(struct world *w)
         .config = w->rig.config,
         .transport = {w, transport_send, transport_backlog, transport_cut},
         .beside = w->beside,
+        .lone = LONE_PROVEN + (enum lone_way)world_any(3),
     };
     int fd;
 
@@ -307,6 +318,13 @@ static void ended(struct world *w, int r)
     world_crash(w, "its disk fails");
 }
 
+static void dropped(struct world *w, const struct client *a, int code)
+{
+    if (code > 0 && code != CHOIR_UNKNOWN_AGENT)
+        world_fail(w, "a frame of agent %d is dropped: %s", a->number,
+                   refusal_name(code));
+}
+
 static int deliver(struct world *w)
 {
     struct packet *p;
@@ -317,9 +335,7 @@ static int deliver(struct world *w)
         struct client *a = &w->agents[p->agent];
 
         r = cycle_take(w->cycle, a->connection, buf_bytes(&p->frame));
-        if (r > 0 && r != CHOIR_UNKNOWN_AGENT)
-            world_fail(w, "a frame of agent %d is dropped: %s", a->number,
-                       refusal_name(r));
+        dropped(w, a, r);
         packet_free(p);
     }
     return r < 0 ? r : 0;
@@ -337,7 +353,8 @@ static void cut_connections(struct world *w)
     }
 }
 
-static void turn(struct world *w)
+/* alone: the frame that comes into this turn, and no other; or NULL. */
+static void turn(struct world *w, struct arrival *alone)
 {
     int r;
 
@@ -346,7 +363,7 @@ static void turn(struct world *w)
     inputs_sync_looks((unsigned)world_any(one_in(30) ? 60 : 4));
     r = cycle_begin(w->cycle);
     if (!r)
-        r = deliver(w);
+        r = alone ? cycle_take_all(w->cycle, alone, 1) : deliver(w);
     if (!r)
         r = cycle_end(w->cycle);
     if (!r)
@@ -360,6 +377,57 @@ static void turn(struct world *w)
         ended(w, 0);
     else
         cut_connections(w);
+}
+
+/* The same, but for the signature; nothing must come of it. */
+static void forge(struct world *w, const struct arrival *alone)
+{
+    uint64_t bundles = core_counters(w->rig.core)->bundles;
+    struct arrival forged = *alone;
+    struct buf *frame = &w->forgery;
+    uint8_t *signature;
+
+    buf_clear(frame);
+    buf_put(frame, alone->frame.p, alone->frame.n);
+    signature = frame->p + 8 + get_u32(frame->p + 4);
+    signature[world_any(KEY_SIGNATURE_BYTES)] ^= 1;
+    memcpy(w->forged[w->forgeries++ % FORGED_KEPT], signature,
+           KEY_SIGNATURE_BYTES);
+    forged.frame = buf_bytes(frame);
+    if (!w->calm && one_in(2)) /* with it in the record, perhaps */
+        disk_cut_after(1 + world_any(10));
+    turn(w, &forged);
+    if (w->cycle && core_counters(w->rig.core)->bundles != bundles)
+        world_fail(w, "a forged frame is accepted");
+}
+
+static bool is_hello(struct bytes frame)
+{
+    return frame.n < 4 || memcmp(frame.p, "CHH1", 4) == 0;
+}
+
+static void turn_alone(struct world *w)
+{
+    struct packet *p = packet_take(w, true);
+    struct client *a;
+    struct arrival alone = {.is_lone = true};
+
+    if (!p) {
+        turn(w, NULL);
+        return;
+    }
+    a = &w->agents[p->agent];
+    alone.from = a->connection;
+    alone.frame = buf_bytes(&p->frame);
+    w->alone = p;
+    if (one_in(4) && !is_hello(alone.frame))
+        forge(w, &alone);
+    if (w->cycle && a->connection == alone.from) {
+        turn(w, &alone);
+        dropped(w, a, alone.code);
+    }
+    w->alone = NULL;
+    packet_free(p);
 }
 
 static void hear_all(struct world *w)
@@ -395,8 +463,12 @@ static void step(struct world *w)
     else
         client_act(w, &w->agents[world_any(WORLD_AGENTS)]);
     time_passes(w);
-    if (one_in(2))
-        turn(w);
+    if (one_in(2)) {
+        if (w->cycle && one_in(2))
+            turn_alone(w);
+        else
+            turn(w, NULL);
+    }
     hear_all(w);
 }
 
@@ -460,7 +532,7 @@ static void leave(struct world *w)
         w->agents[i].is_cut = true;
     for (int i = 0; i < LEAVE_TURNS; i++) {
         env_sim_advance_us(w->rig.env, SECOND / 8);
-        turn(w);
+        turn(w, NULL);
     }
     for (size_t i = 0; i < w->model.task_count; i++)
         if (w->model.tasks[i].state == TASK_WORKING)
@@ -485,7 +557,7 @@ static void settle(struct world *w)
     env_sim_advance_us(w->rig.env, 61 * SECOND); /* it may have had no room */
     for (int i = 0; i < SETTLE_TURNS && !w->settled; i++) {
         env_sim_advance_us(w->rig.env, SECOND / 8);
-        turn(w);
+        turn(w, NULL);
         w->settled = !core_reclaims(w->rig.core) && !core_erases(w->rig.core) &&
                      !overdue(w) && !hopeless(w);
     }
@@ -531,6 +603,9 @@ static void end(struct world *w)
     }
     if (w->heard)
         packet_free(w->heard);
+    if (w->alone)
+        packet_free(w->alone);
+    buf_free(&w->forgery);
     model_free(&w->model);
     config_destroy(&w->rig.config);
     env_destroy(&w->rig.env);

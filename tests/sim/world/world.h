@@ -25,6 +25,7 @@ enum {
     WAITS_MAX = 4,
     PAIRS_MAX = 12,
     LOOKS_MAX = 16,
+    FORGED_KEPT = 8,
 };
 
 struct world_options {
@@ -158,6 +159,10 @@ struct world {
     size_t said_count[WORLD_AGENTS], said_cap[WORLD_AGENTS];
     struct packet *packets; /* by due and order */
     struct packet *heard;   /* that an agent is hearing */
+    struct packet *alone;   /* that comes into a turn alone */
+    uint8_t forged[FORGED_KEPT][KEY_SIGNATURE_BYTES]; /* the newest ones */
+    unsigned forgeries;
+    struct buf forgery; /* the last one's frame */
     uint64_t orders, step, start_at, values, reserve_bytes;
     unsigned snapshot_keys;
     bool beside;
