@@ -77,7 +77,8 @@ struct proof {
     bool may_follow; /* as core_may_precede said */
     uint8_t key[KEY_PUBLIC_BYTES];
     int signature; /* of bundle_verify */
-    int contents;  /* of bundle_check, if the signature is good */
+    int contents;  /* of bundle_check, or bundle_covers, if the signature is
+                      good */
 };
 
 /* Who sent it, as the wire proved it. */

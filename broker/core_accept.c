@@ -16,7 +16,7 @@ enum {
     MERGED_MAX = 64 << 20,
 };
 
-static uint64_t frame_bytes(const struct bundle *b)
+uint64_t core_frame_bytes(const struct bundle *b)
 {
     return b->header.n + KEY_SIGNATURE_BYTES + b->rest.n +
            (uint64_t)b->count * OP_OVERHEAD;
@@ -106,7 +106,7 @@ static const char *too_large(const struct core *c, const struct bundle *b,
 {
     *limit = c->config->bundle_bytes_max;
     *size = b->rest.n;
-    if (frame_bytes(b) > *limit + (uint64_t)b->count * OP_OVERHEAD)
+    if (core_frame_bytes(b) > *limit + (uint64_t)b->count * OP_OVERHEAD)
         return "bundle_bytes_max";
     *limit = c->config->bundle_ops_max;
     *size = b->count;
@@ -259,10 +259,10 @@ static int allowed(struct core *c, uint32_t agent, uint64_t bytes)
 static int room_for(struct core *c, const struct bundle *b, uint32_t agent,
                     struct accepted *out)
 {
-    uint64_t bytes = frame_bytes(b) + core_merge_room(c, b);
+    uint64_t bytes = core_frame_bytes(b) + core_merge_room(c, b);
     int r;
 
-    if (bytes > frame_bytes(b) && c->merged > MERGED_MAX)
+    if (bytes > core_frame_bytes(b) && c->merged > MERGED_MAX)
         return turn_limit(c, out, CHOIR_BUSY, "merged_bytes", MERGED_MAX,
                           c->merged);
     r = ledger_room(c->ledger, core_group_bytes(c, bytes));
@@ -271,7 +271,7 @@ static int room_for(struct core *c, const struct bundle *b, uint32_t agent,
         return r;
     if (r)
         return turn(c, out, CHOIR_READ_ONLY);
-    bytes = frame_bytes(b);
+    bytes = core_frame_bytes(b);
     r = allowed(c, agent, bytes);
     if (r < 0)
         return r;
@@ -543,6 +543,8 @@ int core_accept(struct core *c, struct bundle *b, const struct sender *sender,
     if (r)
         return r;
     out->is_ahead = ahead;
+    if (out->turnaway && ahead)
+        c->counters.turned_away--; /* it is taken again */
     if (out->turnaway)
         return 0;
     return ahead ? core_send_ahead(c, b, sender, out)

@@ -142,6 +142,9 @@ int core_take_back(struct core *c)
 {
     int r = ledger_take_back(c->ledger);
 
+    if (!r && c->ahead.agent < c->allowance_count)
+        c->allowances[c->ahead.agent].bytes +=
+            (double)core_frame_bytes(c->ahead.bundle);
     c->ahead.bundle = NULL;
     if (r)
         return r;

@@ -179,6 +179,8 @@ static inline bool core_due(const struct core *c, uint64_t since)
 
 /* --- core_accept.c ------------------------------------------------------- */
 
+/* What it is charged with. */
+uint64_t core_frame_bytes(const struct bundle *b);
 /* Whose key must have signed it: the session's agent's, or in session 0 the
  * one it names. 0 or a turn-away. */
 int core_signer(const struct core *c, const struct bundle *b,

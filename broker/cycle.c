@@ -274,6 +274,7 @@ static int say_what_is_due(struct cycle *c)
 
 int cycle_end(struct cycle *c)
 {
+    bool was_synced;
     int r = c->lone.arrival ? 0 : say_what_is_due(c); /* nothing is */
 
     if (!r)
@@ -296,8 +297,9 @@ int cycle_end(struct cycle *c)
         return r;
     asks_tend(c->asks);
     outbox_rests_on(c->outbox, core_size(c->core));
+    was_synced = c->sync_due;
     r = release(c);
-    lone_end(c);
+    lone_end(c, was_synced);
     return r;
 }
 

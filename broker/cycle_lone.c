@@ -88,6 +88,8 @@ int take_lone(struct cycle *c, struct arrival *a, struct opened *o)
             prove(c, o);
     }
     a->code = r = take_one(c, a, o);
+    if (r < 0)
+        lone_drop(c);
     return r < 0 ? r : 0;
 }
 
@@ -133,9 +135,9 @@ enum sync_by lone_sync(const struct cycle *c)
     return c->lone.trial && c->beside ? by[c->lone.way] : SYNC_HERE;
 }
 
-void lone_end(struct cycle *c)
+void lone_end(struct cycle *c, bool was_synced)
 {
-    if (c->lone.trial)
+    if (c->lone.trial && was_synced)
         trial_took(c->lone.trial, env_steady_us(c->env) - c->began_us);
     c->lone.trial = NULL;
 }

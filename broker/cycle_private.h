@@ -134,8 +134,8 @@ int lone_prove(struct cycle *c, bool *again);
 enum sync_by lone_sync(const struct cycle *c);
 /* The turn has failed: nothing of it is proven any more. */
 void lone_drop(struct cycle *c);
-/* The turn's answers have left. */
-void lone_end(struct cycle *c);
+/* The turn's answers have left, and have they waited for its sync? */
+void lone_end(struct cycle *c, bool was_synced);
 /* Before all others. */
 void lone_begin(struct cycle *c, enum lone_way always);
 

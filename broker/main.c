@@ -349,8 +349,8 @@ static int verify(struct daemon *d)
            (unsigned long long)v.entries, (unsigned long long)v.decided,
            (unsigned long long)v.checkpoints, (unsigned long long)v.merged);
     if (v.cut)
-        printf("entry %llu was not proven before the last stop, and its "
-               "signature is false: the next start cuts it\n",
+        printf("entry %llu was not proven before the last stop, and is not "
+               "authentic: the next start cuts it\n",
                (unsigned long long)v.cut);
     return 0;
 }

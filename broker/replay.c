@@ -250,24 +250,43 @@ static const uint8_t *signer_of(const struct state *s, const struct entry *e)
     return a ? agent_key_valid(a, session->key) : NULL;
 }
 
-bool replay_proves(const struct state *s, const struct entry *e)
+/* Do the heads that follow e, and its own, make up the root of its header? */
+static bool is_covered(struct group_walk *walk, const struct entry *e)
 {
-    const uint8_t *key = signer_of(s, e);
+    struct hash root = msg_hash(&e->bundle, FIELD_ROOT), made;
+    struct buf hashes = {0};
+    size_t n = 0;
+    int r;
 
-    return !key || key_verify(key, KEY_FOR_BUNDLE, &s->ledger, e->header,
-                              e->signature) == 0;
+    do {
+        struct hash hash = op_hash(e->head);
+
+        buf_put(&hashes, &hash, sizeof hash);
+        n++;
+    } while (!(r = group_walk_next(walk, &e)));
+    if (hashes.failed || r != CHOIR_NOT_FOUND) {
+        buf_free(&hashes);
+        return true; /* what it is will be said of it elsewhere */
+    }
+    made = merkle_shrink((struct hash *)(void *)hashes.p, n);
+    buf_free(&hashes);
+    return hash_equal(&made, &root);
 }
 
-static int group_prove(const struct state *s, const struct group_header *g,
-                       struct bytes heads)
+bool replay_proves(const struct state *s, const struct group_header *g,
+                   struct bytes heads)
 {
     struct group_walk walk;
     const struct entry *e;
+    const uint8_t *key;
 
     group_walk_begin(&walk, g, heads);
     if (g->bundles != 1 || group_walk_next(&walk, &e))
-        return 0; /* it is none; or damage, as will be seen */
-    return replay_proves(s, e) ? 0 : CHOIR_BAD_SIGNATURE;
+        return true;
+    key = signer_of(s, e);
+    return !key || (key_verify(key, KEY_FOR_BUNDLE, &s->ledger, e->header,
+                               e->signature) == 0 &&
+                    is_covered(&walk, e));
 }
 
 static int group_apply(struct state *s, const struct batch_group *at,
@@ -315,9 +334,11 @@ static int batch_apply(struct state *s, const struct batch *b,
 
     for (size_t i = 0; !r && i < n; i++) {
         if (at[i].g.first == unproven && s->size == unproven)
-            r = group_prove(s, &at[i].g,
-                            bytes_of(b->heads.p + at[i].heads,
-                                     (size_t)at[i].g.heads_bytes));
+            r = replay_proves(s, &at[i].g,
+                              bytes_of(b->heads.p + at[i].heads,
+                                       (size_t)at[i].g.heads_bytes))
+                    ? 0
+                    : CHOIR_BAD_SIGNATURE;
         if (!r)
             r = group_apply(s, at + i, b, &place, trouble);
     }

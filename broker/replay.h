@@ -18,9 +18,10 @@
  * in trouble where there is more to say than the errno does. */
 int replay_record(struct state *s, struct ledger *l, char trouble[512]);
 
-/* A bundle that came alone may be in the record before it was proven: the
- * first entry of ledger_unproven's group. Is its signature good, by the state
- * before it? */
-bool replay_proves(const struct state *s, const struct entry *e);
+/* A bundle that came alone may be in the record before it was proven: it is all
+ * that ledger_unproven's group holds. Is its signature good, by the state before
+ * it, and do its heads make up its root? Payloads are proven by the group. */
+bool replay_proves(const struct state *s, const struct group_header *g,
+                   struct bytes heads);
 
 #endif

@@ -169,6 +169,26 @@ static int entry_verify(struct verification *v, const struct entry *e)
     return r;
 }
 
+/* The last group, before the first of its entries. 0; CHOIR_NOT_FOUND: the
+ * record ends before it. */
+static int last_prove(struct verification *v, struct ledger *l, uint64_t index)
+{
+    struct ledger_reader *reader;
+    struct group_header g;
+    struct bytes heads;
+    int r = ledger_reader_open(l, index, &reader);
+
+    if (r)
+        return r;
+    r = ledger_reader_group(reader, &g, &heads);
+    if (!r && !replay_proves(v->state, &g, heads)) {
+        v->out->cut = index;
+        r = CHOIR_NOT_FOUND;
+    }
+    ledger_reader_close(&reader);
+    return r;
+}
+
 static int replay(struct verification *v, struct ledger *l)
 {
     struct ledger_reader *reader;
@@ -179,10 +199,8 @@ static int replay(struct verification *v, struct ledger *l)
     if (r)
         return r;
     while ((r = ledger_reader_next(reader, &e)) == 0) {
-        if (e->index == ledger_unproven(l) && !replay_proves(v->state, e)) {
-            v->out->cut = e->index;
-            r = CHOIR_NOT_FOUND;
-        }
+        if (e->index == ledger_unproven(l))
+            r = last_prove(v, l, e->index);
         if (!r)
             r = entry_verify(v, e);
         if (r)

@@ -3,8 +3,8 @@
  * Replays every entry from genesis, decides each operation again and compares
  * outcome and effect with what is recorded, and the state's digest with what
  * each checkpoint entry states. Reads only. Signatures and proofs are
- * `choir verify`'s to check, which needs nothing of the broker, but for that
- * of the last group, if a crash may have come before it was checked. */
+ * `choir verify`'s to check, which needs nothing of the broker, but for those
+ * of the last group, if a crash may have come before they were checked. */
 #ifndef CHOIR_BROKER_VERIFY_H
 #define CHOIR_BROKER_VERIFY_H
 

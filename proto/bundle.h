@@ -61,8 +61,9 @@ int bundle_verify(const struct bundle *b,
  * strictly. classes: which operations the sender may name at all.
  * 0, CHOIR_MALFORMED, -ENOMEM. */
 int bundle_check(struct bundle *b, unsigned classes);
-/* Its two halves: what the bytes say, which sets all of ops but their hashes;
- * whether the header covers them, 0 or CHOIR_MALFORMED. */
+/* Its two halves: what the bytes say, which sets all of ops but their hashes,
+ * as bundle_check; and whether the header covers them, 0 or CHOIR_MALFORMED.
+ * Between the two nothing is proven by the signature but the header. */
 int bundle_decode(struct bundle *b, unsigned classes);
 int bundle_covers(struct bundle *b);
 void bundle_free(struct bundle *b);

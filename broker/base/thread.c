@@ -17,9 +17,7 @@ int thread_start(pthread_t *thread, void *(*run)(void *), void *arg)
 
 void aside_init(struct aside *a)
 {
-    a->core = -1;
-    if (sched_getaffinity(0, sizeof a->cores, &a->cores))
-        CPU_ZERO(&a->cores);
+    *a = (struct aside){.core = -1};
 }
 
 static void cores_set(const pthread_t *threads, unsigned n,
@@ -32,11 +30,13 @@ static void cores_set(const pthread_t *threads, unsigned n,
 void aside_keep(struct aside *a, const pthread_t *threads, unsigned n)
 {
     int core = sched_getcpu();
-    cpu_set_t others = a->cores;
+    cpu_set_t others;
 
-    if (core == a->core || core < 0 || core >= CPU_SETSIZE)
+    if (core == a->core || core < 0 || core >= CPU_SETSIZE ||
+        sched_getaffinity(0, sizeof a->cores, &a->cores))
         return;
     a->core = core;
+    others = a->cores;
     CPU_CLR((size_t)core, &others);
     cores_set(threads, n, &others);
 }

@@ -14,7 +14,7 @@ int thread_start(pthread_t *thread, void *(*run)(void *), void *arg);
  * may wake them there while another core sleeps, and then they wait until he
  * does. Thread: his. */
 struct aside {
-    cpu_set_t cores; /* of the process, at the beginning */
+    cpu_set_t cores; /* where he may be, when they were kept off last */
     int core;        /* where they are not to be; -1: they are free */
 };
 void aside_init(struct aside *a);

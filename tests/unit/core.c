@@ -427,9 +427,9 @@ static void append_wrong_outcome(const struct bundle_facts *facts,
                                  uint64_t size, uint64_t time)
 {
     struct ledger_options o = {.dir = rig.dir, .env = rig.env};
-    struct hash root = {{0}};
     struct buf header = {0}, head = {0};
-    uint8_t signature[KEY_SIGNATURE_BYTES] = {0};
+    uint8_t signature[KEY_SIGNATURE_BYTES];
+    struct hash root;
     struct ledger_head found;
     struct group group = {0};
     struct bytes none = {0};
@@ -440,6 +440,7 @@ static void append_wrong_outcome(const struct bundle_facts *facts,
     msg_set_text(&m, FIELD_SPACE, "team");
     msg_set_text(&m, FIELD_KEY, "never was");
     msg_encode(&m, &head);
+    root = op_hash(buf_bytes(&head));
     bundle_header_put(&header, facts, &root, 1);
     key_sign(&ada.key, KEY_FOR_BUNDLE, &facts->ledger, buf_bytes(&header),
              signature);

@@ -43,6 +43,24 @@ TEST(crew_does_every_item_once)
     }
 }
 
+/* By a helper, or, where there is none, by whoever needs it. */
+TEST(crew_is_handed_one_item)
+{
+    struct crew *c;
+
+    for (unsigned helpers = 0; helpers < 3; helpers++) {
+        CHECK_OK(crew_new(&c, helpers));
+        for (unsigned i = 1; i < 50; i++) {
+            times[0] = 0;
+            CHECK_OK(crew_hand(c, once, NULL));
+            crew_need(c, 0);
+            crew_end(c);
+            CHECK_EQ(times[0], 1);
+        }
+        crew_destroy(&c);
+    }
+}
+
 /* Two items that each wait for the other to have begun. */
 static void meet(void *arg, size_t i)
 {

@@ -408,6 +408,79 @@ TEST(ledger_writes_zeros_beside_when_the_disk_has_a_moment)
     desk_free(&d);
 }
 
+/* Synced or not, beside or not, also where it began a segment: the next group
+ * takes its place. */
+static void take_back(bool beside, bool synced)
+{
+    struct desk d;
+    int fd;
+
+    desk_init(&d);
+    if (beside)
+        CHECK_OK(ledger_beside(d.l, &fd));
+    for (int i = 0; i < 40; i++) {
+        uint64_t size = ledger_size(d.l);
+        struct scribe before = d.s;
+        struct hash group = ledger_group(d.l);
+
+        scribe_group(&d.s, 2, 100);
+        CHECK_OK(ledger_room(d.l, 4096));
+        CHECK_OK(ledger_append(d.l, &d.s.g));
+        if (beside)
+            CHECK_OK(ledger_sync_aside(d.l));
+        if (synced)
+            CHECK_OK(ledger_sync(d.l));
+        CHECK_OK(ledger_take_back(d.l));
+        CHECK_EQ(ledger_take_back(d.l), -EINVAL);
+        CHECK_EQ(ledger_size(d.l), size);
+        CHECK_EQ(ledger_durable(d.l), size);
+        CHECK_MEM(ledger_group(d.l).b, group.b, HASH_BYTES);
+        before.g = d.s.g;
+        before.w = d.s.w;
+        d.s = before;
+        desk_write(&d, 2, 100, true);
+    }
+    CHECK(ledger_segments(d.l) > 1);
+    check_readable(&d, d.s.tree.size);
+    ledger_close(&d.l);
+    desk_open(&d);
+    check_readable(&d, d.s.tree.size);
+    desk_free(&d);
+}
+
+TEST(ledger_takes_the_last_group_back)
+{
+    take_back(false, false);
+    take_back(false, true);
+    take_back(true, false);
+    take_back(true, true);
+}
+
+TEST(ledger_cuts_a_last_group_that_was_not_proven)
+{
+    struct desk d;
+    uint64_t size;
+
+    desk_init(&d);
+    desk_write(&d, 2, 100, true);
+    size = ledger_size(d.l);
+    desk_write(&d, 3, 100, true);
+    ledger_close(&d.l); /* as a crash leaves it */
+    desk_open(&d);
+    CHECK_EQ(ledger_unproven(d.l), size);
+    CHECK_OK(ledger_cut_unproven(d.l, &d.head));
+    CHECK_EQ(ledger_size(d.l), size);
+    CHECK(d.head.cut);
+    CHECK_EQ(d.head.cut_at, size);
+    CHECK_EQ(d.head.size, size);
+    CHECK_EQ(ledger_cut_unproven(d.l, &d.head), -EINVAL);
+    CHECK_OK(ledger_seal(d.l));
+    ledger_close(&d.l);
+    desk_open(&d);
+    CHECK_EQ(ledger_unproven(d.l), size); /* nothing: it was sealed */
+    desk_free(&d);
+}
+
 TEST(ledger_refuses_a_group_that_does_not_follow)
 {
     struct desk d;
