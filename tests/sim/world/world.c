@@ -401,9 +401,15 @@ static void forge(struct world *w, const struct arrival *alone)
         world_fail(w, "a forged frame is accepted");
 }
 
-static bool is_hello(struct bytes frame)
+/* Said in a session? Else its agent would hear what was said to the forger, and
+ * take it for the answer to what he sent himself. */
+static bool is_of_a_session(struct bytes frame)
 {
-    return frame.n < 4 || memcmp(frame.p, "CHH1", 4) == 0;
+    struct bundle b = {.count = 0};
+    bool is = bundle_open(&b, frame) == 0 && b.session;
+
+    bundle_free(&b);
+    return is;
 }
 
 static void turn_alone(struct world *w)
@@ -420,7 +426,7 @@ static void turn_alone(struct world *w)
     alone.from = a->connection;
     alone.frame = buf_bytes(&p->frame);
     w->alone = p;
-    if (one_in(4) && !is_hello(alone.frame))
+    if (one_in(4) && is_of_a_session(alone.frame))
         forge(w, &alone);
     if (w->cycle && a->connection == alone.from) {
         turn(w, &alone);
