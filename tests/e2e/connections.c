@@ -93,15 +93,15 @@ TEST(both_ends_ask_whether_the_other_is_there)
     uint64_t end = test_now_us() + WAIT_MS * 1000;
     struct daemon d;
     struct choir *c;
-    unsigned port;
+    unsigned port, kept;
 
     daemon_init(&d, "alive");
     CHECK_OK(daemon_start(&d, NULL));
     port = (unsigned)atoi(strrchr(d.url, ':') + 1);
     CHECK_OK(open_as("ada", &c));
-    while (kept_alive(port) < 2 && test_now_us() < end)
+    while ((kept = kept_alive(port)) < 2 && test_now_us() < end)
         usleep(1000); /* until the last bytes were acknowledged */
-    CHECK_EQ(kept_alive(port), 2);
+    CHECK_EQ(kept, 2); /* looked at again, more may be on their way */
     choir_close(&c);
     CHECK_EQ(daemon_stop(&d), 0);
 }
