@@ -139,7 +139,7 @@ int edge_permitted(char trouble[EDGE_TROUBLE_BYTES]);
 /* What has arrived, as far as one cycle takes it. 0, or negative errno: the
  * daemon must exit. */
 int edge_receive(struct edge *e);
-/* When the turn has ended: what became of the frames taken last. */
+/* When the turn has ended: what became of its lone frame, if it had one. */
 void batch_end(struct edge *e);
 void peer_gone(struct edge *e, struct peer *p);
 

@@ -129,15 +129,15 @@ static int batch_take(struct edge *e)
     return r;
 }
 
-/* The last one of the turn, which ends when that has. */
+/* The last one of the turn. A lone frame stays until the turn has ended. */
 static int batch_take_last(struct edge *e)
 {
     struct batch *b = &e->batch;
 
-    if (b->n == 0)
-        return 0;
-    b->arrivals[0].is_lone = b->n == 1 && is_alone(e);
-    return cycle_take_all(e->cycle, b->arrivals, b->n);
+    if (b->n != 1 || !is_alone(e))
+        return batch_take(e);
+    b->arrivals[0].is_lone = true;
+    return cycle_take_all(e->cycle, b->arrivals, 1);
 }
 
 /* The peer that sent this message, known or new; NULL: nobody any more. 0, or
