@@ -377,6 +377,24 @@ static bool ends_sessions(enum message verb)
            verb == MSG_REVOKE;
 }
 
+int core_step(struct core *c, const struct bundle *b, uint32_t position,
+              const struct evolve_op *step, struct bytes effect, core_told told,
+              void *arg)
+{
+    int r;
+
+    if (step->outcome < 64)
+        c->counters.outcomes[step->outcome]++;
+    r = evolve_op(c->state, step);
+    if (r)
+        return r;
+    core_links_note(c, step, b->ops[position].payload);
+    c->told_op = step->op;
+    told(arg, b, position, step->outcome, step->index, effect);
+    c->told_op = NULL;
+    return 0;
+}
+
 static int apply_one(struct application *a, core_told told, void *arg,
                      struct accepted *out)
 {
@@ -415,22 +433,38 @@ static int apply_one(struct application *a, core_told told, void *arg,
     effect = buf_bytes(&c->effect);
     group_add(&c->group, op->head, op->payload, r, effect, core_merged(c));
     merged_charge(a);
-    if (step.outcome < 64)
-        c->counters.outcomes[step.outcome]++;
     if (step.outcome == CHOIR_OK && a->op.verb == MSG_SESSION_OPEN)
         out->session = step.index;
-    r = evolve_op(c->state, &step);
-    if (!r)
-        core_links_note(c, &step, op->payload);
+    r = core_step(c, a->b, a->position, &step, effect, told, arg);
     if (!r && step.outcome == CHOIR_OK && a->b->session &&
         ends_sessions(a->op.verb) &&
         !session_by_id(c->state->sessions, a->b->session))
         out->ends_session = true;
-    c->told_op = step.op;
-    if (!r)
-        told(arg, a->b, a->position, step.outcome, step.index, effect);
-    c->told_op = NULL;
     return r;
+}
+
+struct evolve_bundle core_turn_of(const struct bundle *b, uint64_t index)
+{
+    return (struct evolve_bundle){
+        .session = b->session,
+        .first_seq = b->first_seq,
+        .answered = b->answered,
+        .index = index,
+        .count = b->count,
+        .hash = b->hash,
+    };
+}
+
+struct leaves core_leaves_of(const struct bundle *b, uint64_t index)
+{
+    return (struct leaves){
+        .first = index,
+        .session = b->session,
+        .first_seq = b->first_seq,
+        .agent = b->agent,
+        .bundle = b->hash,
+        .count = b->count,
+    };
 }
 
 static int apply(struct core *c, const struct bundle *b,
@@ -438,26 +472,16 @@ static int apply(struct core *c, const struct bundle *b,
                  struct accepted *out)
 {
     struct application a = {.c = c, .b = b, .sender = sender};
-    struct evolve_bundle accept = {
-        .session = b->session,
-        .first_seq = b->first_seq,
-        .answered = b->answered,
-        .count = b->count,
-        .hash = b->hash,
-    };
-    struct leaves leaves = {
-        .count = b->count,
-        .session = b->session,
-        .first_seq = b->first_seq,
-        .agent = b->agent,
-        .bundle = b->hash,
-    };
+    struct evolve_bundle turn;
+    struct leaves leaves;
     int r = core_flush(c); /* what the broker said before stands before */
 
     if (r)
         return r;
-    out->index = accept.index = leaves.first = c->state->size;
-    r = evolve_bundle(c->state, &accept);
+    out->index = c->state->size;
+    turn = core_turn_of(b, out->index);
+    leaves = core_leaves_of(b, out->index);
+    r = evolve_bundle(c->state, &turn);
     if (r)
         return r;
     group_add_bundle(&c->group, b->header, b->signature);

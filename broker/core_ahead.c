@@ -94,15 +94,8 @@ int core_send_ahead(struct core *c, const struct bundle *b,
 {
     c->ahead.bundle = b;
     c->ahead.agent = sender->agent;
-    c->ahead.leaves = (struct leaves){
-        .first = c->state->size,
-        .session = b->session,
-        .first_seq = b->first_seq,
-        .agent = b->agent,
-        .bundle = b->hash,
-        .count = b->count,
-    };
     out->index = c->state->size;
+    c->ahead.leaves = core_leaves_of(b, out->index);
     group_add_bundle(&c->group, b->header, b->signature);
     c->ahead.leaves.at = c->group.heads.n;
     decide_fetch(c->state, b);
@@ -178,7 +171,6 @@ static int follow_one(struct core *c, uint32_t position, struct cursor *heads,
     };
     struct bytes encoded;
     unsigned field;
-    int r;
 
     cursor_take(heads, head);
     encoded = cursor_take(heads, word & 0xffffff);
@@ -187,36 +179,20 @@ static int follow_one(struct core *c, uint32_t position, struct cursor *heads,
         (encoded.n && part_decode(MSG_EFFECT, encoded, &effect, &field)))
         return -EUCLEAN;
     brief_read(&op->brief, &m);
-    if (step.outcome < 64)
-        c->counters.outcomes[step.outcome]++;
-    r = evolve_op(c->state, &step);
-    if (r)
-        return r;
-    core_links_note(c, &step, op->payload);
-    c->told_op = step.op;
-    told(arg, b, position, step.outcome, step.index, encoded);
-    c->told_op = NULL;
-    return 0;
+    return core_step(c, b, position, &step, encoded, told, arg);
 }
 
 int core_follow(struct core *c, core_told told, void *arg)
 {
     const struct bundle *b = c->ahead.bundle;
     const struct leaves *leaves = &c->ahead.leaves;
-    struct evolve_bundle accept = {
-        .session = b->session,
-        .first_seq = b->first_seq,
-        .answered = b->answered,
-        .index = leaves->first,
-        .count = b->count,
-        .hash = b->hash,
-    };
+    struct evolve_bundle turn = core_turn_of(b, leaves->first);
     struct cursor heads = cursor_of(
         bytes_of(c->group.heads.p + leaves->at, c->group.heads.n - leaves->at));
-    int r = evolve_bundle(c->state, &accept);
+    int r = evolve_bundle(c->state, &turn);
 
     c->counters.bundles++;
-    c->values.payload.n = 0;
+    buf_clear(&c->values.payload); /* nothing of it is merged */
     for (uint32_t i = 0; !r && i < b->count; i++)
         r = follow_one(c, i, &heads, told, arg);
     c->ahead.bundle = NULL;

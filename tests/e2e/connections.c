@@ -100,7 +100,7 @@ TEST(both_ends_ask_whether_the_other_is_there)
     port = (unsigned)atoi(strrchr(d.url, ':') + 1);
     CHECK_OK(open_as("ada", &c));
     while ((kept = kept_alive(port)) < 2 && test_now_us() < end)
-        usleep(1000); /* until the last bytes were acknowledged */
+        usleep(1000);  /* until the last bytes were acknowledged */
     CHECK_EQ(kept, 2); /* looked at again, more may be on their way */
     choir_close(&c);
     CHECK_EQ(daemon_stop(&d), 0);

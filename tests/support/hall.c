@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "broker/base/crew.h"
+#include "broker/verify.h"
 #include "proto/refusal.h"
 
 static void must(int r, const char *what)
@@ -128,6 +129,24 @@ void hall_close(struct hall *h)
     cycle_destroy(&h->cycle);
     crew_destroy(&h->crew);
     rig_close(&h->rig);
+}
+
+void hall_close_read(struct hall *h)
+{
+    struct verify_result result;
+
+    if (verify_record(h->rig.dir, h->rig.env, &result)) {
+        fprintf(stderr, "%s\n", result.trouble);
+        must(-1, "verify_record");
+    }
+    hall_restart(h, false);
+    hall_close(h);
+}
+
+const struct key *hall_key(const struct hall *h, const char *key)
+{
+    return context_find(rig_state(&h->rig)->context, bytes_text("main"),
+                        bytes_text(key));
 }
 
 void hall_restart(struct hall *h, bool clean)

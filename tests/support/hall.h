@@ -42,6 +42,11 @@ void hall_open_beside(struct hall *h);
 /* The same; frames that come alone go that way. */
 void hall_open_lone(struct hall *h, enum lone_way lone);
 void hall_close(struct hall *h);
+/* The same, once a second reader of the record has decided all of it again, and
+ * a start after a crash has read it. */
+void hall_close_read(struct hall *h);
+/* That key of the space "main", or NULL. */
+const struct key *hall_key(const struct hall *h, const char *key);
 /* The broker stops, as in a crash or cleanly, and starts again; every guest is
  * disconnected. */
 void hall_restart(struct hall *h, bool clean);

@@ -15,18 +15,6 @@ static void begin(void)
     guest_join(&hall, &bob, "bob", 127);
 }
 
-/* Whatever was decided, a second reader of the record decides it again. */
-static void over(void)
-{
-    struct verify_result result;
-    char *why = result.trouble;
-
-    if (verify_record(hall.rig.dir, hall.rig.env, &result))
-        fail_msg("%s", why);
-    hall_restart(&hall, false);
-    hall_close(&hall);
-}
-
 static void put_begin(struct msg *m, const char *key, uint64_t ttl_ms)
 {
     msg_init(m, MSG_PUT);
@@ -45,15 +33,9 @@ static uint64_t put(struct guest *g, const char *key, uint64_t ttl_ms)
     return core_size(hall.rig.core) - 1;
 }
 
-static const struct key *key_at(const char *key)
-{
-    return context_find(rig_state(&hall.rig)->context, bytes_text("main"),
-                        bytes_text(key));
-}
-
 static bool is_there(const char *key)
 {
-    const struct key *k = key_at(key);
+    const struct key *k = hall_key(&hall, key);
 
     return k && !k->deleted;
 }
@@ -90,7 +72,7 @@ TEST(life_of_nothing_and_of_too_long_are_refused)
     CHECK(!is_there("refused"));
     put(&ada, "longest", (uint64_t)LIMIT_TTL_MS);
     CHECK(is_there("longest"));
-    over();
+    hall_close_read(&hall);
 }
 
 TEST(key_is_deleted_when_its_time_is_up_and_not_before)
@@ -101,13 +83,13 @@ TEST(key_is_deleted_when_its_time_is_up_and_not_before)
     revision = put(&ada, "a", 1000);
     hall_pass(&hall, 990);
     CHECK(is_there("a"));
-    CHECK_EQ(key_at("a")->revision, revision);
+    CHECK_EQ(hall_key(&hall, "a")->revision, revision);
     hall_pass(&hall, 20);
     CHECK(!is_there("a"));
-    CHECK_EQ(key_at("a")->agent, 1); /* the broker's doing */
+    CHECK_EQ(hall_key(&hall, "a")->agent, 1); /* the broker's doing */
     CHECK_EQ(lapsing(), 0);
     CHECK(cycle_next(hall.cycle) > 0);
-    over();
+    hall_close_read(&hall);
 }
 
 TEST(the_turn_knows_when_the_next_one_ends)
@@ -120,7 +102,7 @@ TEST(the_turn_knows_when_the_next_one_ends)
     next = cycle_next(hall.cycle);
     CHECK(next <= env_steady_us(hall.rig.env) + 5000000);
     CHECK(next > env_steady_us(hall.rig.env) + 4000000);
-    over();
+    hall_close_read(&hall);
 }
 
 TEST(another_version_without_it_stays)
@@ -136,7 +118,7 @@ TEST(another_version_without_it_stays)
     hall_pass(&hall, 4000);
     CHECK(is_there("a"));
     CHECK(!is_there("b"));
-    over();
+    hall_close_read(&hall);
 }
 
 TEST(deadline_is_of_the_record_so_neither_crash_nor_snapshot_move_it)
@@ -151,7 +133,7 @@ TEST(deadline_is_of_the_record_so_neither_crash_nor_snapshot_move_it)
         CHECK(is_there("a"));
         hall_pass(&hall, 4100);
         CHECK(!is_there("a"));
-        over();
+        hall_close_read(&hall);
     }
 }
 
@@ -215,7 +197,7 @@ TEST(watch_log_and_since_see_the_deletion)
     items = msg_list(reply, FIELD_ITEMS);
     CHECK(list_next(&items, &item));
     CHECK_EQ(msg_u(&item, FIELD_KIND), 1);
-    over();
+    hall_close_read(&hall);
 }
 
 TEST(as_of_its_end_the_key_is_absent_though_it_came_back)
@@ -226,14 +208,14 @@ TEST(as_of_its_end_the_key_is_absent_though_it_came_back)
     begin();
     put(&ada, "a", 1000);
     hall_pass(&hall, 1001);
-    ended = key_at("a")->revision;
+    ended = hall_key(&hall, "a")->revision;
     put(&ada, "a", 1000);
     msg_init(&m, MSG_GET);
     msg_set_text(&m, FIELD_SPACE, "main");
     msg_set_text(&m, FIELD_KEY, "a");
     msg_set_u(&m, FIELD_REVISION, ended);
     CHECK_EQ(msg_u(guest_reply(&bob, &m), FIELD_OUTCOME), CHOIR_NOT_FOUND);
-    over();
+    hall_close_read(&hall);
 }
 
 TEST(watch_that_reads_the_record_sees_it_too)
@@ -253,7 +235,7 @@ TEST(watch_that_reads_the_record_sees_it_too)
     guest_ask(&bob, &m);
     hall_settle(&hall);
     deletion_fits(guest_item(&bob, MSG_CHANGE), revision);
-    over();
+    hall_close_read(&hall);
 }
 
 TEST(whoever_read_it_under_a_lease_hears_that_it_moved)
@@ -277,7 +259,7 @@ TEST(whoever_read_it_under_a_lease_hears_that_it_moved)
     CHECK_EQ(msg_u(&item, FIELD_PREV), revision);
     CHECK_EQ(msg_u(&item, FIELD_KIND), 1);
     CHECK_EQ(reader_complete(&bob, &l, NULL, 0, &effect), CHOIR_STALE);
-    over();
+    hall_close_read(&hall);
 }
 
 TEST(an_agent_cannot_say_it_and_the_broker_not_too_early)
@@ -303,10 +285,10 @@ TEST(an_agent_cannot_say_it_and_the_broker_not_too_early)
     msg_set_u(&m, FIELD_REVISION, revision - 1);
     CHECK_REFUSED(core_say(hall.rig.core, &m, &index), CHOIR_INVALID);
     msg_set_text(&m, FIELD_KEY, "b");
-    msg_set_u(&m, FIELD_REVISION, key_at("b")->revision);
+    msg_set_u(&m, FIELD_REVISION, hall_key(&hall, "b")->revision);
     CHECK_REFUSED(core_say(hall.rig.core, &m, &index), CHOIR_INVALID);
     CHECK(is_there("a"));
-    over();
+    hall_close_read(&hall);
 }
 
 TEST(many_that_end_at_once_end_a_few_at_a_time)
@@ -331,7 +313,7 @@ TEST(many_that_end_at_once_end_a_few_at_a_time)
     hall_pass(&hall, 61000);
     CHECK_EQ(lapsing(), 0);
     CHECK(hall.turn_entries_max <= 600);
-    over();
+    hall_close_read(&hall);
 }
 
 CHECK_MAIN

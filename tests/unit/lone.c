@@ -93,18 +93,6 @@ static void begin(enum lone_way way)
     hall_settle(&hall);
 }
 
-/* Whatever was decided, a second reader of the record decides it again. */
-static void over(void)
-{
-    struct verify_result result;
-    char *why = result.trouble;
-
-    if (verify_record(hall.rig.dir, hall.rig.env, &result))
-        fail_msg("%s", why);
-    hall_restart(&hall, false);
-    hall_close(&hall);
-}
-
 static void op_put(struct msg *m, const char *key)
 {
     msg_init(m, MSG_PUT);
@@ -149,15 +137,9 @@ static uint8_t *signature_of(struct guest *g)
     return frame + 8 + get_u32(frame + 4);
 }
 
-static const struct key *key_at(const char *key)
-{
-    return context_find(rig_state(&hall.rig)->context, bytes_text("main"),
-                        bytes_text(key));
-}
-
 static bool is_there(const char *key)
 {
-    const struct key *k = key_at(key);
+    const struct key *k = hall_key(&hall, key);
 
     return k && !k->deleted;
 }
@@ -181,10 +163,10 @@ static void puts_of_all_sizes(enum lone_way way)
         CHECK_EQ(core_size(hall.rig.core), size + n);
         CHECK_EQ(core_durable(hall.rig.core), size + n);
         CHECK(is_there("k0"));
-        CHECK_EQ(key_at("k0")->revision, size);
+        CHECK_EQ(hall_key(&hall, "k0")->revision, size);
     }
     CHECK_EQ(done(&ada), 4);
-    over();
+    hall_close_read(&hall);
 }
 
 TEST(lone_puts_proven_first)
@@ -210,7 +192,7 @@ TEST(the_way_of_lone_puts_is_found_by_trying)
         CHECK_OK(guest_send_alone(&ada));
     }
     CHECK_EQ(done(&ada), 3 * TRIAL_LOOKS + 8);
-    over();
+    hall_close_read(&hall);
 }
 
 /* Whoever watches hears of it; a condition that does not hold is told. */
@@ -241,12 +223,13 @@ TEST(what_goes_ahead_is_told_as_ever)
     CHECK(told);
     CHECK_EQ(msg_u(told, FIELD_OUTCOME), CHOIR_CONFLICT);
     CHECK_OK(part_decode(MSG_EFFECT, msg_b(told, FIELD_EFFECT), &m, &field));
-    CHECK_EQ(msg_u(&m, FIELD_REVISION), key_at("a")->revision);
-    over();
+    CHECK_EQ(msg_u(&m, FIELD_REVISION), hall_key(&hall, "a")->revision);
+    hall_close_read(&hall);
 }
 
 /* What rests on what came before it in the bundle is decided after that. */
-TEST(puts_of_one_key_follow_each_other)
+static void two_puts(const char *first, const char *second, const char *id,
+                     int outcome)
 {
     struct bytes v = bytes_text("1");
     struct msg m;
@@ -254,33 +237,23 @@ TEST(puts_of_one_key_follow_each_other)
     begin(LONE_BESIDE);
     actor_begin(&ada.actor);
     for (unsigned i = 0; i < 2; i++) {
-        op_put(&m, "a");
-        msg_set_u(&m, FIELD_IF_REVISION, 0);
+        op_put(&m, i ? second : first);
+        if (id)
+            msg_set_text(&m, FIELD_ID, id);
+        else
+            msg_set_u(&m, FIELD_IF_REVISION, 0);
         actor_add(&ada.actor, &m, &v, 1);
     }
     actor_sign_begun(&hall.rig, &ada.actor);
     CHECK_OK(guest_send_alone(&ada));
-    CHECK_EQ(guest_items(&ada, MSG_DONE), 2);
-    CHECK_EQ(core_counters(hall.rig.core)->outcomes[CHOIR_CONFLICT], 1);
-    over();
+    CHECK_EQ(core_counters(hall.rig.core)->outcomes[outcome], 1);
+    hall_close_read(&hall);
 }
 
-TEST(puts_with_one_id_follow_each_other)
+TEST(puts_that_rest_on_each_other_follow_each_other)
 {
-    struct bytes v = bytes_text("1");
-    struct msg m;
-
-    begin(LONE_BESIDE);
-    actor_begin(&ada.actor);
-    for (unsigned i = 0; i < 2; i++) {
-        op_put(&m, i ? "a" : "b");
-        msg_set_text(&m, FIELD_ID, "once");
-        actor_add(&ada.actor, &m, &v, 1);
-    }
-    actor_sign_begun(&hall.rig, &ada.actor);
-    CHECK_OK(guest_send_alone(&ada));
-    CHECK_EQ(core_counters(hall.rig.core)->outcomes[CHOIR_REPEATED], 1);
-    over();
+    two_puts("a", "a", NULL, CHOIR_CONFLICT);
+    two_puts("a", "b", "once", CHOIR_REPEATED);
 }
 
 TEST(other_operations_and_merged_prefixes_are_proven_first)
@@ -299,7 +272,7 @@ TEST(other_operations_and_merged_prefixes_are_proven_first)
     signature_of(&ada)[0] ^= 1;
     CHECK_REFUSED(guest_send_alone(&ada), CHOIR_BAD_SIGNATURE);
     CHECK_EQ(writes, 0);
-    over();
+    hall_close_read(&hall);
 }
 
 /* Checkpoints and what else the broker says by itself are not starved. */
@@ -317,7 +290,7 @@ TEST(the_house_is_kept_while_all_goes_ahead)
               51);
     }
     CHECK(rig_state(&hall.rig)->checkpoint > checkpoint);
-    over();
+    hall_close_read(&hall);
 }
 
 TEST(one_in_a_while_is_proven_first)
@@ -347,7 +320,7 @@ TEST(one_in_a_while_is_proven_first)
         CHECK_OK(guest_send_alone(&ada));
     }
     CHECK_NULL(invite_by_index(rig_state(&hall.rig)->agents, index));
-    over();
+    hall_close_read(&hall);
 }
 
 /* --- A false signature --------------------------------------------------- */
@@ -383,9 +356,9 @@ static void false_signatures(enum lone_way way, unsigned n)
         signature_of(&ada)[40] ^= 1;
     }
     CHECK_OK(guest_send_alone(&ada)); /* the true one, at its place */
-    CHECK_EQ(key_at("b0")->revision, size);
+    CHECK_EQ(hall_key(&hall, "b0")->revision, size);
     CHECK_EQ(done(&ada), 2);
-    over();
+    hall_close_read(&hall);
 }
 
 TEST(a_false_signature_leaves_nothing)
@@ -429,7 +402,7 @@ TEST(a_false_signature_out_of_order_is_dropped)
         CHECK(session_by_id(rig_state(&hall.rig)->sessions, a->session));
     }
     CHECK_EQ(guest_items(&ada, MSG_TURNED_AWAY), 0);
-    over();
+    hall_close_read(&hall);
 }
 
 enum { IN_HEAD, IN_PAYLOAD };
@@ -469,7 +442,7 @@ static void false_contents(enum lone_way way, unsigned n, unsigned where)
     CHECK_EQ(core_counters(hall.rig.core)->turned_away, 1);
     CHECK_NULL(
         session_by_id(rig_state(&hall.rig)->sessions, ada.actor.session));
-    over();
+    hall_close_read(&hall);
 }
 
 TEST(false_contents_end_the_session_and_leave_nothing)
@@ -493,7 +466,7 @@ TEST(a_false_signature_uses_up_no_rate)
     signature_of(&ada)[0] ^= 1;
     CHECK_OK(guest_send_alone(&ada));
     CHECK_EQ(done(&ada), 1);
-    over();
+    hall_close_read(&hall);
 }
 
 TEST(a_false_signature_is_all_that_is_said_without_room)
@@ -509,7 +482,7 @@ TEST(a_false_signature_is_all_that_is_said_without_room)
     signature_of(&ada)[0] ^= 1;
     CHECK_OK(guest_send_alone(&ada));
     CHECK_EQ(guest_items(&ada, MSG_TURNED_AWAY), 1);
-    over();
+    hall_close_read(&hall);
 }
 
 /* --- The broker dies in between ------------------------------------------- */
@@ -567,7 +540,7 @@ static void dies_with(void (*spoil)(struct guest *g), bool torn)
     CHECK_EQ(core_size(hall.rig.core), size + 1); /* the cut */
     hall_restart(&hall, false);                   /* once is enough */
     CHECK_EQ(core_size(hall.rig.core), size + 1);
-    over();
+    hall_close_read(&hall);
 }
 
 TEST(what_was_not_proven_before_a_crash_is_cut)
@@ -588,7 +561,7 @@ TEST(what_was_proven_before_a_crash_stays)
     hall_restart(&hall, false);
     CHECK_EQ(core_size(hall.rig.core), size);
     CHECK(is_there("a2"));
-    over();
+    hall_close_read(&hall);
 }
 
 TEST(a_sync_that_fails_ends_it)
