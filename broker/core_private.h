@@ -186,6 +186,15 @@ uint64_t core_frame_bytes(const struct bundle *b);
 int core_signer(const struct core *c, const struct bundle *b,
                 const struct sender *sender, struct session **session,
                 const uint8_t **key);
+/* Is there no room for what it would leave unanswered? */
+bool core_window_full(const struct session *s, const struct bundle *b);
+
+/* --- core_apply.c -------------------------------------------------------- */
+
+/* As core_accept, whose last step it is. */
+int core_apply(struct core *c, const struct bundle *b,
+               const struct sender *sender, core_told told, void *arg,
+               struct accepted *out);
 /* What it is to its session, and its leaves, if that is its first entry. */
 struct evolve_bundle core_turn_of(const struct bundle *b, uint64_t index);
 struct leaves core_leaves_of(const struct bundle *b, uint64_t index);
@@ -193,8 +202,6 @@ struct leaves core_leaves_of(const struct bundle *b, uint64_t index);
 int core_step(struct core *c, const struct bundle *b, uint32_t position,
               const struct evolve_op *step, struct bytes effect, core_told told,
               void *arg);
-/* Is there no room for what it would leave unanswered? */
-bool core_window_full(const struct session *s, const struct bundle *b);
 
 /* --- core_ahead.c -------------------------------------------------------- */
 

@@ -103,6 +103,9 @@ struct ledger {
 int trouble_say(char trouble[LEDGER_TROUBLE_BYTES], int code,
                 const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* From now on nothing more is written; what: was being done. Returns r. */
+int ledger_broken(struct ledger *l, int r, const char *what);
+
 /* "segment-0000000001" */
 void segment_name(uint64_t number, char name[SEGMENT_NAME_BYTES]);
 /* 0 for other names. */
