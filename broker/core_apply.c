@@ -161,8 +161,8 @@ struct leaves core_leaves_of(const struct bundle *b, uint64_t index)
 }
 
 int core_apply(struct core *c, const struct bundle *b,
-                 const struct sender *sender, core_told told, void *arg,
-                 struct accepted *out)
+               const struct sender *sender, core_told told, void *arg,
+               struct accepted *out)
 {
     struct application a = {.c = c, .b = b, .sender = sender};
     struct evolve_bundle turn;
