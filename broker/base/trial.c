@@ -1,16 +1,16 @@
 #include "trial.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 
-void trial_init(struct trial *t, unsigned ways)
+void trial_init(struct trial *t, unsigned ways, unsigned best)
 {
-    *t = (struct trial){.ways = ways};
+    *t = (struct trial){.ways = ways, .best = best};
 }
 
 unsigned trial_way(const struct trial *t)
 {
-    return t->tried < t->ways ? t->tried : t->best;
+    return t->tried < t->ways * TRIAL_LOOKS ? t->tried / TRIAL_ROW % t->ways
+                                            : t->best;
 }
 
 static int times_compare(const void *a, const void *b)
@@ -20,35 +20,40 @@ static int times_compare(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+static uint64_t takes_us(uint64_t *took_us)
+{
+    uint64_t sum = 0;
+
+    qsort(took_us, TRIAL_LOOKS, sizeof *took_us, times_compare);
+    for (unsigned i = 0; i < TRIAL_COUNTED; i++)
+        sum += took_us[i];
+    return sum;
+}
+
 static void judge(struct trial *t)
 {
+    uint64_t us[TRIAL_WAYS] = {0};
     unsigned best = t->best;
 
     for (unsigned i = 0; i < t->ways; i++)
-        if (t->sum_us[i] < t->sum_us[best])
+        us[i] = takes_us(t->took_us[i]);
+    for (unsigned i = 0; i < t->ways; i++)
+        if (us[i] < us[best])
             best = i;
-    if (t->sum_us[best] * 20 < t->sum_us[t->best] * 19)
+    if (us[best] * 10 < us[t->best] * 9)
         t->best = best;
 }
 
 void trial_took(struct trial *t, uint64_t us)
 {
-    bool is_tried = t->tried < t->ways;
+    unsigned all = t->ways * TRIAL_LOOKS, row = t->tried / TRIAL_ROW;
 
-    if (is_tried)
-        t->took_us[t->count] = us;
-    if (++t->count < (is_tried ? TRIAL_LOOKS : TRIAL_KEPT))
-        return;
-    t->count = 0;
-    if (!is_tried) {
-        t->tried = 0;
-        return;
+    if (t->tried < all) {
+        t->took_us[row % t->ways]
+                  [row / t->ways * TRIAL_ROW + t->tried % TRIAL_ROW] = us;
+        if (++t->tried == all)
+            judge(t);
+    } else if (++t->kept == TRIAL_KEPT) {
+        t->tried = t->kept = 0;
     }
-    qsort(t->took_us, TRIAL_LOOKS, sizeof *t->took_us, times_compare);
-    t->sum_us[t->tried] = 0;
-    for (unsigned i = 0; i < TRIAL_COUNTED; i++)
-        t->sum_us[t->tried] += t->took_us[i];
-    t->tried++;
-    if (t->tried == t->ways)
-        judge(t);
 }

@@ -1,5 +1,6 @@
 /* Which of several ways to do the same thing is the quickest here, where that
- * depends on the machine: found by trying. Each is taken some times in a row,
+ * depends on the machine: found by trying. Each is taken some times in a row, all
+ * of them in turn and some rounds of that, because machines are slower at times;
  * then the one that took the least, and now and then all are tried again. What a
  * way takes is the mean of its times but the slowest, which others are behind. */
 #ifndef CHOIR_BROKER_BASE_TRIAL_H
@@ -8,23 +9,26 @@
 #include <stdint.h>
 
 enum {
-    TRIAL_WAYS = 3,     /* at most */
-    TRIAL_LOOKS = 32,   /* times in a row that each is tried, */
-    TRIAL_COUNTED = 28, /* of which the quickest count */
+    TRIAL_WAYS = 3,   /* at most */
+    TRIAL_ROW = 8,    /* times in a row that each is tried, */
+    TRIAL_ROUNDS = 4, /* so often; */
+    TRIAL_LOOKS = TRIAL_ROW * TRIAL_ROUNDS,
+    TRIAL_COUNTED = 24, /* of them, the quickest */
     TRIAL_KEPT = 4096,  /* times until they are tried again */
 };
 
 struct trial {
     unsigned ways;
-    unsigned best;  /* of the last round */
-    unsigned tried; /* the one that is tried; as many as there are: none */
-    unsigned count; /* times that it was taken, or the best one since */
-    uint64_t took_us[TRIAL_LOOKS], sum_us[TRIAL_WAYS];
+    unsigned best;  /* of those that were tried last */
+    unsigned tried; /* times, of all ways together; all of them: none is */
+    unsigned kept;  /* times that the best was taken since */
+    uint64_t took_us[TRIAL_WAYS][TRIAL_LOOKS];
 };
 
-/* ways: 2 to TRIAL_WAYS. Another one than the best so far must take less than
- * nineteen twentieths of its time to be taken instead. */
-void trial_init(struct trial *t, unsigned ways);
+/* ways: 2 to TRIAL_WAYS. best: which is, as far as the caller knows. Another one
+ * than the best so far must take less than nine tenths of its time to be taken
+ * instead. */
+void trial_init(struct trial *t, unsigned ways, unsigned best);
 /* From 0 on; the same until trial_took. */
 unsigned trial_way(const struct trial *t);
 /* It was taken. */

@@ -21,11 +21,12 @@ TEST(each_is_tried_and_the_quickest_taken)
 {
     static const uint64_t us[] = {300, 200, 100};
 
-    trial_init(&t, 3);
-    for (unsigned way = 0; way < 3; way++) {
-        CHECK_EQ(trial_way(&t), way);
-        take(TRIAL_LOOKS, us, 0);
-    }
+    trial_init(&t, 3, 0);
+    for (unsigned row = 0; row < 3 * TRIAL_ROUNDS; row++)
+        for (unsigned i = 0; i < TRIAL_ROW; i++) {
+            CHECK_EQ(trial_way(&t), row % 3);
+            take(1, us, 0);
+        }
     CHECK_EQ(trial_way(&t), 2);
     take(TRIAL_KEPT - 1, us, 0);
     CHECK_EQ(trial_way(&t), 2);
@@ -35,9 +36,9 @@ TEST(each_is_tried_and_the_quickest_taken)
 
 TEST(a_little_quicker_is_not_enough)
 {
-    static const uint64_t same[] = {100, 96}, better[] = {100, 94};
+    static const uint64_t same[] = {100, 91}, better[] = {100, 89};
 
-    trial_init(&t, 2);
+    trial_init(&t, 2, 0);
     try_all(same, 0);
     CHECK_EQ(trial_way(&t), 0);
     take(TRIAL_KEPT, same, 0);
@@ -46,13 +47,19 @@ TEST(a_little_quicker_is_not_enough)
     take(TRIAL_KEPT, better, 0);
     try_all(same, 0);
     CHECK_EQ(trial_way(&t), 1); /* it stays */
+    trial_init(&t, 2, 1);
+    try_all((const uint64_t[]){91, 100}, 0);
+    CHECK_EQ(trial_way(&t), 1);
+    take(TRIAL_KEPT, same, 0);
+    try_all((const uint64_t[]){89, 100}, 0);
+    CHECK_EQ(trial_way(&t), 0);
 }
 
 TEST(what_changes_is_noticed)
 {
     static const uint64_t now[] = {100, 50, 70}, then[] = {100, 90, 40};
 
-    trial_init(&t, 3);
+    trial_init(&t, 3, 0);
     try_all(now, 0);
     CHECK_EQ(trial_way(&t), 1);
     take(TRIAL_KEPT, now, 0);
@@ -64,14 +71,27 @@ TEST(a_few_slow_ones_do_not_count)
 {
     static const uint64_t us[] = {100, 200};
 
-    trial_init(&t, 2);
-    take(TRIAL_LOOKS, us, TRIAL_LOOKS / 4); /* the quick one has them */
-    take(TRIAL_LOOKS, us, 0);
-    CHECK_EQ(trial_way(&t), 0);
-    trial_init(&t, 2);
-    take(TRIAL_LOOKS, us, 4); /* too many of them */
-    take(TRIAL_LOOKS, us, 0);
-    CHECK_EQ(trial_way(&t), 1);
+    for (unsigned slow = TRIAL_ROW; slow; slow -= TRIAL_ROW / 2) {
+        trial_init(&t, 2, 0);
+        for (unsigned i = 0; i < TRIAL_ROUNDS; i++) {
+            take(TRIAL_ROW, us, slow / 2); /* the quick one has them */
+            take(TRIAL_ROW, us, 0);
+        }
+        CHECK_EQ(trial_way(&t), slow < TRIAL_ROW); /* there too many */
+    }
+}
+
+/* All the times of one round, for both. */
+TEST(a_machine_that_is_slow_for_a_while_is_no_reason)
+{
+    static const uint64_t us[] = {200, 100}, slow[] = {2000, 1000};
+
+    for (unsigned when = 0; when < TRIAL_ROUNDS; when++) {
+        trial_init(&t, 2, 0);
+        for (unsigned i = 0; i < TRIAL_ROUNDS; i++)
+            take(2 * TRIAL_ROW, i == when ? slow : us, 0);
+        CHECK_EQ(trial_way(&t), 1);
+    }
 }
 
 CHECK_MAIN
