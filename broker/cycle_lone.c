@@ -9,11 +9,19 @@ enum {
     HELP_OPS = 16, /* fewer are proven before the disk is done */
 };
 
+static unsigned way_number(enum lone_way way)
+{
+    return way - LONE_PROVEN;
+}
+
 void lone_begin(struct cycle *c, enum lone_way always)
 {
+    bool is_helped = c->crew && crew_helpers(c->crew) > 0;
+    enum lone_way large = is_helped ? LONE_ASIDE : LONE_PROVEN;
+
     c->lone.always = always;
-    trial_init(&c->lone.trials[0], WAYS);
-    trial_init(&c->lone.trials[1], WAYS);
+    trial_init(&c->lone.trials[0], WAYS, way_number(LONE_PROVEN));
+    trial_init(&c->lone.trials[1], WAYS, way_number(large));
 }
 
 bool is_lone(struct cycle *c, const struct arrival *a, const struct opened *o)
@@ -25,14 +33,37 @@ bool is_lone(struct cycle *c, const struct arrival *a, const struct opened *o)
            cycle_next(c) > env_steady_us(c->env);
 }
 
-/* The rest of the proof, for the crew. */
-static void prove_decoded(void *opened, size_t i)
+/* A piece of the proof, for whoever has time first. */
+static void piece_prove(void *lone_proof, size_t i)
 {
-    struct opened *o = (struct opened *)opened + i;
+    struct lone_proof *p = lone_proof;
+    struct bundle *b = &p->opened->bundle;
 
-    o->proof.signature = bundle_verify(&o->bundle, o->proof.key);
-    if (!o->proof.signature)
-        o->proof.contents = bundle_covers(&o->bundle);
+    switch (i) {
+    case PIECE_SIGNATURE:
+        p->results[i] = bundle_verify(b, p->opened->proof.key);
+        break;
+    case PIECE_PAYLOADS: p->results[i] = bundle_covers_payloads(b); break;
+    default: p->results[i] = bundle_covers_heads(b); break;
+    }
+}
+
+static int help_begin(struct cycle *c, struct opened *o)
+{
+    c->lone.is_helped = true;
+    c->lone.proof.opened = o;
+    return crew_hand(c->crew, piece_prove, &c->lone.proof, PIECES);
+}
+
+static void help_end(struct cycle *c, struct proof *proof)
+{
+    const int *results = c->lone.proof.results;
+
+    for (size_t i = 0; i < PIECES; i++)
+        crew_need(c->crew, i);
+    proof->signature = results[PIECE_SIGNATURE];
+    proof->contents =
+        results[PIECE_HEADS] ? results[PIECE_HEADS] : results[PIECE_PAYLOADS];
 }
 
 void lone_drop(struct cycle *c)
@@ -45,10 +76,13 @@ void lone_drop(struct cycle *c)
 
 static void prove(struct cycle *c, struct opened *o)
 {
-    if (c->lone.is_helped)
-        crew_need(c->crew, 0);
-    else
-        prove_decoded(o, 0);
+    if (c->lone.is_helped) {
+        help_end(c, &o->proof);
+    } else {
+        o->proof.signature = bundle_verify(&o->bundle, o->proof.key);
+        if (!o->proof.signature)
+            o->proof.contents = bundle_covers(&o->bundle);
+    }
     lone_drop(c);
     o->proof.is_made = true;
     o->proof.may_follow = false;
@@ -70,8 +104,7 @@ static int way_choose(struct cycle *c, const struct arrival *a,
     o->proof.may_follow = c->lone.way != LONE_PROVEN;
     if (c->lone.way != LONE_ASIDE || !is_large || !c->crew)
         return 0;
-    c->lone.is_helped = true;
-    return crew_hand(c->crew, prove_decoded, o);
+    return help_begin(c, o);
 }
 
 int take_lone(struct cycle *c, struct arrival *a, struct opened *o)

@@ -44,6 +44,13 @@ struct opened {
     bool is_wanted; /* the proof */
 };
 
+/* The proof of a lone frame, in pieces for the crew. */
+enum { PIECE_SIGNATURE, PIECE_PAYLOADS, PIECE_HEADS, PIECES };
+struct lone_proof {
+    struct opened *opened;
+    int results[PIECES];
+};
+
 struct cycle {
     struct core *core;
     struct env *env;
@@ -70,7 +77,8 @@ struct cycle {
         enum lone_way way;       /* then */
         struct arrival *arrival; /* is ahead of its proof; NULL: none is */
         struct opened *opened;   /* then */
-        bool is_helped;          /* the crew proves it */
+        bool is_helped;          /* the crew proves it, */
+        struct lone_proof proof; /* a piece at a time */
     } lone;
     struct accepted accepted; /* what became of the last bundle */
     size_t frames, bytes;     /* of this turn */

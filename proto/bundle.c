@@ -158,21 +158,32 @@ static void ops_hash(struct bundle *b)
         b->ops[i].hash = b->leaves[i];
 }
 
-int bundle_covers(struct bundle *b)
+int bundle_covers_heads(struct bundle *b)
 {
-    struct slots slots;
     struct hash root;
 
     ops_hash(b);
     root = merkle_shrink(b->leaves, b->count);
-    if (!hash_equal(&root, &b->root))
-        return CHOIR_MALFORMED;
+    return hash_equal(&root, &b->root) ? 0 : CHOIR_MALFORMED;
+}
+
+int bundle_covers_payloads(const struct bundle *b)
+{
+    struct slots slots;
+
     slots_begin(&slots);
     for (uint32_t i = 0; i < b->count; i++)
         if (slots_add(&slots, b->ops[i].rows, b->ops[i].payload,
                       (struct bytes){0}))
             return CHOIR_MALFORMED;
     return slots_end(&slots) ? CHOIR_MALFORMED : 0;
+}
+
+int bundle_covers(struct bundle *b)
+{
+    int r = bundle_covers_heads(b);
+
+    return r ? r : bundle_covers_payloads(b);
 }
 
 int bundle_check(struct bundle *b, unsigned classes)

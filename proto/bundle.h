@@ -66,6 +66,10 @@ int bundle_check(struct bundle *b, unsigned classes);
  * Between the two nothing is proven by the signature but the header. */
 int bundle_decode(struct bundle *b, unsigned classes);
 int bundle_covers(struct bundle *b);
+/* The halves of that, which two threads may do at the same time: heads against
+ * the header, which sets the hashes; payloads against the heads. */
+int bundle_covers_heads(struct bundle *b);
+int bundle_covers_payloads(const struct bundle *b);
 void bundle_free(struct bundle *b);
 
 /* The slots of any head or effect, even one with fields unknown to us: their

@@ -9,12 +9,14 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "soon.h"
 #include "thread.h"
 
 struct crew {
     pthread_mutex_t lock;
     pthread_cond_t begun, changed;
     bool is_open, stop;
+    bool is_handed;  /* what is open was begun before it was needed */
     uint64_t number; /* of the work that is or was open */
     unsigned at_work;
     crew_item item;
@@ -173,17 +175,21 @@ static int begin(struct crew *c, size_t helpers, crew_item item, void *arg,
 
 int crew_begin(struct crew *c, crew_item item, void *arg, size_t n)
 {
+    c->is_handed = false;
     return begin(c, n ? n - 1 : 0, item, arg, n);
 }
 
-int crew_hand(struct crew *c, crew_item item, void *arg)
+int crew_hand(struct crew *c, crew_item item, void *arg, size_t n)
 {
-    return begin(c, 1, item, arg, 1);
+    c->is_handed = true;
+    return begin(c, 1, item, arg, n);
 }
 
 /* Somebody is at it. */
 static void await(struct crew *c, size_t i)
 {
+    if (c->is_handed && soon(&c->done[i]))
+        return;
     pthread_mutex_lock(&c->lock);
     atomic_store(&c->is_awaited, true);
     while (!atomic_load(&c->done[i]))

@@ -21,9 +21,9 @@ unsigned crew_helpers(const struct crew *c);
 typedef void (*crew_item)(void *arg, size_t i);
 /* Items 0..n-1 are there; borrowed until crew_end. 0 or -ENOMEM. */
 int crew_begin(struct crew *c, crew_item item, void *arg, size_t n);
-/* One item, 0, for a helper: the caller has something else to do first. As
- * crew_begin. */
-int crew_hand(struct crew *c, crew_item item, void *arg);
+/* The same for one helper, because the caller has something else to do first;
+ * by the time he needs them they should be done, or nearly so. */
+int crew_hand(struct crew *c, crew_item item, void *arg, size_t n);
 /* Returns when item has been called for i. */
 void crew_need(struct crew *c, size_t i);
 /* From here on nobody touches them; some may never have been called. */

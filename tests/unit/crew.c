@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
+#include <time.h>
 
 #include "tests/check.h"
 
@@ -44,21 +45,60 @@ TEST(crew_does_every_item_once)
 }
 
 /* By a helper, or, where there is none, by whoever needs it. */
-TEST(crew_is_handed_one_item)
+TEST(crew_is_handed_a_few_items)
 {
     struct crew *c;
 
     for (unsigned helpers = 0; helpers < 3; helpers++) {
         CHECK_OK(crew_new(&c, helpers));
-        for (unsigned i = 1; i < 50; i++) {
-            times[0] = 0;
-            CHECK_OK(crew_hand(c, once, NULL));
-            crew_need(c, 0);
+        for (unsigned round = 1; round < 50; round++) {
+            size_t n = 1 + round % 3;
+
+            memset(times, 0, 3 * sizeof *times);
+            CHECK_OK(crew_hand(c, once, NULL, n));
+            for (size_t i = 0; i < n; i++)
+                crew_need(c, i);
             crew_end(c);
-            CHECK_EQ(times[0], 1);
+            for (size_t i = 0; i < 3; i++)
+                CHECK_EQ(times[i], i < n);
         }
         crew_destroy(&c);
     }
+}
+
+static _Atomic bool is_at_it, is_done;
+
+/* As long as the caller waits for it, awake or asleep. */
+static void take_us(void *us, size_t i)
+{
+    struct timespec t = {.tv_nsec = *(long *)us * 1000};
+
+    (void)i;
+    atomic_store(&is_at_it, true);
+    nanosleep(&t, NULL);
+    atomic_store(&is_done, true);
+}
+
+/* A wait that begins awake ends when the item has, however long that takes. */
+TEST(crew_waits_for_what_it_was_handed)
+{
+    static const long each_us[] = {0, 10, 200, 20000};
+    struct crew *c;
+
+    CHECK_OK(crew_new(&c, 1));
+    for (size_t k = 0; k < 4 * 25; k++) {
+        long us = each_us[k % 4];
+
+        atomic_store(&is_at_it, false);
+        atomic_store(&is_done, false);
+        CHECK_OK(crew_hand(c, take_us, &us, 1));
+        while (!atomic_load(&is_at_it))
+            ;
+        crew_need(c, 0);
+        CHECK(atomic_load(&is_done));
+        crew_end(c);
+    }
+    crew_destroy(&c);
 }
 
 /* Two items that each wait for the other to have begun. */
