@@ -4,11 +4,13 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "broker/base/soon.h"
 #include "broker/base/thread.h"
 
 enum stage { IDLE, ASKED, ENDED, STOP };
@@ -19,6 +21,8 @@ struct beside {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     enum stage stage;
+    _Atomic bool has_ended; /* the job, as its stage says */
+    bool is_aside;          /* and waited for, not listened to */
     beside_job job;
     void *arg;
     int result;
@@ -43,9 +47,12 @@ static void *run(void *arg)
         pthread_mutex_lock(&b->lock);
         b->result = r;
         b->stage = ENDED;
-        pthread_cond_signal(&b->changed);
-        if (write(b->ended_fd, &one, sizeof one) < 0)
+        if (!b->is_aside && write(b->ended_fd, &one, sizeof one) < 0)
             b->result = r ? r : -errno; /* an eventfd takes a one */
+        pthread_mutex_unlock(&b->lock);
+        atomic_store(&b->has_ended, true);
+        pthread_cond_signal(&b->changed); /* whom it wakes finds it free */
+        pthread_mutex_lock(&b->lock);
     }
     pthread_mutex_unlock(&b->lock);
     return NULL;
@@ -101,26 +108,28 @@ int beside_fd(const struct beside *b)
     return b->ended_fd;
 }
 
-static void begin(struct beside *b, beside_job job, void *arg)
+static void begin(struct beside *b, beside_job job, void *arg, bool is_aside)
 {
     pthread_mutex_lock(&b->lock);
     b->job = job;
     b->arg = arg;
+    b->is_aside = is_aside;
     b->stage = ASKED;
-    pthread_cond_signal(&b->changed);
+    atomic_store(&b->has_ended, false);
     pthread_mutex_unlock(&b->lock);
+    pthread_cond_signal(&b->changed);
 }
 
 void beside_begin(struct beside *b, beside_job job, void *arg)
 {
     aside_free(&b->aside, &b->thread, 1);
-    begin(b, job, arg);
+    begin(b, job, arg, false);
 }
 
 void beside_begin_aside(struct beside *b, beside_job job, void *arg)
 {
     aside_keep(&b->aside, &b->thread, 1);
-    begin(b, job, arg);
+    begin(b, job, arg, true);
 }
 
 int beside_end(struct beside *b, bool wait)
@@ -128,13 +137,15 @@ int beside_end(struct beside *b, bool wait)
     uint64_t count;
     int r = -EAGAIN;
 
+    if (wait && b->is_aside)
+        soon(&b->has_ended);
     pthread_mutex_lock(&b->lock);
     while (wait && b->stage == ASKED)
         pthread_cond_wait(&b->changed, &b->lock);
     if (b->stage == ENDED) {
         b->stage = IDLE;
         r = b->result;
-        if (read(b->ended_fd, &count, sizeof count) < 0 && !r)
+        if (!b->is_aside && read(b->ended_fd, &count, sizeof count) < 0 && !r)
             r = -errno; /* one was written */
     }
     pthread_mutex_unlock(&b->lock);

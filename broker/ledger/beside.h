@@ -12,7 +12,7 @@ struct beside;
 int beside_open(struct beside **out);
 /* Waits for what is under way. Accepts NULL. */
 void beside_close(struct beside **self_p);
-/* Readable from when a job has ended until beside_end says so. */
+/* Readable from when a job of beside_begin has ended until beside_end says so. */
 int beside_fd(const struct beside *b);
 
 /* 0 or a negative errno other than -EAGAIN. */

@@ -124,8 +124,10 @@ int ledger_sync_begin(struct ledger *l)
 
 int ledger_sync_aside(struct ledger *l)
 {
-    if (l->broken || !l->beside)
-        return l->broken;
+    int r = ledger_sync_ahead(l); /* before that thread has its core */
+
+    if (r || !l->beside)
+        return r;
     sync_note(l);
     beside_begin_aside(l->beside, sync_job, l);
     return 0;

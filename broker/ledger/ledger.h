@@ -133,9 +133,9 @@ int ledger_beside(struct ledger *l, int *fd) LEDGER_MUST_CHECK;
 int ledger_zeros_ahead(struct ledger *l) LEDGER_MUST_CHECK;
 /* Begin to make durable what is appended by now. None may be under way. */
 int ledger_sync_begin(struct ledger *l) LEDGER_MUST_CHECK;
-/* The same for a caller who then works on and comes back with ledger_sync: by
- * a thread on another core than his, if there is one; nothing without
- * ledger_beside. */
+/* The same for a caller who then works on and comes back with ledger_sync: the
+ * disk begins at once, and a thread on another core than his, if there is one,
+ * waits for it; without ledger_beside, as ledger_sync_ahead. */
 int ledger_sync_aside(struct ledger *l) LEDGER_MUST_CHECK;
 bool ledger_syncing(const struct ledger *l);
 /* 0: it has ended, and ledger_durable has moved; -EAGAIN: it goes on; another
