@@ -84,6 +84,7 @@ struct choir {
     size_t capability_count;
     struct choir_replica *replicas;
     struct choir_event *late; /* tasks ahead of them; see late.h */
+    bool is_passed;           /* the hub looks again when the turn is free */
     bool is_driven;           /* a caller is the engine for a while, */
     bool is_poked;            /* and is to look what it waits for */
     unsigned waiting;         /* callers, for `changed`: may be interrupted */

@@ -85,6 +85,16 @@ bool hub_sleeps(struct seat *s)
     return is_asleep;
 }
 
+bool hub_is_alone(struct seat *s)
+{
+    bool is_alone;
+
+    pthread_mutex_lock(&s->hub->lock);
+    is_alone = HASH_COUNT(s->hub->seats) == 1;
+    pthread_mutex_unlock(&s->hub->lock);
+    return is_alone;
+}
+
 static void events_take(struct hub *h, const struct epoll_event *events, int n)
 {
     struct seat *s;

@@ -37,6 +37,8 @@ void hub_leave(struct seat *s);
 void hub_due(struct seat *s);
 /* Would hub_due have to wake it? A hint: it may be otherwise at once. */
 bool hub_sleeps(struct seat *s);
+/* Is it the only one? */
+bool hub_is_alone(struct seat *s);
 /* Look at fd, or do not, for a while; it is looked at first. Whoever calls it
  * keeps turns and other calls of it away meanwhile. */
 void hub_watch(struct seat *s, bool looks);

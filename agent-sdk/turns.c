@@ -140,13 +140,47 @@ static void turn_when_readable(struct engine *e)
 }
 
 /* A caller who has the turn does all there is to do, and says when he leaves
- * whether there is more. */
+ * whether there is more. What is readable must not keep the hub awake until
+ * then, which is long if he waits for a core. */
+static bool passes_by(struct engine *e, bool readable)
+{
+    struct choir *c = e->c;
+    bool passes;
+
+    if (pthread_mutex_trylock(&c->turn) == 0)
+        return false;
+    if (!readable)
+        return true;
+    pthread_mutex_lock(&c->lock); /* he leaves with it held */
+    passes = pthread_mutex_trylock(&c->turn) != 0;
+    if (passes) {
+        hub_watch(&e->seat, false);
+        c->is_passed = true;
+    }
+    pthread_mutex_unlock(&c->lock);
+    return passes;
+}
+
+/* A caller who found the turn taken when he began to wait has it from here on.
+ * Where there are others to turn, the hub does it with less. */
+static void hand_over(struct engine *e)
+{
+    struct choir *c = e->c;
+    bool waits;
+
+    pthread_mutex_lock(&c->lock);
+    waits = c->waiting == 1 && !c->is_driven && hub_is_alone(&e->seat);
+    pthread_mutex_unlock(&c->lock);
+    if (waits)
+        pthread_cond_broadcast(&c->changed);
+}
+
 static bool hub_turn(void *engine, bool readable)
 {
     struct engine *e = engine;
     bool again;
 
-    if (pthread_mutex_trylock(&e->c->turn))
+    if (passes_by(e, readable))
         return false;
     near_sleep(e->near, -1, 0); /* nobody waits any more */
     if (readable)
@@ -155,6 +189,8 @@ static bool hub_turn(void *engine, bool readable)
         turn_at_once(e);
     again = is_busy(e);
     pthread_mutex_unlock(&e->c->turn);
+    if (!again)
+        hand_over(e);
     return again;
 }
 
@@ -203,9 +239,9 @@ static void leave(struct engine *e)
 
     pthread_mutex_lock(&c->lock);
     again = is_busy(e) || intake_ready(&c->intake);
-    if (c->is_driven)
+    if (c->is_driven || c->is_passed)
         hub_watch(&e->seat, true);
-    c->is_driven = false;
+    c->is_driven = c->is_passed = false;
     c->intake.seat = &e->seat;
     pthread_mutex_unlock(&c->turn);
     if (again) {
@@ -225,8 +261,8 @@ static bool looks_itself(struct choir *c)
            pthread_mutex_trylock(&c->turn) == 0;
 }
 
-/* The hub goes on looking at the connection meanwhile, and passes by. What
- * others put in after the turn looked is for it. */
+/* The hub goes on looking at the connection meanwhile, until it has to pass by.
+ * What others put in after the turn looked is for it. */
 void engine_look(struct choir *c)
 {
     struct engine *e = c->engine;

@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
+#include <stdatomic.h>
+#include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -171,6 +173,88 @@ TEST(what_is_put_in_when_a_senders_turn_ends_is_not_left_lying)
     CHECK_EQ(signatures, 1);
     CHECK(!then);
     event_wait(shared);
+    end_one(shared);
+}
+
+static pthread_t tester;
+static _Atomic unsigned looks; /* of the hub, at all descriptors */
+
+int epoll_wait(int fd, struct epoll_event *events, int most, int timeout_ms)
+{
+    int (*wait)(int, struct epoll_event *, int, int);
+
+    *(void **)&wait = dlsym(RTLD_NEXT, "epoll_wait");
+    if (most == 64 && !pthread_equal(pthread_self(), tester))
+        atomic_fetch_add(&looks, 1);
+    return wait(fd, events, most, timeout_ms);
+}
+
+enum { LOOKS_FEW = 4, LONG_NS = 20000000 };
+
+static void readable_for_long(void)
+{
+    struct timespec t = {.tv_nsec = LONG_NS};
+
+    wait_for_the_hub(shared);
+    atomic_store(&looks, 0);
+    choir_interrupt(shared);
+    while (!atomic_load(&looks))
+        sched_yield();
+    nanosleep(&t, NULL);
+    CHECK(atomic_load(&looks) < LOOKS_FEW);
+}
+
+/* As one has it who is interrupted in it and waits for a core. It is looked at
+ * again afterwards. */
+TEST(a_senders_long_turn_does_not_keep_the_hub_awake)
+{
+    tester = pthread_self();
+    shared = begin_and_rest();
+    signatures = 0;
+    then = readable_for_long;
+    send_one_put(shared);
+    CHECK_EQ(signatures, 1);
+    CHECK(!then);
+    event_wait(shared);
+    end_one(shared);
+}
+
+static void *event_next(void *unused)
+{
+    struct choir_event *e;
+
+    (void)unused;
+    CHECK_OK(choir_next(shared, -1, &e));
+    choir_event_free(&e);
+    return NULL;
+}
+
+static bool is_so(struct choir *c, unsigned waiting, bool is_driven)
+{
+    bool is;
+
+    pthread_mutex_lock(&c->lock);
+    is = c->waiting == waiting && c->is_driven == is_driven;
+    pthread_mutex_unlock(&c->lock);
+    return is;
+}
+
+/* Else a program that answers at once would never be the engine again. */
+TEST(who_began_to_wait_in_a_turn_of_the_hub_gets_the_next)
+{
+    pthread_t thread;
+
+    shared = begin_and_rest();
+    CHECK_OK(pthread_mutex_lock(&shared->turn));
+    CHECK_OK(pthread_create(&thread, NULL, event_next, NULL));
+    while (!is_so(shared, 1, false))
+        sched_yield();
+    CHECK_OK(pthread_mutex_unlock(&shared->turn));
+    hub_due(&shared->engine->seat);
+    while (!is_so(shared, 1, true))
+        sched_yield();
+    send_one_put(shared);
+    CHECK_OK(pthread_join(thread, NULL));
     end_one(shared);
 }
 
