@@ -39,8 +39,8 @@ void hub_due(struct seat *s);
 bool hub_sleeps(struct seat *s);
 /* Is it the only one? */
 bool hub_is_alone(struct seat *s);
-/* Look at fd, or do not, for a while; it is looked at first. Whoever calls it
- * keeps turns and other calls of it away meanwhile. */
+/* Look at fd, or do not, for a while; it is looked at first. Calls that say the
+ * opposite must not meet. */
 void hub_watch(struct seat *s, bool looks);
 
 #endif

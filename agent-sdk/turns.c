@@ -1,9 +1,9 @@
 /* Who turns the engine: the hub, or for a while a caller who waits.
  *
- * The hub sleeps on the connection's epoll, among others. A caller who takes
- * the turn takes that out, so that what arrives wakes him alone, and puts it
- * back when he leaves; what a descriptor would not tell of by then he tells the
- * hub. */
+ * The hub sleeps on the connection's epoll, among others. A caller who waits
+ * takes that out, so that what arrives wakes him alone, and puts it back when he
+ * leaves; for one who only sends, the hub does so when something arrives. What a
+ * descriptor would not tell of by then he tells the hub. */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/timerfd.h>
@@ -161,18 +161,20 @@ static bool passes_by(struct engine *e, bool readable)
     return passes;
 }
 
-/* A caller who found the turn taken when he began to wait has it from here on.
- * Where there are others to turn, the hub does it with less. */
+/* A caller who found the turn taken when he began to wait tries again, and has
+ * it from then on. Where there are others to turn, the hub does it with less;
+ * and whoever dozes is not to be woken for it. */
 static void hand_over(struct engine *e)
 {
     struct choir *c = e->c;
     bool waits;
 
     pthread_mutex_lock(&c->lock);
-    waits = c->waiting == 1 && !c->is_driven && hub_is_alone(&e->seat);
+    waits = c->waiting == 1 && !c->dozing && !c->is_driven &&
+            hub_is_alone(&e->seat);
     pthread_mutex_unlock(&c->lock);
     if (waits)
-        pthread_cond_broadcast(&c->changed);
+        pthread_cond_signal(&c->changed);
 }
 
 static bool hub_turn(void *engine, bool readable)

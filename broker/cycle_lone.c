@@ -3,6 +3,7 @@
  * done at the same time then, if that is quicker on this machine (ADR 17). */
 #include "base/crew.h"
 #include "cycle_private.h"
+#include "proto/refusal.h"
 
 enum {
     WAYS = LONE_ASIDE - LONE_PROVEN + 1,
@@ -51,7 +52,8 @@ static void piece_prove(void *lone_proof, size_t i)
 static int help_begin(struct cycle *c, struct opened *o)
 {
     c->lone.is_helped = true;
-    c->lone.proof.opened = o;
+    c->lone.proof = (struct lone_proof){
+        o, {CHOIR_BAD_SIGNATURE, CHOIR_MALFORMED, CHOIR_MALFORMED}};
     return crew_hand(c->crew, piece_prove, &c->lone.proof, PIECES);
 }
 
@@ -121,7 +123,7 @@ int take_lone(struct cycle *c, struct arrival *a, struct opened *o)
             prove(c, o);
     }
     a->code = r = take_one(c, a, o);
-    if (r < 0)
+    if (r < 0 || !c->lone.arrival) /* nobody will ask for its proof */
         lone_drop(c);
     return r < 0 ? r : 0;
 }

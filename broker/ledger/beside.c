@@ -1,5 +1,5 @@
-/* The mutex hands a job over, and how it went. Nothing else is shared, so the
- * rest of the ledger knows no threads. */
+/* The mutex hands a job over, and how it went. Nothing else is shared but a hint
+ * that it is over, so the rest of the ledger knows no threads. */
 #include "broker/ledger/beside.h"
 
 #include <errno.h>
@@ -21,7 +21,7 @@ struct beside {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     enum stage stage;
-    _Atomic bool has_ended; /* the job, as its stage says */
+    _Atomic bool has_ended; /* the job; a hint, without the lock */
     bool is_aside;          /* and waited for, not listened to */
     beside_job job;
     void *arg;

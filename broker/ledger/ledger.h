@@ -124,8 +124,8 @@ int ledger_sync_ahead(struct ledger *l) LEDGER_MUST_CHECK;
 
 /* From now on threads of its own wait for the disk: syncs may go on while the
  * ledger thread appends what comes next, and zeros are written ahead. *fd:
- * readable when a sync has ended; closed with the ledger. 0 or negative errno.
- */
+ * readable when a sync of ledger_sync_begin has ended; closed with the ledger.
+ * 0 or negative errno. */
 int ledger_beside(struct ledger *l, int *fd) LEDGER_MUST_CHECK;
 /* The disk has a moment: zeros for the next segment that are due may be begun
  * with, beside. Without ledger_beside, ledger_room writes them. 0 or negative

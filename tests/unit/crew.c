@@ -93,7 +93,7 @@ TEST(crew_waits_for_what_it_was_handed)
         atomic_store(&is_done, false);
         CHECK_OK(crew_hand(c, take_us, &us, 1));
         while (!atomic_load(&is_at_it))
-            ;
+            sched_yield();
         crew_need(c, 0);
         CHECK(atomic_load(&is_done));
         crew_end(c);

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -445,6 +446,36 @@ static void take_back(bool beside, bool synced)
     ledger_close(&d.l);
     desk_open(&d);
     check_readable(&d, d.s.tree.size);
+    desk_free(&d);
+}
+
+static bool is_readable(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+
+    return poll(&p, 1, 0) == 1;
+}
+
+/* Else whoever sleeps on it would never sleep again. */
+TEST(ledger_tells_of_no_sync_that_was_waited_for)
+{
+    struct pollfd ended = {.events = POLLIN};
+    struct desk d;
+
+    desk_init(&d);
+    CHECK_OK(ledger_beside(d.l, &ended.fd));
+    for (int i = 0; i < 3; i++) {
+        desk_write(&d, 2, 100, false);
+        CHECK_OK(ledger_sync_aside(d.l));
+        CHECK_OK(ledger_sync(d.l));
+        CHECK_EQ(ledger_durable(d.l), ledger_size(d.l));
+        CHECK(!is_readable(ended.fd));
+        desk_write(&d, 2, 100, false);
+        CHECK_OK(ledger_sync_begin(d.l));
+        CHECK_EQ(poll(&ended, 1, 5000), 1);
+        CHECK_OK(ledger_sync_end(d.l));
+        CHECK(!is_readable(ended.fd));
+    }
     desk_free(&d);
 }
 

@@ -24,7 +24,7 @@ static struct guest ada, bob;
 
 static unsigned writes;
 static bool first_only; /* is kept, from when last.n was 0 */
-static int sync_fails;
+static int sync_fails, write_fails;
 static struct {
     off_t at;
     char bytes[1 << 16];
@@ -37,6 +37,10 @@ ssize_t pwritev(int fd, const struct iovec *part, int count, off_t at)
     char link[64];
     ssize_t n;
 
+    if (write_fails) {
+        errno = write_fails;
+        return -1;
+    }
     writes++;
     if (first_only && last.n)
         return syscall(SYS_pwritev, fd, part, count, at, 0);
@@ -86,7 +90,7 @@ static bool is_zero_there(void)
 
 static void begin(enum lone_way way)
 {
-    sync_fails = 0;
+    sync_fails = write_fails = 0;
     hall_open_lone(&hall, way);
     guest_join(&hall, &ada, "ada", 127);
     guest_join(&hall, &bob, "bob", 127);
@@ -564,26 +568,39 @@ TEST(what_was_proven_before_a_crash_stays)
     hall_close_read(&hall);
 }
 
-TEST(a_sync_that_fails_ends_it)
+/* How many, and whether their signature is false. */
+static void disk_fails(int *how, unsigned n, bool is_false)
 {
     begin(LONE_ASIDE);
-    sign_put(&ada, "a");
-    sync_fails = EIO;
+    sign_puts(&ada, n, "a");
+    if (is_false)
+        signature_of(&ada)[0] ^= 1;
+    *how = EIO;
     CHECK_EQ(guest_send_alone(&ada), -EIO);
+    buf_free(&ada.actor.frame); /* nobody is at it any more */
+    *how = 0;
     CHECK_EQ(done(&ada), 0);
-    sync_fails = 0;
     hall_close(&hall);
+}
+
+TEST(a_sync_that_fails_ends_it)
+{
+    disk_fails(&sync_fails, 1, false);
+    disk_fails(&sync_fails, MANY, false);
 }
 
 TEST(a_false_one_that_cannot_be_taken_back_ends_it)
 {
-    begin(LONE_ASIDE);
-    sign_put(&ada, "a");
-    signature_of(&ada)[0] ^= 1;
-    sync_fails = EIO;
-    CHECK_EQ(guest_send_alone(&ada), -EIO);
-    sync_fails = 0;
-    hall_close(&hall);
+    disk_fails(&sync_fails, 1, true);
+    disk_fails(&sync_fails, MANY, true);
+}
+
+/* While the crew is at its proof. */
+TEST(a_write_that_fails_ends_it)
+{
+    disk_fails(&write_fails, 1, false);
+    for (int i = 0; i < 20; i++)
+        disk_fails(&write_fails, MANY, false);
 }
 
 CHECK_MAIN
