@@ -123,7 +123,7 @@ check-all: deps ## check, and the long tests
 asan: ## unit and end-to-end tests under ASan and UBSan
 	@+$(MAKE) --no-print-directory BUILD=$(BUILD)/asan \
 	  SAN=address,undefined all programs
-	@BUILD=$(BUILD)/asan tests/run unit sim e2e
+	@BUILD=$(BUILD)/asan SAN=address,undefined tests/run unit sim e2e
 
 tsan: ## the same under ThreadSanitizer
 	@+$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SAN=thread all programs

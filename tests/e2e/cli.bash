@@ -38,11 +38,11 @@ ends() {
         bad "$* ends with $wanted" "  got: $code" "  out: $out" "  err: $err"
     fi
 }
-# until_true COMMAND...: at most ten seconds
+# until_true COMMAND...: at most ten seconds, or $tries fiftieths of one
 exec {never}<> <(:)
 until_true() {
     local i
-    for ((i = 0; i < 500; i++)); do
+    for ((i = 0; i < ${tries:-500}; i++)); do
         "$@" >/dev/null 2>&1 && return 0
         read -rt 0.02 -u "$never"
     done
