@@ -176,15 +176,14 @@ TEST(what_is_put_in_when_a_senders_turn_ends_is_not_left_lying)
     end_one(shared);
 }
 
-static pthread_t tester;
-static _Atomic unsigned looks; /* of the hub, at all descriptors */
+static _Atomic unsigned looks; /* of the hub: nobody else asks for so many */
 
 int epoll_wait(int fd, struct epoll_event *events, int most, int timeout_ms)
 {
     int (*wait)(int, struct epoll_event *, int, int);
 
     *(void **)&wait = dlsym(RTLD_NEXT, "epoll_wait");
-    if (most == 64 && !pthread_equal(pthread_self(), tester))
+    if (most == 64)
         atomic_fetch_add(&looks, 1);
     return wait(fd, events, most, timeout_ms);
 }
@@ -218,7 +217,6 @@ static void readable_for_long(void)
  * again afterwards. */
 TEST(a_senders_long_turn_does_not_keep_the_hub_awake)
 {
-    tester = pthread_self();
     shared = begin_and_rest();
     signatures = 0;
     then = readable_for_long;
