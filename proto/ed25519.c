@@ -1,0 +1,362 @@
+/* A scalar is written in signed digits of five bits; of each place there are
+ * the sixteen multiples that a digit can choose. Two places share a row, which
+ * is why there are two passes with five doublings between them: half the
+ * memory. What is left is a hundred additions for both scalars together, where
+ * a key without a table takes 250 doublings and some eighty additions. */
+#include "ed25519.h"
+
+#ifdef __SIZEOF_INT128__
+
+#include <pthread.h>
+#include <sodium.h>
+#include <stdlib.h>
+
+#include "field25519.h"
+
+enum {
+    DIGIT_BITS = 5,
+    DIGITS = 255 / DIGIT_BITS,
+    MULTIPLES = 1 << (DIGIT_BITS - 1),
+    PASSES = 2,
+    ROWS = (DIGITS + PASSES - 1) / PASSES,
+    ENTRIES = ROWS * MULTIPLES,
+};
+
+/* x = X/Z, y = Y/Z, xy = T/Z; all limbs tight. */
+struct point {
+    struct field x, y, z, t;
+};
+
+/* y + x, y - x, 2dxy of a point with Z = 1. */
+struct entry {
+    struct field plus, minus, twist;
+};
+
+struct ed25519_table {
+    uint8_t key[ED25519_KEY_BYTES];
+    struct entry entries[ENTRIES];
+};
+
+static const struct field zero, one = {{1}};
+
+/* Of the curve -x² + y² = 1 + dx²y²; made once. */
+static struct curve {
+    struct field d, d2, root; /* d, 2d, a square root of -1 */
+    struct ed25519_table base;
+    bool is_made;
+} curve;
+
+/* --- Points -------------------------------------------------------------- */
+
+FIELD_INLINE struct point point_of(const struct field *e, const struct field *f,
+                                   const struct field *g, const struct field *h)
+{
+    return (struct point){field_mul(e, f), field_mul(g, h), field_mul(f, g),
+                          field_mul(e, h)};
+}
+
+static struct point doubled(const struct point *p)
+{
+    struct field a = field_square(&p->x), b = field_square(&p->y);
+    struct field z = field_square(&p->z), s = field_add(&p->x, &p->y);
+    struct field h = field_add(&a, &b), g = field_sub(&a, &b), c, e, f;
+
+    s = field_square(&s);
+    c = field_add(&z, &z);
+    e = field_sub(&h, &s);
+    f = field_add(&c, &g); /* below 2^52.1 + 2^53.2 */
+    return point_of(&e, &f, &g, &h);
+}
+
+static struct point times_2_to(const struct point *p, unsigned n)
+{
+    struct point r = *p;
+
+    while (n--)
+        r = doubled(&r);
+    return r;
+}
+
+static struct point sum(const struct point *p, const struct point *q)
+{
+    struct field p_minus = field_sub(&p->y, &p->x);
+    struct field q_minus = field_sub(&q->y, &q->x);
+    struct field p_plus = field_add(&p->y, &p->x);
+    struct field q_plus = field_add(&q->y, &q->x);
+    struct field a = field_mul(&p_minus, &q_minus);
+    struct field b = field_mul(&p_plus, &q_plus);
+    struct field t = field_mul(&p->t, &q->t), z = field_mul(&p->z, &q->z);
+    struct field c = field_mul(&t, &curve.d2), d = field_add(&z, &z);
+    struct field e = field_sub(&b, &a), f = field_sub(&d, &c);
+    struct field g = field_add(&d, &c), h = field_add(&b, &a);
+
+    return point_of(&e, &f, &g, &h);
+}
+
+/* p + q, or p - q: by an index, since nobody could foresee the branch. */
+FIELD_INLINE void add_entry(struct point *p, const struct entry *q,
+                            bool is_negative)
+{
+    const struct field *sides[2] = {&q->minus, &q->plus};
+    struct field minus = field_sub(&p->y, &p->x);
+    struct field plus = field_add(&p->y, &p->x), d = field_add(&p->z, &p->z);
+    struct field a = field_mul(&minus, sides[is_negative]);
+    struct field b = field_mul(&plus, sides[!is_negative]);
+    struct field c = field_mul(&p->t, &q->twist);
+    struct field fg[2] = {field_sub(&d, &c), field_add(&d, &c)};
+    struct field e = field_sub(&b, &a), h = field_add(&b, &a);
+
+    *p = point_of(&e, &fg[is_negative], &fg[!is_negative], &h);
+}
+
+/* The x that belongs to a y: a square root of (y² - 1) / (dy² + 1). */
+static bool point_get(struct point *p, const uint8_t in[ED25519_KEY_BYTES])
+{
+    struct field y = field_get(in), yy = field_square(&y);
+    struct field u = field_sub(&yy, &one), v = field_mul(&yy, &curve.d);
+    struct field v3, v7, x, check, minus_u;
+    uint8_t written[FIELD_BYTES];
+
+    u = field_mul(&u, &one); /* tight */
+    v = field_add(&v, &one);
+    v3 = field_square(&v);
+    v3 = field_mul(&v3, &v);
+    v7 = field_square(&v3);
+    v7 = field_mul(&v7, &v);
+    x = field_mul(&u, &v7);
+    x = field_root_power(&x);
+    x = field_mul(&x, &v3);
+    x = field_mul(&x, &u);
+    check = field_square(&x);
+    check = field_mul(&check, &v);
+    minus_u = field_sub(&zero, &u);
+    if (field_equal(&check, &minus_u))
+        x = field_mul(&x, &curve.root);
+    else if (!field_equal(&check, &u))
+        return false;
+    field_put(written, &x);
+    if ((written[0] & 1) != in[ED25519_KEY_BYTES - 1] >> 7) {
+        x = field_sub(&zero, &x);
+        x = field_mul(&x, &one);
+    }
+    *p = (struct point){x, y, one, field_mul(&x, &y)};
+    return true;
+}
+
+static void point_put(uint8_t out[ED25519_KEY_BYTES], const struct point *p)
+{
+    struct field inverse = field_invert(&p->z);
+    struct field x = field_mul(&p->x, &inverse);
+    struct field y = field_mul(&p->y, &inverse);
+    uint8_t written[FIELD_BYTES];
+
+    field_put(written, &x);
+    field_put(out, &y);
+    out[ED25519_KEY_BYTES - 1] |= (uint8_t)((written[0] & 1) << 7);
+}
+
+/* --- Tables -------------------------------------------------------------- */
+
+/* 1, 2, ... 16 times what is 2^10 times as much in each next row. */
+static void multiples_of(struct point *all, struct point base)
+{
+    for (unsigned row = 0; row < ROWS; row++, all += MULTIPLES) {
+        all[0] = base;
+        for (unsigned i = 1; i < MULTIPLES; i++)
+            all[i] = i % 2 ? doubled(&all[i / 2]) : sum(&all[i - 1], &base);
+        base = times_2_to(&all[MULTIPLES - 1], (PASSES - 1) * DIGIT_BITS + 1);
+    }
+}
+
+/* Each with Z = 1: one inversion for all. before[i] is the product of the Z
+ * that come before i. */
+static void entries_of(struct entry *out, const struct point *all,
+                       struct field *before)
+{
+    struct field product = one;
+
+    for (unsigned i = 0; i < ENTRIES; i++) {
+        before[i] = product;
+        product = field_mul(&product, &all[i].z);
+    }
+    product = field_invert(&product);
+    for (unsigned i = ENTRIES; i--;) {
+        struct field inverse = field_mul(&product, &before[i]);
+        struct field x = field_mul(&all[i].x, &inverse);
+        struct field y = field_mul(&all[i].y, &inverse);
+        struct field xy = field_mul(&x, &y);
+
+        product = field_mul(&product, &all[i].z);
+        out[i] = (struct entry){field_add(&y, &x), field_sub(&y, &x),
+                                field_mul(&xy, &curve.d2)};
+    }
+}
+
+static bool table_fill(struct ed25519_table *t,
+                       const uint8_t key[ED25519_KEY_BYTES])
+{
+    struct point *all = malloc(ENTRIES * sizeof *all);
+    struct field *before = malloc(ENTRIES * sizeof *before);
+    struct point p;
+    bool is_filled = all && before && point_get(&p, key);
+
+    if (is_filled) {
+        multiples_of(all, p);
+        entries_of(t->entries, all, before);
+        memcpy(t->key, key, sizeof t->key);
+    }
+    free(all);
+    free(before);
+    return is_filled;
+}
+
+/* d = -121665/121666; 2 is no square, so 2^((p - 1) / 4) is a root of -1; the
+ * base point's y is 4/5. */
+static void curve_make(void)
+{
+    struct field a = {{121665}}, b = {{121666}}, two = {{2}};
+    uint8_t base[ED25519_KEY_BYTES];
+
+    a = field_sub(&zero, &a);
+    b = field_invert(&b);
+    curve.d = field_mul(&a, &b);
+    a = field_add(&curve.d, &curve.d);
+    curve.d2 = field_mul(&a, &one);
+    a = field_root_power(&two);
+    a = field_square(&a);
+    curve.root = field_mul(&a, &two);
+    memset(base, 0x66, sizeof base);
+    base[0] = 0x58;
+    curve.is_made = table_fill(&curve.base, base);
+}
+
+struct ed25519_table *ed25519_table_new(const uint8_t key[ED25519_KEY_BYTES])
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct ed25519_table *t;
+
+    if (pthread_once(&once, curve_make) || !curve.is_made)
+        return NULL;
+    t = malloc(sizeof *t);
+    if (t && !table_fill(t, key)) {
+        free(t);
+        t = NULL;
+    }
+    return t;
+}
+
+void ed25519_table_free(struct ed25519_table *t)
+{
+    free(t);
+}
+
+/* --- Proofs -------------------------------------------------------------- */
+
+/* Digits from -15 to 16; the lowest first. A scalar below 2^253 leaves no
+ * carry. */
+static void digits_of(int8_t digits[ROWS * PASSES], const uint8_t scalar[32])
+{
+    uint64_t w[5] = {0};
+    unsigned carry = 0;
+
+    for (unsigned i = 0; i < 4; i++)
+        w[i] = get_u64(scalar + 8 * i);
+    digits[ROWS * PASSES - 1] = 0;
+    for (unsigned i = 0; i < DIGITS; i++) {
+        unsigned at = i * DIGIT_BITS / 64, shift = i * DIGIT_BITS % 64;
+        uint64_t bits = w[at] >> shift;
+        unsigned digit;
+
+        if (shift > 64 - DIGIT_BITS)
+            bits |= w[at + 1] << (64 - shift);
+        digit = (unsigned)(bits & ((1 << DIGIT_BITS) - 1)) + carry;
+        carry = digit > MULTIPLES;
+        digits[i] = (int8_t)((int)digit - (int)(carry << DIGIT_BITS));
+    }
+}
+
+FIELD_INLINE void add_digit(struct point *p, const struct entry *row, int digit)
+{
+    bool is_negative = digit < 0;
+
+    if (digit)
+        add_entry(p, row + (is_negative ? -digit : digit) - 1, is_negative);
+}
+
+bool ed25519_difference(const struct ed25519_table *t, const uint8_t s[32],
+                        const uint8_t h[32], uint8_t out[32])
+{
+    int8_t s_digits[ROWS * PASSES], h_digits[ROWS * PASSES];
+    struct point p = {zero, one, one, zero}, eightfold;
+
+    digits_of(s_digits, s);
+    digits_of(h_digits, h);
+    for (unsigned pass = PASSES; pass--;) {
+        for (unsigned row = 0; row < ROWS; row++) {
+            unsigned place = row * PASSES + pass;
+            size_t at = (size_t)row * MULTIPLES;
+
+            add_digit(&p, curve.base.entries + at, s_digits[place]);
+            add_digit(&p, t->entries + at, -h_digits[place]);
+        }
+        if (pass)
+            p = times_2_to(&p, DIGIT_BITS);
+    }
+    point_put(out, &p);
+    eightfold = times_2_to(&p, 3);
+    return !field_equal(&eightfold.x, &zero);
+}
+
+bool ed25519_proves(const struct ed25519_table *t, struct bytes message,
+                    const uint8_t signature[ED25519_SIGNATURE_BYTES])
+{
+    const uint8_t *r = signature, *s = signature + 32;
+    uint8_t wide[64] = {0}, below[32], h[32], wanted[32];
+    crypto_hash_sha512_state hash;
+
+    memcpy(wide, s, 32);
+    crypto_core_ed25519_scalar_reduce(below, wide);
+    if (memcmp(below, s, 32) != 0)
+        return false; /* not below the order: another form of one that is */
+    crypto_hash_sha512_init(&hash);
+    crypto_hash_sha512_update(&hash, r, 32);
+    crypto_hash_sha512_update(&hash, t->key, sizeof t->key);
+    crypto_hash_sha512_update(&hash, message.p, message.n);
+    crypto_hash_sha512_final(&hash, wide);
+    crypto_core_ed25519_scalar_reduce(h, wide);
+    return ed25519_difference(t, s, h, wanted) && memcmp(wanted, r, 32) == 0;
+}
+
+#else
+
+struct ed25519_table *ed25519_table_new(const uint8_t key[ED25519_KEY_BYTES])
+{
+    (void)key;
+    return NULL;
+}
+
+void ed25519_table_free(struct ed25519_table *t)
+{
+    (void)t;
+}
+
+bool ed25519_proves(const struct ed25519_table *t, struct bytes message,
+                    const uint8_t signature[ED25519_SIGNATURE_BYTES])
+{
+    (void)t;
+    (void)message;
+    (void)signature;
+    return false;
+}
+
+bool ed25519_difference(const struct ed25519_table *t, const uint8_t s[32],
+                        const uint8_t h[32], uint8_t out[32])
+{
+    (void)t;
+    (void)s;
+    (void)h;
+    (void)out;
+    return false;
+}
+
+#endif

@@ -1,0 +1,119 @@
+#include "field25519.h"
+
+#ifdef __SIZEOF_INT128__
+
+#include <string.h>
+
+#include "bytes.h"
+
+static const uint64_t limb_mask = ((uint64_t)1 << FIELD_LIMB_BITS) - 1;
+
+struct field field_get(const uint8_t in[FIELD_BYTES])
+{
+    uint64_t w[4];
+
+    for (unsigned i = 0; i < 4; i++)
+        w[i] = get_u64(in + 8 * i);
+    return (struct field){{
+        w[0] & limb_mask,
+        (w[0] >> 51 | w[1] << 13) & limb_mask,
+        (w[1] >> 38 | w[2] << 26) & limb_mask,
+        (w[2] >> 25 | w[3] << 39) & limb_mask,
+        w[3] >> 12 & limb_mask,
+    }};
+}
+
+/* What is carried out of the highest limb comes in again times 19. */
+static void carry_round(struct field *a)
+{
+    uint64_t carry = 0;
+
+    for (unsigned i = 0; i < FIELD_LIMBS; i++) {
+        a->limb[i] += carry;
+        carry = a->limb[i] >> FIELD_LIMB_BITS;
+        a->limb[i] &= limb_mask;
+    }
+    a->limb[0] += 19 * carry;
+}
+
+void field_put(uint8_t out[FIELD_BYTES], const struct field *a)
+{
+    struct field r = *a;
+    uint64_t above = 19;
+
+    carry_round(&r);
+    carry_round(&r); /* below 2^255 + 19: p is to be taken away once, or not */
+    for (unsigned i = 0; i < FIELD_LIMBS; i++)
+        above = (r.limb[i] + above) >> FIELD_LIMB_BITS;
+    r.limb[0] += 19 * above;
+    for (unsigned i = 0; i + 1 < FIELD_LIMBS; i++) {
+        r.limb[i + 1] += r.limb[i] >> FIELD_LIMB_BITS;
+        r.limb[i] &= limb_mask;
+    }
+    r.limb[4] &= limb_mask;
+    put_u64(out, r.limb[0] | r.limb[1] << 51);
+    put_u64(out + 8, r.limb[1] >> 13 | r.limb[2] << 38);
+    put_u64(out + 16, r.limb[2] >> 26 | r.limb[3] << 25);
+    put_u64(out + 24, r.limb[3] >> 39 | r.limb[4] << 12);
+}
+
+bool field_equal(const struct field *a, const struct field *b)
+{
+    uint8_t x[FIELD_BYTES], y[FIELD_BYTES];
+
+    field_put(x, a);
+    field_put(y, b);
+    return memcmp(x, y, sizeof x) == 0;
+}
+
+/* a^(2^n) */
+static struct field squared(const struct field *a, unsigned n)
+{
+    struct field r = *a;
+
+    while (n--)
+        r = field_square(&r);
+    return r;
+}
+
+/* a^(2^n) b */
+static struct field joined(const struct field *a, unsigned n,
+                           const struct field *b)
+{
+    struct field r = squared(a, n);
+
+    return field_mul(&r, b);
+}
+
+/* a^(2^250 - 1), and a^11 on the way: rN is a^(2^N - 1). */
+static struct field power_250(const struct field *a, struct field *a11)
+{
+    struct field a2 = field_square(a), a9 = joined(&a2, 2, a);
+    struct field r5, r10, r20, r40, r50, r100, r200;
+
+    *a11 = field_mul(&a9, &a2);
+    r5 = joined(a11, 1, &a9);
+    r10 = joined(&r5, 5, &r5);
+    r20 = joined(&r10, 10, &r10);
+    r40 = joined(&r20, 20, &r20);
+    r50 = joined(&r40, 10, &r10);
+    r100 = joined(&r50, 50, &r50);
+    r200 = joined(&r100, 100, &r100);
+    return joined(&r200, 50, &r50);
+}
+
+struct field field_invert(const struct field *a)
+{
+    struct field a11, r = power_250(a, &a11);
+
+    return joined(&r, 5, &a11); /* p - 2 = 2^255 - 2^5 + 11 */
+}
+
+struct field field_root_power(const struct field *a)
+{
+    struct field a11, r = power_250(a, &a11);
+
+    return joined(&r, 2, a); /* (p - 5) / 8 = 2^252 - 3 */
+}
+
+#endif
