@@ -119,13 +119,16 @@ static void idle_note(struct edge *e, uint64_t began)
     e->idle_from_us = 0;
 }
 
-/* What one thread does after the other is not faster on two cores. */
+/* What one thread does after the other is not faster on two cores. Who only
+ * looks leaves libzmq's thread where it is: to be kept once more, it would have
+ * to come back from where the kernel has put it meanwhile. */
 static int wait_near(struct edge *e, struct epoll_event *events, int ms)
 {
     uint64_t began = env_steady_us(e->env);
     int n;
 
-    near_sleep(e->near, (ms && is_alone(e)) ? sched_getcpu() : -1, began);
+    if (ms || !is_alone(e))
+        near_sleep(e->near, is_alone(e) ? sched_getcpu() : -1, began);
     n = epoll_wait(e->wait_fd, events, EVENTS_MAX, ms);
     near_wake(e->near);
     idle_note(e, began);

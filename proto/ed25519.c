@@ -27,7 +27,7 @@ struct point {
     struct field x, y, z, t;
 };
 
-/* y + x, y - x, 2dxy of a point with Z = 1. */
+/* y + x, y - x, 2dxy of a point with Z = 1; only the last is tight. */
 struct entry {
     struct field plus, minus, twist;
 };
@@ -43,7 +43,6 @@ static const struct field zero, one = {{1}};
 static struct curve {
     struct field d, d2, root; /* d, 2d, a square root of -1 */
     struct ed25519_table base;
-    bool is_made;
 } curve;
 
 /* --- Points -------------------------------------------------------------- */
@@ -157,57 +156,69 @@ static void point_put(uint8_t out[ED25519_KEY_BYTES], const struct point *p)
 
 /* --- Tables -------------------------------------------------------------- */
 
-/* 1, 2, ... 16 times what is 2^10 times as much in each next row. */
-static void multiples_of(struct point *all, struct point base)
+/* 1, 2, ... 16 times what is 2^10 times as much in each next row: X, Y and Z, in
+ * the places of what will stand there. */
+static void multiples_put(struct entry *entries, struct point base)
 {
-    for (unsigned row = 0; row < ROWS; row++, all += MULTIPLES) {
-        all[0] = base;
+    struct point row[MULTIPLES];
+
+    for (unsigned at = 0; at < ENTRIES; at += MULTIPLES) {
+        row[0] = base;
         for (unsigned i = 1; i < MULTIPLES; i++)
-            all[i] = i % 2 ? doubled(&all[i / 2]) : sum(&all[i - 1], &base);
-        base = times_2_to(&all[MULTIPLES - 1], (PASSES - 1) * DIGIT_BITS + 1);
+            row[i] = i % 2 ? doubled(&row[i / 2]) : sum(&row[i - 1], &base);
+        for (unsigned i = 0; i < MULTIPLES; i++)
+            entries[at + i] = (struct entry){row[i].x, row[i].y, row[i].z};
+        base = times_2_to(&row[MULTIPLES - 1], (PASSES - 1) * DIGIT_BITS + 1);
     }
 }
 
-/* Each with Z = 1: one inversion for all. before[i] is the product of the Z
+/* Each with Z = 1: one inversion for all, before[i] being the product of the Z
  * that come before i. */
-static void entries_of(struct entry *out, const struct point *all,
-                       struct field *before)
+static void entries_finish(struct entry *entries)
 {
-    struct field product = one;
+    struct field before[ENTRIES], product = one;
 
     for (unsigned i = 0; i < ENTRIES; i++) {
         before[i] = product;
-        product = field_mul(&product, &all[i].z);
+        product = field_mul(&product, &entries[i].twist);
     }
     product = field_invert(&product);
     for (unsigned i = ENTRIES; i--;) {
+        struct entry *e = &entries[i];
         struct field inverse = field_mul(&product, &before[i]);
-        struct field x = field_mul(&all[i].x, &inverse);
-        struct field y = field_mul(&all[i].y, &inverse);
+        struct field x = field_mul(&e->plus, &inverse);
+        struct field y = field_mul(&e->minus, &inverse);
         struct field xy = field_mul(&x, &y);
 
-        product = field_mul(&product, &all[i].z);
-        out[i] = (struct entry){field_add(&y, &x), field_sub(&y, &x),
-                                field_mul(&xy, &curve.d2)};
+        product = field_mul(&product, &e->twist);
+        *e = (struct entry){field_add(&y, &x), field_sub(&y, &x),
+                            field_mul(&xy, &curve.d2)};
     }
 }
 
+static bool is_of_small_order(const struct point *p)
+{
+    struct point eightfold = times_2_to(p, 3);
+
+    return field_equal(&eightfold.x, &zero);
+}
+
+/* No key is read that libsodium would refuse: each has one form. */
 static bool table_fill(struct ed25519_table *t,
                        const uint8_t key[ED25519_KEY_BYTES])
 {
-    struct point *all = malloc(ENTRIES * sizeof *all);
-    struct field *before = malloc(ENTRIES * sizeof *before);
+    uint8_t written[ED25519_KEY_BYTES];
     struct point p;
-    bool is_filled = all && before && point_get(&p, key);
 
-    if (is_filled) {
-        multiples_of(all, p);
-        entries_of(t->entries, all, before);
-        memcpy(t->key, key, sizeof t->key);
-    }
-    free(all);
-    free(before);
-    return is_filled;
+    if (!point_get(&p, key) || is_of_small_order(&p))
+        return false;
+    point_put(written, &p);
+    if (memcmp(written, key, sizeof written) != 0)
+        return false;
+    multiples_put(t->entries, p);
+    entries_finish(t->entries);
+    memcpy(t->key, key, sizeof t->key);
+    return true;
 }
 
 /* d = -121665/121666; 2 is no square, so 2^((p - 1) / 4) is a root of -1; the
@@ -227,7 +238,7 @@ static void curve_make(void)
     curve.root = field_mul(&a, &two);
     memset(base, 0x66, sizeof base);
     base[0] = 0x58;
-    curve.is_made = table_fill(&curve.base, base);
+    table_fill(&curve.base, base);
 }
 
 struct ed25519_table *ed25519_table_new(const uint8_t key[ED25519_KEY_BYTES])
@@ -235,8 +246,7 @@ struct ed25519_table *ed25519_table_new(const uint8_t key[ED25519_KEY_BYTES])
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct ed25519_table *t;
 
-    if (pthread_once(&once, curve_make) || !curve.is_made)
-        return NULL;
+    pthread_once(&once, curve_make);
     t = malloc(sizeof *t);
     if (t && !table_fill(t, key)) {
         free(t);
@@ -287,7 +297,7 @@ bool ed25519_difference(const struct ed25519_table *t, const uint8_t s[32],
                         const uint8_t h[32], uint8_t out[32])
 {
     int8_t s_digits[ROWS * PASSES], h_digits[ROWS * PASSES];
-    struct point p = {zero, one, one, zero}, eightfold;
+    struct point p = {zero, one, one, zero};
 
     digits_of(s_digits, s);
     digits_of(h_digits, h);
@@ -303,8 +313,7 @@ bool ed25519_difference(const struct ed25519_table *t, const uint8_t s[32],
             p = times_2_to(&p, DIGIT_BITS);
     }
     point_put(out, &p);
-    eightfold = times_2_to(&p, 3);
-    return !field_equal(&eightfold.x, &zero);
+    return !is_of_small_order(&p);
 }
 
 bool ed25519_proves(const struct ed25519_table *t, struct bytes message,

@@ -16,9 +16,9 @@ enum { ED25519_KEY_BYTES = 32, ED25519_SIGNATURE_BYTES = 64 };
 
 struct ed25519_table; /* 50 KiB */
 
-/* Of a key under which libsodium has accepted a signature; it takes what seven
- * proofs take. NULL: no memory, not a point of the curve, or a compiler without
- * integers of 128 bits. */
+/* It takes what eight proofs take. NULL: no memory, a key that libsodium would
+ * refuse (no point of the curve, of small order, or written in another form), or
+ * a compiler without integers of 128 bits. */
 struct ed25519_table *ed25519_table_new(const uint8_t key[ED25519_KEY_BYTES]);
 void ed25519_table_free(struct ed25519_table *t);
 

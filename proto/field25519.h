@@ -32,6 +32,8 @@ struct field field_invert(const struct field *a);
 /* a^((p - 5) / 8): what square roots are made from. */
 struct field field_root_power(const struct field *a);
 
+#ifdef __SIZEOF_INT128__
+
 #define FIELD_INLINE static inline __attribute__((always_inline))
 
 __extension__ typedef unsigned __int128 field_wide;
@@ -116,5 +118,7 @@ FIELD_INLINE struct field field_square(const struct field *x)
         (field_wide)d0 * a[4] + (field_wide)d1 * a[3] +
             (field_wide)a[2] * a[2]);
 }
+
+#endif
 
 #endif

@@ -3,11 +3,16 @@
  * which, but for the time.
  *
  * A key is known after libsodium has accepted KEY_KNOWN_AFTER signatures of it
- * while it was one of the KEYS_KNOWN_MAX met last. What a table does not prove
- * goes to libsodium; should that ever accept it, the tables are wrong on this
- * machine, and none is used any more in this process.
- * Thread: any; across fork, too. Whoever finds another one at it, or in a child
- * of fork the lock held for ever, asks libsodium. */
+ * while it was one of the strangers met last; a known one only makes room for
+ * another that is to be known. There is room for KEYS_KNOWN_MAX of each, four in
+ * a set; a table is 50 KiB.
+ *
+ * What a table does not prove goes to libsodium, so a signature of a known key
+ * that is false costs a third more than one of a stranger. Should libsodium
+ * accept it, the table is wrong, or libsodium has become more lenient than a
+ * table: no other one is taken in hand in this process then.
+ * Threads: any. Whoever finds another one at it asks libsodium, and so does a
+ * child of fork in which the lock is held for ever. */
 #ifndef CHOIR_PROTO_KEY_KNOWN_H
 #define CHOIR_PROTO_KEY_KNOWN_H
 
@@ -21,7 +26,7 @@ bool key_known_proves(const uint8_t public_key[KEY_PUBLIC_BYTES],
                       const uint8_t signature[KEY_SIGNATURE_BYTES]);
 
 /* For tests and whoever wants to see: keys that have a table, and proofs that
- * tables have made. */
+ * tables have made. Not in a child of fork. */
 struct keys_known {
     unsigned keys;
     uint64_t proofs;
