@@ -41,8 +41,7 @@ void field_put(uint8_t out[FIELD_BYTES], const struct field *a)
     struct field r = *a;
     uint64_t above = 19;
 
-    carry_round(&r);
-    carry_round(&r); /* below 2^255: p is to be taken away once, or not */
+    carry_round(&r); /* below 2p: p is to be taken away once, or not */
     for (unsigned i = 0; i < FIELD_LIMBS; i++)
         above = (r.limb[i] + above) >> FIELD_LIMB_BITS;
     r.limb[0] += 19 * above;
