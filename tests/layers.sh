@@ -32,7 +32,7 @@ place_of() {
 # Who may include <header>: patterns, or nothing if it is not ours to guard.
 guardians_of() {
     case $1 in
-    sodium.h | sodium/*) who='proto/key.[ch] proto/hash.[ch]' ;;
+    sodium.h | sodium/*) who='proto/key*.[ch] proto/hash.[ch] proto/ed25519.[ch]' ;;
     nettle/*) who='proto/hash.[ch]' ;;
     msgpack.h | msgpack/*) who='proto/pack.[ch] tools/json.c' ;;
     zmq.h | czmq.h | zmq_utils.h) who='broker/edge*.[ch] broker/main.c agent-sdk/connection*.[ch]' ;;
