@@ -4,6 +4,7 @@
 
 #include <zmq.h>
 
+#include "base/pace.h"
 #include "cycle.h"
 #include "edge.h"
 #include "proto/crowd.h"
@@ -64,7 +65,8 @@ struct edge {
     int wait_fd;           /* epoll's */
     unsigned unread;       /* UNREAD_*, see edge_wait.c */
     struct near *near;     /* this thread and libzmq's, while one waits for the
-                          other */
+                          other, */
+    struct pace pace;      /* on the quicker core */
     uint64_t idle_from_us; /* steady time: the turn's last answer left; or 0 */
     uint64_t idle_us;      /* from then until the last wait ended */
     unsigned alone;        /* frames in a row that came one at a time */

@@ -9,10 +9,10 @@
  * Edges are asked for, because the router's is left alone while a sync must
  * end first, and would end every wait. */
 #include <errno.h>
-#include <sched.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "base/pace.h"
 #include "edge_private.h"
 #include "proto/near.h"
 
@@ -128,7 +128,9 @@ static int wait_near(struct edge *e, struct epoll_event *events, int ms)
     int n;
 
     if (ms || !is_alone(e))
-        near_sleep(e->near, is_alone(e) ? sched_getcpu() : -1, began);
+        near_sleep(e->near,
+                   is_alone(e) ? pace_core(&e->pace, pace_of_signatures) : -1,
+                   began);
     n = epoll_wait(e->wait_fd, events, EVENTS_MAX, ms);
     near_wake(e->near);
     idle_note(e, began);
