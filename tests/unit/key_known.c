@@ -161,7 +161,7 @@ TEST(stranger_met_long_ago_begins_anew)
     unsigned before;
 
     meet(&k, KEY_KNOWN_AFTER - 1);
-    for (unsigned i = 0; i < 20 * KEYS_KNOWN_MAX; i++) {
+    for (unsigned i = 0; i < 6 * KEYS_KNOWN_MAX; i++) {
         struct key_pair stranger = key_of(2000 + i);
 
         meet(&stranger, 1);
@@ -172,6 +172,8 @@ TEST(stranger_met_long_ago_begins_anew)
     meet(&k, 1);
     CHECK_EQ(keys_known().keys, before + 1);
 }
+
+enum { BEYOND = KEYS_KNOWN_MAX * 5 / 4 };
 
 static void *verify_held_up(void *arg)
 {
@@ -192,7 +194,7 @@ TEST(keys_beyond_the_limit_take_the_place_of_who_was_met_longest_ago)
     CHECK_OK(pthread_create(&thread, NULL, verify_held_up, &held));
     CHECK_OK(sem_wait(&is_in_hand));
     proofs = keys_known().proofs;
-    for (unsigned i = 1; i <= 3 * KEYS_KNOWN_MAX; i++) {
+    for (unsigned i = 1; i <= BEYOND; i++) {
         struct key_pair k = key_of(10000 + i);
 
         meet(&k, KEY_KNOWN_AFTER);
@@ -205,7 +207,7 @@ TEST(keys_beyond_the_limit_take_the_place_of_who_was_met_longest_ago)
     proofs = keys_known().proofs;
     meet(&held, 1); /* nobody has taken what was in hand */
     CHECK_EQ(keys_known().proofs, proofs + 1);
-    CHECK(keys_known().keys > KEYS_KNOWN_MAX * 3 / 4);
+    CHECK(keys_known().keys > KEYS_KNOWN_MAX / 2);
     CHECK(keys_known().keys <= KEYS_KNOWN_MAX);
 }
 
