@@ -24,12 +24,12 @@ enum {
 
 /* x = X/Z, y = Y/Z, xy = T/Z; all limbs tight. */
 struct point {
-    struct field x, y, z, t;
+    struct fe x, y, z, t;
 };
 
 /* y + x, y - x, 2dxy of a point with Z = 1; only the last is tight. */
 struct entry {
-    struct field plus, minus, twist;
+    struct fe plus, minus, twist;
 };
 
 struct ed25519_table {
@@ -37,33 +37,33 @@ struct ed25519_table {
     struct entry entries[ENTRIES];
 };
 
-static const struct field zero, one = {{1}};
+static const struct fe zero, one = {{1}};
 
 /* Of the curve -x² + y² = 1 + dx²y²; made once. */
 static struct curve {
-    struct field d, d2, root; /* d, 2d, a square root of -1 */
+    struct fe d, d2, root; /* d, 2d, a square root of -1 */
     struct ed25519_table base;
 } curve;
 
 /* --- Points -------------------------------------------------------------- */
 
-FIELD_INLINE struct point point_of(const struct field *e, const struct field *f,
-                                   const struct field *g, const struct field *h)
+FE_INLINE struct point point_of(const struct fe *e, const struct fe *f,
+                                const struct fe *g, const struct fe *h)
 {
-    return (struct point){field_mul(e, f), field_mul(g, h), field_mul(f, g),
-                          field_mul(e, h)};
+    return (struct point){fe_mul(e, f), fe_mul(g, h), fe_mul(f, g),
+                          fe_mul(e, h)};
 }
 
 static struct point doubled(const struct point *p)
 {
-    struct field a = field_square(&p->x), b = field_square(&p->y);
-    struct field z = field_square(&p->z), s = field_add(&p->x, &p->y);
-    struct field h = field_add(&a, &b), g = field_sub(&a, &b), c, e, f;
+    struct fe a = fe_square(&p->x), b = fe_square(&p->y);
+    struct fe z = fe_square(&p->z), s = fe_add(&p->x, &p->y);
+    struct fe h = fe_add(&a, &b), g = fe_sub(&a, &b), c, e, f;
 
-    s = field_square(&s);
-    c = field_add(&z, &z);
-    e = field_sub(&h, &s);
-    f = field_add(&c, &g); /* below 2^52.1 + 2^53.2 */
+    s = fe_square(&s);
+    c = fe_add(&z, &z);
+    e = fe_sub(&h, &s);
+    f = fe_add(&c, &g); /* below 2^52.1 + 2^53.2 */
     return point_of(&e, &f, &g, &h);
 }
 
@@ -78,32 +78,32 @@ static struct point times_2_to(const struct point *p, unsigned n)
 
 static struct point sum(const struct point *p, const struct point *q)
 {
-    struct field p_minus = field_sub(&p->y, &p->x);
-    struct field q_minus = field_sub(&q->y, &q->x);
-    struct field p_plus = field_add(&p->y, &p->x);
-    struct field q_plus = field_add(&q->y, &q->x);
-    struct field a = field_mul(&p_minus, &q_minus);
-    struct field b = field_mul(&p_plus, &q_plus);
-    struct field t = field_mul(&p->t, &q->t), z = field_mul(&p->z, &q->z);
-    struct field c = field_mul(&t, &curve.d2), d = field_add(&z, &z);
-    struct field e = field_sub(&b, &a), f = field_sub(&d, &c);
-    struct field g = field_add(&d, &c), h = field_add(&b, &a);
+    struct fe p_minus = fe_sub(&p->y, &p->x);
+    struct fe q_minus = fe_sub(&q->y, &q->x);
+    struct fe p_plus = fe_add(&p->y, &p->x);
+    struct fe q_plus = fe_add(&q->y, &q->x);
+    struct fe a = fe_mul(&p_minus, &q_minus);
+    struct fe b = fe_mul(&p_plus, &q_plus);
+    struct fe t = fe_mul(&p->t, &q->t), z = fe_mul(&p->z, &q->z);
+    struct fe c = fe_mul(&t, &curve.d2), d = fe_add(&z, &z);
+    struct fe e = fe_sub(&b, &a), f = fe_sub(&d, &c);
+    struct fe g = fe_add(&d, &c), h = fe_add(&b, &a);
 
     return point_of(&e, &f, &g, &h);
 }
 
 /* p + q, or p - q: by an index, since nobody could foresee the branch. */
-FIELD_INLINE void add_entry(struct point *p, const struct entry *q,
-                            bool is_negative)
+FE_INLINE void add_entry(struct point *p, const struct entry *q,
+                         bool is_negative)
 {
-    const struct field *sides[2] = {&q->minus, &q->plus};
-    struct field minus = field_sub(&p->y, &p->x);
-    struct field plus = field_add(&p->y, &p->x), d = field_add(&p->z, &p->z);
-    struct field a = field_mul(&minus, sides[is_negative]);
-    struct field b = field_mul(&plus, sides[!is_negative]);
-    struct field c = field_mul(&p->t, &q->twist);
-    struct field fg[2] = {field_sub(&d, &c), field_add(&d, &c)};
-    struct field e = field_sub(&b, &a), h = field_add(&b, &a);
+    const struct fe *sides[2] = {&q->minus, &q->plus};
+    struct fe minus = fe_sub(&p->y, &p->x);
+    struct fe plus = fe_add(&p->y, &p->x), d = fe_add(&p->z, &p->z);
+    struct fe a = fe_mul(&minus, sides[is_negative]);
+    struct fe b = fe_mul(&plus, sides[!is_negative]);
+    struct fe c = fe_mul(&p->t, &q->twist);
+    struct fe fg[2] = {fe_sub(&d, &c), fe_add(&d, &c)};
+    struct fe e = fe_sub(&b, &a), h = fe_add(&b, &a);
 
     *p = point_of(&e, &fg[is_negative], &fg[!is_negative], &h);
 }
@@ -111,46 +111,46 @@ FIELD_INLINE void add_entry(struct point *p, const struct entry *q,
 /* The x that belongs to a y: a square root of (y² - 1) / (dy² + 1). */
 static bool point_get(struct point *p, const uint8_t in[ED25519_KEY_BYTES])
 {
-    struct field y = field_get(in), yy = field_square(&y);
-    struct field u = field_sub(&yy, &one), v = field_mul(&yy, &curve.d);
-    struct field v3, v7, x, check, minus_u;
-    uint8_t written[FIELD_BYTES];
+    struct fe y = fe_get(in), yy = fe_square(&y);
+    struct fe u = fe_sub(&yy, &one), v = fe_mul(&yy, &curve.d);
+    struct fe v3, v7, x, check, minus_u;
+    uint8_t written[FE_BYTES];
 
-    u = field_mul(&u, &one); /* tight */
-    v = field_add(&v, &one);
-    v3 = field_square(&v);
-    v3 = field_mul(&v3, &v);
-    v7 = field_square(&v3);
-    v7 = field_mul(&v7, &v);
-    x = field_mul(&u, &v7);
-    x = field_root_power(&x);
-    x = field_mul(&x, &v3);
-    x = field_mul(&x, &u);
-    check = field_square(&x);
-    check = field_mul(&check, &v);
-    minus_u = field_sub(&zero, &u);
-    if (field_equal(&check, &minus_u))
-        x = field_mul(&x, &curve.root);
-    else if (!field_equal(&check, &u))
+    u = fe_mul(&u, &one); /* tight */
+    v = fe_add(&v, &one);
+    v3 = fe_square(&v);
+    v3 = fe_mul(&v3, &v);
+    v7 = fe_square(&v3);
+    v7 = fe_mul(&v7, &v);
+    x = fe_mul(&u, &v7);
+    x = fe_root_power(&x);
+    x = fe_mul(&x, &v3);
+    x = fe_mul(&x, &u);
+    check = fe_square(&x);
+    check = fe_mul(&check, &v);
+    minus_u = fe_sub(&zero, &u);
+    if (fe_equal(&check, &minus_u))
+        x = fe_mul(&x, &curve.root);
+    else if (!fe_equal(&check, &u))
         return false;
-    field_put(written, &x);
+    fe_put(written, &x);
     if ((written[0] & 1) != in[ED25519_KEY_BYTES - 1] >> 7) {
-        x = field_sub(&zero, &x);
-        x = field_mul(&x, &one);
+        x = fe_sub(&zero, &x);
+        x = fe_mul(&x, &one);
     }
-    *p = (struct point){x, y, one, field_mul(&x, &y)};
+    *p = (struct point){x, y, one, fe_mul(&x, &y)};
     return true;
 }
 
 static void point_put(uint8_t out[ED25519_KEY_BYTES], const struct point *p)
 {
-    struct field inverse = field_invert(&p->z);
-    struct field x = field_mul(&p->x, &inverse);
-    struct field y = field_mul(&p->y, &inverse);
-    uint8_t written[FIELD_BYTES];
+    struct fe inverse = fe_invert(&p->z);
+    struct fe x = fe_mul(&p->x, &inverse);
+    struct fe y = fe_mul(&p->y, &inverse);
+    uint8_t written[FE_BYTES];
 
-    field_put(written, &x);
-    field_put(out, &y);
+    fe_put(written, &x);
+    fe_put(out, &y);
     out[ED25519_KEY_BYTES - 1] |= (uint8_t)((written[0] & 1) << 7);
 }
 
@@ -176,23 +176,23 @@ static void multiples_put(struct entry *entries, struct point base)
  * that come before i. */
 static void entries_finish(struct entry *entries)
 {
-    struct field before[ENTRIES], product = one;
+    struct fe before[ENTRIES], product = one;
 
     for (unsigned i = 0; i < ENTRIES; i++) {
         before[i] = product;
-        product = field_mul(&product, &entries[i].twist);
+        product = fe_mul(&product, &entries[i].twist);
     }
-    product = field_invert(&product);
+    product = fe_invert(&product);
     for (unsigned i = ENTRIES; i--;) {
         struct entry *e = &entries[i];
-        struct field inverse = field_mul(&product, &before[i]);
-        struct field x = field_mul(&e->plus, &inverse);
-        struct field y = field_mul(&e->minus, &inverse);
-        struct field xy = field_mul(&x, &y);
+        struct fe inverse = fe_mul(&product, &before[i]);
+        struct fe x = fe_mul(&e->plus, &inverse);
+        struct fe y = fe_mul(&e->minus, &inverse);
+        struct fe xy = fe_mul(&x, &y);
 
-        product = field_mul(&product, &e->twist);
-        *e = (struct entry){field_add(&y, &x), field_sub(&y, &x),
-                            field_mul(&xy, &curve.d2)};
+        product = fe_mul(&product, &e->twist);
+        *e = (struct entry){fe_add(&y, &x), fe_sub(&y, &x),
+                            fe_mul(&xy, &curve.d2)};
     }
 }
 
@@ -200,7 +200,7 @@ static bool is_of_small_order(const struct point *p)
 {
     struct point eightfold = times_2_to(p, 3);
 
-    return field_equal(&eightfold.x, &zero);
+    return fe_equal(&eightfold.x, &zero);
 }
 
 /* No key is read that libsodium would refuse: each has one form. */
@@ -225,17 +225,17 @@ static bool table_fill(struct ed25519_table *t,
  * base point's y is 4/5. */
 static void curve_make(void)
 {
-    struct field a = {{121665}}, b = {{121666}}, two = {{2}};
+    struct fe a = {{121665}}, b = {{121666}}, two = {{2}};
     uint8_t base[ED25519_KEY_BYTES];
 
-    a = field_sub(&zero, &a);
-    b = field_invert(&b);
-    curve.d = field_mul(&a, &b);
-    a = field_add(&curve.d, &curve.d);
-    curve.d2 = field_mul(&a, &one);
-    a = field_root_power(&two);
-    a = field_square(&a);
-    curve.root = field_mul(&a, &two);
+    a = fe_sub(&zero, &a);
+    b = fe_invert(&b);
+    curve.d = fe_mul(&a, &b);
+    a = fe_add(&curve.d, &curve.d);
+    curve.d2 = fe_mul(&a, &one);
+    a = fe_root_power(&two);
+    a = fe_square(&a);
+    curve.root = fe_mul(&a, &two);
     memset(base, 0x66, sizeof base);
     base[0] = 0x58;
     table_fill(&curve.base, base);
@@ -285,7 +285,7 @@ static void digits_of(int8_t digits[ROWS * PASSES], const uint8_t scalar[32])
     }
 }
 
-FIELD_INLINE void add_digit(struct point *p, const struct entry *row, int digit)
+FE_INLINE void add_digit(struct point *p, const struct entry *row, int digit)
 {
     bool is_negative = digit < 0;
 

@@ -88,9 +88,19 @@ void key_sign(const struct key_pair *k, enum key_purpose purpose,
     crypto_sign_detached(signature, NULL, m, n, k->secret_key);
 }
 
-int key_verify(const uint8_t public_key[KEY_PUBLIC_BYTES],
-               enum key_purpose purpose, const struct hash *ledger,
-               struct bytes body, const uint8_t signature[KEY_SIGNATURE_BYTES])
+static bool sodium_proves(const uint8_t public_key[KEY_PUBLIC_BYTES],
+                          struct bytes message,
+                          const uint8_t signature[KEY_SIGNATURE_BYTES])
+{
+    return crypto_sign_verify_detached(signature, message.p, message.n,
+                                       public_key) == 0;
+}
+
+static int verify(bool (*proves)(const uint8_t *, struct bytes,
+                                 const uint8_t *),
+                  const uint8_t *public_key, enum key_purpose purpose,
+                  const struct hash *ledger, struct bytes body,
+                  const uint8_t *signature)
 {
     uint8_t m[LEAD_BYTES + LIMIT_HEADER_BYTES];
     size_t n;
@@ -98,9 +108,15 @@ int key_verify(const uint8_t public_key[KEY_PUBLIC_BYTES],
     if (body.n > LIMIT_HEADER_BYTES)
         return CHOIR_BAD_SIGNATURE;
     n = signed_bytes(m, purpose, ledger, body);
-    return crypto_sign_verify_detached(signature, m, n, public_key) == 0
-               ? 0
-               : CHOIR_BAD_SIGNATURE;
+    return proves(public_key, bytes_of(m, n), signature) ? 0
+                                                         : CHOIR_BAD_SIGNATURE;
+}
+
+int key_verify(const uint8_t public_key[KEY_PUBLIC_BYTES],
+               enum key_purpose purpose, const struct hash *ledger,
+               struct bytes body, const uint8_t signature[KEY_SIGNATURE_BYTES])
+{
+    return verify(sodium_proves, public_key, purpose, ledger, body, signature);
 }
 
 int key_verify_often(const uint8_t public_key[KEY_PUBLIC_BYTES],
@@ -108,15 +124,8 @@ int key_verify_often(const uint8_t public_key[KEY_PUBLIC_BYTES],
                      struct bytes body,
                      const uint8_t signature[KEY_SIGNATURE_BYTES])
 {
-    uint8_t m[LEAD_BYTES + LIMIT_HEADER_BYTES];
-    size_t n;
-
-    if (body.n > LIMIT_HEADER_BYTES)
-        return CHOIR_BAD_SIGNATURE;
-    n = signed_bytes(m, purpose, ledger, body);
-    return key_known_proves(public_key, bytes_of(m, n), signature)
-               ? 0
-               : CHOIR_BAD_SIGNATURE;
+    return verify(key_known_proves, public_key, purpose, ledger, body,
+                  signature);
 }
 
 void key_claim(uint8_t out[KEY_CLAIM_BYTES], const struct hash *agent,
@@ -143,10 +152,7 @@ int key_verify_note(const uint8_t public_key[KEY_PUBLIC_BYTES],
                     struct bytes text,
                     const uint8_t signature[KEY_SIGNATURE_BYTES])
 {
-    return crypto_sign_verify_detached(signature, text.p, text.n, public_key) ==
-                   0
-               ? 0
-               : CHOIR_BAD_SIGNATURE;
+    return sodium_proves(public_key, text, signature) ? 0 : CHOIR_BAD_SIGNATURE;
 }
 
 static int variant(bool url)

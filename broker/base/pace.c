@@ -85,13 +85,13 @@ static uint64_t now_ns(void)
 
 uint64_t pace_of_signatures(void)
 {
-    static struct field a = {{9}};
+    static struct fe a = {{9}};
     uint64_t took[PIECES];
 
     for (unsigned i = 0; i < PIECES; i++) {
         uint64_t before = now_ns();
 
-        a = field_invert(&a);
+        a = fe_invert(&a);
         took[i] = now_ns() - before;
     }
     qsort(took, PIECES, sizeof *took, compare);

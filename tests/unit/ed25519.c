@@ -119,20 +119,29 @@ TEST(ed25519_table_takes_a_scalar_in_one_form_alone)
     ed25519_table_free(s.table);
 }
 
+/* h = H(R, A, M) */
+static void challenge(const struct signer *s, const uint8_t r[32],
+                      struct bytes m, uint8_t h[32])
+{
+    crypto_hash_sha512_state hash;
+    uint8_t wide[64];
+
+    crypto_hash_sha512_init(&hash);
+    crypto_hash_sha512_update(&hash, r, 32);
+    crypto_hash_sha512_update(&hash, s->key, 32);
+    crypto_hash_sha512_update(&hash, m.p, m.n);
+    crypto_hash_sha512_final(&hash, wide);
+    crypto_core_ed25519_scalar_reduce(h, wide);
+}
+
 /* s = h a: the equation holds with nothing for R, for any message. */
 TEST(ed25519_table_takes_no_point_of_small_order_for_r)
 {
     struct signer s = signer_new(3);
     struct bytes m = bytes_text("anything");
-    uint8_t signature[64] = {1}, wide[64], h[32], r[32];
-    crypto_hash_sha512_state hash;
+    uint8_t signature[64] = {1}, h[32], r[32];
 
-    crypto_hash_sha512_init(&hash);
-    crypto_hash_sha512_update(&hash, signature, 32);
-    crypto_hash_sha512_update(&hash, s.key, 32);
-    crypto_hash_sha512_update(&hash, m.p, m.n);
-    crypto_hash_sha512_final(&hash, wide);
-    crypto_core_ed25519_scalar_reduce(h, wide);
+    challenge(&s, signature, m, h);
     crypto_core_ed25519_scalar_mul(signature + 32, h, s.scalar);
     CHECK_NOT(ed25519_difference(s.table, signature + 32, h, r));
     assert_memory_equal(r, signature, 32); /* or it would prove nothing */
@@ -154,18 +163,12 @@ TEST(ed25519_table_of_a_key_with_a_part_of_small_order_agrees_with_libsodium)
     for (uint8_t i = 1; i < 100; i++) {
         struct bytes m = bytes_of(&i, 1);
         uint8_t signature[64], wide[64] = {i, 77}, r[32], h[32];
-        crypto_hash_sha512_state hash;
 
         crypto_core_ed25519_scalar_reduce(r, wide);
         crypto_scalarmult_ed25519_base_noclamp(signature, r);
         for (uint8_t k = 0; k < i % 8; k++)
             crypto_core_ed25519_add(signature, signature, eighth);
-        crypto_hash_sha512_init(&hash);
-        crypto_hash_sha512_update(&hash, signature, 32);
-        crypto_hash_sha512_update(&hash, s.key, 32);
-        crypto_hash_sha512_update(&hash, m.p, m.n);
-        crypto_hash_sha512_final(&hash, wide);
-        crypto_core_ed25519_scalar_reduce(h, wide);
+        challenge(&s, signature, m, h);
         crypto_core_ed25519_scalar_mul(h, h, s.scalar);
         crypto_core_ed25519_scalar_add(signature + 32, r, h);
         if (verdict(&s, m, signature))

@@ -76,34 +76,34 @@ static struct slow power(const struct slow *a, const struct slow *e)
     return r;
 }
 
-static struct slow slow_of(const struct field *a)
+static struct slow slow_of(const struct fe *a)
 {
     struct slow r = {{0}};
 
-    for (int i = FIELD_LIMBS - 1; i >= 0; i--) {
+    for (int i = FE_LIMBS - 1; i >= 0; i--) {
         struct slow limb = {{a->limb[i]}};
 
-        for (int k = 0; k < FIELD_LIMB_BITS; k++)
+        for (int k = 0; k < FE_LIMB_BITS; k++)
             r = plus(r, &r);
         r = plus(r, &limb);
     }
     return r;
 }
 
-static bool is(const struct field *a, struct slow wanted)
+static bool is(const struct fe *a, struct slow wanted)
 {
-    uint8_t bytes[FIELD_BYTES];
+    uint8_t bytes[FE_BYTES];
     bool same = true;
 
-    field_put(bytes, a);
+    fe_put(bytes, a);
     for (int i = 0; i < 4; i++)
         same &= get_u64(bytes + 8 * i) == wanted.w[i];
     return same;
 }
 
-static bool is_tight(const struct field *a)
+static bool is_tight(const struct fe *a)
 {
-    for (int i = 0; i < FIELD_LIMBS; i++)
+    for (int i = 0; i < FE_LIMBS; i++)
         if (a->limb[i] >= (1ULL << 51) + (1ULL << 13))
             return false;
     return true;
@@ -118,11 +118,11 @@ static uint64_t throw(void)
 }
 
 /* Below 2^bits, or 2^51 and 2^13 more; often at either end. */
-static struct field field_thrown(uint64_t below)
+static struct fe fe_thrown(uint64_t below)
 {
-    struct field r;
+    struct fe r;
 
-    for (int i = 0; i < FIELD_LIMBS; i++) {
+    for (int i = 0; i < FE_LIMBS; i++) {
         uint64_t t = throw();
 
         r.limb[i] = t % 4 == 0   ? below - 1
@@ -137,10 +137,10 @@ static const uint64_t widest = 1ULL << 54, tight = (1ULL << 51) + (1ULL << 13);
 TEST(field_products_are_right_up_to_the_widest_limbs)
 {
     for (int i = 0; i < 4000; i++) {
-        struct field a = field_thrown(i % 2 ? widest : tight);
-        struct field b = field_thrown(i % 3 ? widest : tight);
+        struct fe a = fe_thrown(i % 2 ? widest : tight);
+        struct fe b = fe_thrown(i % 3 ? widest : tight);
         struct slow x = slow_of(&a), y = slow_of(&b);
-        struct field ab = field_mul(&a, &b), aa = field_square(&a);
+        struct fe ab = fe_mul(&a, &b), aa = fe_square(&a);
 
         CHECK(is_tight(&ab) && is_tight(&aa));
         CHECK(is(&ab, times(&x, &y)));
@@ -151,15 +151,15 @@ TEST(field_products_are_right_up_to_the_widest_limbs)
 TEST(field_sums_and_differences_of_sums_are_right_and_may_be_multiplied)
 {
     for (int i = 0; i < 4000; i++) {
-        struct field a = field_thrown(tight), b = field_thrown(tight);
-        struct field c = field_thrown(tight), d = field_thrown(tight);
-        struct field ab = field_add(&a, &b), cd = field_add(&c, &d);
-        struct field r = field_sub(&ab, &cd), f = field_sub(&a, &b);
+        struct fe a = fe_thrown(tight), b = fe_thrown(tight);
+        struct fe c = fe_thrown(tight), d = fe_thrown(tight);
+        struct fe ab = fe_add(&a, &b), cd = fe_add(&c, &d);
+        struct fe r = fe_sub(&ab, &cd), f = fe_sub(&a, &b);
         struct slow x = slow_of(&a), y = slow_of(&b), z = slow_of(&c);
         struct slow w = slow_of(&d), minus;
 
-        f = field_add(&f, &cd); /* as a point that is doubled needs it */
-        for (int k = 0; k < FIELD_LIMBS; k++)
+        f = fe_add(&f, &cd); /* as a point that is doubled needs it */
+        for (int k = 0; k < FE_LIMBS; k++)
             CHECK(r.limb[k] < widest && f.limb[k] < widest);
         CHECK(is(&ab, plus(x, &y)));
         minus = less(p, &z);
@@ -173,29 +173,29 @@ TEST(field_is_written_below_p_and_read_as_it_was_written)
 {
     struct slow near[] = {p,     p,     p,
                           {{0}}, {{1}}, {{~0ULL, ~0ULL, ~0ULL, ~0ULL}}};
-    uint8_t bytes[FIELD_BYTES];
+    uint8_t bytes[FE_BYTES];
 
     near[1].w[0]++;
     near[2].w[0]--;
     for (size_t i = 0; i < sizeof near / sizeof *near; i++) {
-        struct field a;
+        struct fe a;
         struct slow wanted = near[i];
 
         wanted.w[3] &= ~(1ULL << 63);
         for (int k = 0; k < 4; k++)
             put_u64(bytes + 8 * k, near[i].w[k]);
-        a = field_get(bytes);
+        a = fe_get(bytes);
         CHECK(is(&a, is_below(&wanted, &p) ? wanted : less(wanted, &p)));
     }
     for (int i = 0; i < 4000; i++) {
-        struct field a = field_thrown(widest), b;
+        struct fe a = fe_thrown(widest), b;
 
         CHECK(is(&a, slow_of(&a)));
-        field_put(bytes, &a);
-        b = field_get(bytes);
-        CHECK(field_equal(&a, &b));
-        b.limb[i % FIELD_LIMBS] ^= 1ULL << i % FIELD_LIMB_BITS;
-        CHECK_NOT(field_equal(&a, &b));
+        fe_put(bytes, &a);
+        b = fe_get(bytes);
+        CHECK(fe_equal(&a, &b));
+        b.limb[i % FE_LIMBS] ^= 1ULL << i % FE_LIMB_BITS;
+        CHECK_NOT(fe_equal(&a, &b));
     }
 }
 
@@ -208,8 +208,8 @@ TEST(field_powers_are_what_they_are_called)
     for (int i = 0; i < 4; i++)
         root.w[i] = root.w[i] >> 3 | (i < 3 ? root.w[i + 1] << 61 : 0);
     for (int i = 0; i < 20; i++) {
-        struct field a = field_thrown(i ? widest : 1);
-        struct field b = field_invert(&a), c = field_root_power(&a);
+        struct fe a = fe_thrown(i ? widest : 1);
+        struct fe b = fe_invert(&a), c = fe_root_power(&a);
         struct slow x = slow_of(&a);
 
         CHECK(is(&b, power(&x, &inverse)));
