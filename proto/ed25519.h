@@ -6,7 +6,7 @@
  * is the only user. docs/adr/0019 has the reasons.
  *
  * Not constant in time: keys, messages and signatures are public. Any thread.
- * Source: RFC 8032; Hisil and others, "Twisted Edwards curves revisited". */
+ * Source: RFC 8032. */
 #ifndef CHOIR_PROTO_ED25519_H
 #define CHOIR_PROTO_ED25519_H
 

@@ -2,11 +2,14 @@
  * bits, as the reference's own "radix 2^51". Not constant in time: for public
  * values alone.
  *
- * Bounds. A limb is "tight" below 2^51 + 2^13: what fe_mul, fe_square and
+ * Bounds. A limb is "tight" below 2^51 + 2^17: what fe_mul, fe_square and
  * fe_get give. A sum of two tight ones is below 2^52.1, a difference of
  * such below 2^53.8. fe_mul and fe_square take limbs below 2^54:
  * nineteen times one is below 2^58.3, a product of both below 2^112.3, five of
- * them below 2^114.7, and what is carried from each into the next is below 2^64.
+ * them below 2^114.7, and what is carried from each into the next is below
+ * 2^63.7. The highest limb has no factor of nineteen in it, and is below 2^110.4
+ * before nineteen times its carry, below 2^63.7, goes into the lowest. All are
+ * carried at once, twice: one carry after the other would be waited for.
  * Source: Bernstein and others, "High-speed high-security signatures", 2011. */
 #ifndef CHOIR_PROTO_FIELD25519_H
 #define CHOIR_PROTO_FIELD25519_H
@@ -64,19 +67,19 @@ FE_INLINE struct fe fe_carried(fe_wide r0, fe_wide r1, fe_wide r2, fe_wide r3,
                                fe_wide r4)
 {
     const uint64_t mask = ((uint64_t)1 << FE_LIMB_BITS) - 1;
-    struct fe r;
+    uint64_t a0 = ((uint64_t)r0 & mask) + 19 * (uint64_t)(r4 >> FE_LIMB_BITS);
+    uint64_t a1 = ((uint64_t)r1 & mask) + (uint64_t)(r0 >> FE_LIMB_BITS);
+    uint64_t a2 = ((uint64_t)r2 & mask) + (uint64_t)(r1 >> FE_LIMB_BITS);
+    uint64_t a3 = ((uint64_t)r3 & mask) + (uint64_t)(r2 >> FE_LIMB_BITS);
+    uint64_t a4 = ((uint64_t)r4 & mask) + (uint64_t)(r3 >> FE_LIMB_BITS);
 
-    r1 += (uint64_t)(r0 >> FE_LIMB_BITS);
-    r2 += (uint64_t)(r1 >> FE_LIMB_BITS);
-    r3 += (uint64_t)(r2 >> FE_LIMB_BITS);
-    r4 += (uint64_t)(r3 >> FE_LIMB_BITS);
-    r.limb[0] = ((uint64_t)r0 & mask) + 19 * (uint64_t)(r4 >> FE_LIMB_BITS);
-    r.limb[1] = ((uint64_t)r1 & mask) + (r.limb[0] >> FE_LIMB_BITS);
-    r.limb[0] &= mask;
-    r.limb[2] = (uint64_t)r2 & mask;
-    r.limb[3] = (uint64_t)r3 & mask;
-    r.limb[4] = (uint64_t)r4 & mask;
-    return r;
+    return (struct fe){{
+        (a0 & mask) + 19 * (a4 >> FE_LIMB_BITS),
+        (a1 & mask) + (a0 >> FE_LIMB_BITS),
+        (a2 & mask) + (a1 >> FE_LIMB_BITS),
+        (a3 & mask) + (a2 >> FE_LIMB_BITS),
+        (a4 & mask) + (a3 >> FE_LIMB_BITS),
+    }};
 }
 
 FE_INLINE struct fe fe_mul(const struct fe *x, const struct fe *y)

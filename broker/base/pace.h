@@ -35,7 +35,7 @@ enum {
 int pace_core(struct pace *p, pace_piece piece);
 
 /* An inversion in the field of Ed25519, since signatures are most of what is
- * waited for: the median of some, 40 us in all. */
+ * waited for: the median of some, 20 us in all. */
 uint64_t pace_of_signatures(void);
 
 #endif

@@ -104,7 +104,7 @@ static bool is(const struct fe *a, struct slow wanted)
 static bool is_tight(const struct fe *a)
 {
     for (int i = 0; i < FE_LIMBS; i++)
-        if (a->limb[i] >= (1ULL << 51) + (1ULL << 13))
+        if (a->limb[i] >= (1ULL << 51) + (1ULL << 17))
             return false;
     return true;
 }
@@ -117,7 +117,7 @@ static uint64_t throw(void)
     return dice >> 7; /* 57 bits */
 }
 
-/* Below 2^bits, or 2^51 and 2^13 more; often at either end. */
+/* Below 2^bits, or 2^51 and 2^17 more; often at either end. */
 static struct fe fe_thrown(uint64_t below)
 {
     struct fe r;
@@ -132,7 +132,7 @@ static struct fe fe_thrown(uint64_t below)
     return r;
 }
 
-static const uint64_t widest = 1ULL << 54, tight = (1ULL << 51) + (1ULL << 13);
+static const uint64_t widest = 1ULL << 54, tight = (1ULL << 51) + (1ULL << 17);
 
 TEST(field_products_are_right_up_to_the_widest_limbs)
 {
