@@ -4,7 +4,9 @@
 //   node tests/bench/compare.mjs [--ours]
 //
 //   --ours        our own alone, once each: quick
-//   RUNS=5        executions of each side      SECONDS=3 WARM=1   of each
+//   RUNS=5        executions of each side      SECONDS=3   measured in each,
+//   SLICES=3      in so many slices that take turns with the peer's, each after
+//   WARM=1        seconds of warming up
 //   ROWS=1,3,6b   these rows (3 is 3a to 3d)
 //   DIR=PATH      where servers keep their data (TMPDIR or /tmp)
 //   BUILD=build   SLOW=0: without the rows that take minutes to prepare
@@ -18,14 +20,15 @@ import { join } from 'node:path';
 import { chart } from './chart.mjs';
 import { dir, execute, here, root, versions } from './contenders.mjs';
 import { commit, machine } from './machine.mjs';
-import { circumstances, commits, effort, figures, judged, lines, number, range, table } from
-    './report.mjs';
+import { circumstances, commits, effort, figures, joined, judged, lines, number, range, table }
+    from './report.mjs';
 import { fell, median } from './verdict.mjs';
 
 const alone = process.argv.includes('--ours');
 const runs = Number(process.env.RUNS ?? (alone ? 1 : 5));
 const seconds = process.env.SECONDS ?? (alone ? '2' : '3');
 const warm = process.env.WARM ?? '1';
+const slices = Number(process.env.SLICES ?? (alone ? 1 : 3));
 const slow = (process.env.SLOW ?? (alone ? '0' : '1')) !== '0';
 const ours = ['choir', 'unsigned'];
 
@@ -39,12 +42,12 @@ function wanted(row) {
 
 const measured = new Map();
 
-async function measure(command) {
+async function measure(command, parts) {
     const key = command.join(' ');
 
     if (alone && runs === 1 && measured.has(key))
         return measured.get(key);
-    const args = [`seconds=${seconds}`, `warm=${warm}`, `dir=${dir}`];
+    const args = [`seconds=${seconds / parts}`, `warm=${warm}`, `dir=${dir}`];
 
     if (command.includes('rounds='))
         args.push(`rounds=${runs}`);
@@ -55,6 +58,20 @@ async function measure(command) {
 }
 
 // ---- one row ---------------------------------------------------------------
+
+// One of each side. A machine whose host is slow for seconds at a time is so for
+// slices of both.
+async function execution(row, peer) {
+    const parts = peer ? slices : 1;
+    const ours = [], theirs = [];
+
+    for (let i = 0; i < parts; i++) {
+        ours.push(await measure(row.ours, parts));
+        if (peer)
+            theirs.push(await measure(peer, parts));
+    }
+    return [ours, theirs].map(joined);
+}
 
 function show(row, i, result) {
     for (const { name, label } of row.figures) {
@@ -77,9 +94,11 @@ async function run(row, yardstick) {
     console.log(`\n${row.id}  ${row.work}, against ${row.against}`);
     try {
         for (let i = 0; i < times; i++) {
-            result.ours.push(await measure(row.ours));
+            const [one, other] = await execution(row, peer);
+
+            result.ours.push(one);
             if (peer)
-                result.peer.push(await measure(peer));
+                result.peer.push(other);
             show(row, i, result);
         }
     } catch (e) {
@@ -185,7 +204,7 @@ const before = existsSync(`${file}.json`)
 const names = new Set(rows.flatMap((r) => [r.ours[0], ...(alone || !r.peer ? [] : [r.peer[0]])]));
 const found = await versions(names);
 
-console.log(heading(facts, found, commit(), `RUNS=${runs} SECONDS=${seconds} WARM=${warm}`)
+console.log(heading(facts, found, commit(), `RUNS=${runs} SECONDS=${seconds} SLICES=${slices} WARM=${warm}`)
     .join('\n'));
 const stick = await yardstick();
 const now = {};

@@ -28,6 +28,23 @@ export function figures(list, name) {
     return (list ?? []).flatMap((run) => run[name] ?? []);
 }
 
+// Sums over an execution's slices; of everything else the mean is taken.
+const SUMMED = ['seconds', 'operations', 'client_cpu_s', 'server_cpu_s'];
+
+// An execution that was measured in slices, or undefined for none.
+export function joined(parts) {
+    const one = { ...parts[0], ...(parts.length > 1 ? { slices: parts.length } : {}) };
+
+    for (const [name, value] of Object.entries(parts[0] ?? {})) {
+        if (typeof value !== 'number')
+            continue;
+        const sum = parts.reduce((a, p) => a + p[name], 0);
+
+        one[name] = SUMMED.includes(name) ? sum : sum / parts.length;
+    }
+    return parts.length ? one : undefined;
+}
+
 // The values that are held against the targets: ratios of pairs, or, where
 // there is no peer, the figures themselves. None if one side is missing.
 export function judged(row, name, result) {
@@ -137,17 +154,19 @@ function executions({ ours }) {
 }
 
 // Of all results together, by what they say themselves; they may come from
-// several runs: "5 executions of each side, 2 to 3 s each after 1 s of warming
-// up". Those that say no time take as long as there is to do.
+// several runs: "5 executions of each side, 2 to 3 s each in 1 to 3 slices after
+// 1 s of warming up". Those that say no time take as long as there is to do.
 export function effort(results) {
     const done = results.filter((r) => !r.trouble);
     const seconds = done.flatMap((r) => figures([...r.ours, ...r.peer], 'seconds'))
         .map((s) => Math.round(s * 10) / 10);
     const warm = done.flatMap((r) => r.warm ?? []);
+    const slices = done.flatMap((r) => r.ours.map((run) => run.slices ?? 1));
 
     return [
         ...(done.length ? [`${span(done.map(executions))} executions of each side`] : []),
         ...(seconds.length ? [`${span(seconds)} s each` +
+            (Math.max(...slices) > 1 ? ` in ${span(slices)} slices` : '') +
             (warm.length ? ` after ${span(warm)} s of warming up` : '')] : []),
     ].join(', ');
 }

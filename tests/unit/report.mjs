@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 // tests/bench/report.mjs: what the table of the benchmarks says.
 import assert from 'node:assert/strict';
-import { circumstances, commits, effort, figures, judged, lines, number, range, table } from
-    '../bench/report.mjs';
+import { circumstances, commits, effort, figures, joined, judged, lines, number, range, table }
+    from '../bench/report.mjs';
 import { run } from '../support/sentences.mjs';
 
 const row = {
@@ -29,6 +29,14 @@ run({
     },
     figures_may_be_lists_of_one_execution() {
         assert.deepEqual(figures([{ a: [1, 2] }, { a: 3 }, { b: 4 }], 'a'), [1, 2, 3]);
+    },
+    slices_are_one_execution_with_their_mean_and_their_sums() {
+        assert.deepEqual(joined([
+            { rate: 10, seconds: 1, server_cpu_s: 0.5, synced: true, clients: 50 },
+            { rate: 30, seconds: 1, server_cpu_s: 0.7, synced: true, clients: 50 },
+        ]), { rate: 20, seconds: 2, server_cpu_s: 1.2, synced: true, clients: 50, slices: 2 });
+        assert.deepEqual(joined([{ rate: 10, list: [1, 2] }]), { rate: 10, list: [1, 2] });
+        assert.equal(joined([]), undefined);
     },
     with_a_peer_ratios_are_judged() {
         assert.deepEqual(judged(row, 'rate', result([1, 4], [2, 2])), [0.5, 2]);
@@ -93,6 +101,10 @@ run({
                      '5 executions of each side, 2 s each after 1 s of warming up');
         assert.equal(effort([timed(5, 2), timed(3, 3.001, 1), listed]),
                      '3 to 5 executions of each side, 2 to 3 s each after 1 s of warming up');
+        assert.equal(effort([{ ours: [{ seconds: 3, slices: 3 }], peer: [], warm: 1 },
+                             { ours: [{ seconds: 3 }], peer: [] }]),
+                     '1 executions of each side, 3 s each in 1 to 3 slices after 1 s of ' +
+                     'warming up');
         assert.equal(effort([listed]), '4 executions of each side');
         assert.equal(effort([{ ...listed, trouble: 'etcd is not built' }]), '');
     },

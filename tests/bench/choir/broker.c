@@ -21,9 +21,8 @@ enum { LONG_US = 1800 * 1000000, LOOK_US = 1000 };
 enum { BEHIND_US = 200000 }; /* asking, too, is to want something */
 enum { OPEN_MS = 20000, STATUS_MS = 60000 };
 
-static struct broker broker;
-static char program[PATH_MAX], config[PATH_MAX];
-static int port;
+static struct broker *broker;
+static char program[PATH_MAX];
 
 void must(int result, const char *what)
 {
@@ -88,33 +87,48 @@ static void raise_limit(void)
     setrlimit(RLIMIT_NOFILE, &r);
 }
 
+static struct broker *broker_new(const char *dir, const char *name)
+{
+    broker = calloc(1, sizeof *broker);
+    if (!broker)
+        load_die("no memory");
+    broker->port = load_port();
+    broker->dir = dir;
+    broker->data = text_new("%s/%s", dir, name);
+    broker->url = text_new("tcp://127.0.0.1:%d", broker->port);
+    broker->config = text_new("%s/%s.conf", dir, name);
+    broker_set(text_new("data = \"%s\"", broker->data));
+    broker_set(text_new("run_dir = \"%s/run-%s\"", dir, name));
+    broker_set(text_new("listen = {\"%s\"}", broker->url));
+    return broker;
+}
+
 struct broker *broker_prepare(void)
 {
+    const char *dir = load_dir(load_text("dir", NULL));
+
     program_find();
     raise_limit();
-    broker.dir = load_dir(load_text("dir", NULL));
-    setenv("CHOIR_CONFIG", broker.dir, 1); /* identities of the clients */
-    return broker_home("data");
+    setenv("CHOIR_CONFIG", dir, 1); /* identities of the clients */
+    return broker_new(dir, "data");
 }
 
 struct broker *broker_home(const char *name)
 {
-    port = load_port();
-    broker.data = text_new("%s/%s", broker.dir, name);
-    broker.url = text_new("tcp://127.0.0.1:%d", port);
-    snprintf(config, sizeof config, "%s/%s.conf", broker.dir, name);
-    broker_set(text_new("data = \"%s\"", broker.data));
-    broker_set(text_new("run_dir = \"%s/run\"", broker.dir));
-    broker_set(text_new("listen = {\"%s\"}", broker.url));
-    return &broker;
+    return broker_new(broker->dir, name);
+}
+
+void broker_use(struct broker *b)
+{
+    broker = b;
 }
 
 void broker_set(const char *line)
 {
-    FILE *f = fopen(config, "ae");
+    FILE *f = fopen(broker->config, "ae");
 
     if (!f || fprintf(f, "%s\n", line) < 0 || fclose(f))
-        load_die("%s: %s", config, strerror(errno));
+        load_die("%s: %s", broker->config, strerror(errno));
 }
 
 /* Ended, but not waited for: that is load_server_stop's. */
@@ -122,16 +136,16 @@ static bool broker_ended(void)
 {
     siginfo_t info = {0};
 
-    return waitid(P_PID, (id_t)broker.pid, &info,
+    return waitid(P_PID, (id_t)broker->pid, &info,
                   WEXITED | WNOWAIT | WNOHANG) == 0 &&
-           info.si_pid == broker.pid;
+           info.si_pid == broker->pid;
 }
 
 static bool broker_listens(void)
 {
     struct sockaddr_in a = {
         .sin_family = AF_INET,
-        .sin_port = htons((uint16_t)port),
+        .sin_port = htons((uint16_t)broker->port),
         .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
     };
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -145,9 +159,9 @@ static bool broker_listens(void)
  * time. */
 void broker_start(void)
 {
-    const char *const argv[] = {program, "-c", config, NULL};
+    const char *const argv[] = {program, "-c", broker->config, NULL};
 
-    broker.pid = load_server(broker.dir, argv);
+    broker->pid = load_server(broker->dir, argv);
     for (uint64_t until = load_now_us() + LONG_US; !broker_listens();) {
         if (broker_ended() || load_now_us() > until)
             load_die("choird does not listen");
@@ -157,19 +171,19 @@ void broker_start(void)
 
 void broker_stop(void)
 {
-    kill(broker.pid, SIGTERM);
+    kill(broker->pid, SIGTERM);
     for (uint64_t until = load_now_us() + LONG_US; !broker_ended();) {
         if (load_now_us() > until)
             load_die("choird does not stop");
         process_pause(LOOK_US);
     }
-    load_server_stop(&broker.pid);
+    load_server_stop(&broker->pid);
 }
 
 void broker_kill(void)
 {
-    kill(broker.pid, SIGKILL);
-    load_server_stop(&broker.pid);
+    kill(broker->pid, SIGKILL);
+    load_server_stop(&broker->pid);
 }
 
 double broker_rss_kib(void)
@@ -178,7 +192,7 @@ double broker_rss_kib(void)
     double kib = 0;
     FILE *f;
 
-    snprintf(path, sizeof path, "/proc/%d/status", (int)broker.pid);
+    snprintf(path, sizeof path, "/proc/%d/status", (int)broker->pid);
     f = fopen(path, "re");
     while (f && fgets(line, sizeof line, f)) {
         if (sscanf(line, "VmRSS: %lf", &kib) == 1)
@@ -196,9 +210,9 @@ struct choir *broker_client(const char *name)
     struct choir *c;
     int got;
 
-    o.url = broker.url;
+    o.url = broker->url;
     o.name = name;
-    o.data_dir = broker.data;
+    o.data_dir = broker->data;
     o.space = "bench";
     o.timeout_ms = OPEN_MS;
     /* A broker that is still reading its record cannot be enrolled with. */
@@ -278,7 +292,7 @@ void broker_run(struct load *l, bool writes, const char *what)
     uint64_t entries, bundles;
     char more[512];
 
-    load_run(l, &broker.pid, 1, &result);
+    load_run(l, &broker->pid, 1, &result);
     to = broker_counts();
     broker_stop();
     entries = to.entries - from.entries;

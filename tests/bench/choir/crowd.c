@@ -134,6 +134,12 @@ struct crowd *crowd_new(const struct broker *b, const struct record *r,
     return w;
 }
 
+void crowd_signal(const struct crowd *w, int signal)
+{
+    for (unsigned i = 0; i < PROCESSES; i++)
+        kill(w->pids[i], signal);
+}
+
 void crowd_free(struct crowd **self_p)
 {
     struct crowd *w = *self_p;

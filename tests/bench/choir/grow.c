@@ -1,8 +1,9 @@
 /* grow [keys=10000000] [agents=10000] [watches=100000] [leases=10000]
  *      [rounds=5]
  *     What a put costs in a broker that holds so much, beside one with 10,000
- *     keys and the agents that put: the small one is measured before and after
- *     the large one, `rounds` times each. cost: how many times as many puts the
+ *     keys and the agents that put: they are measured in turn, `rounds` times
+ *     the large one, while the other with all its agents is stopped, and the
+ *     small one before and after each. cost: how many times as many puts the
  *     small one takes in the same time. snapshots: those that ended while the
  *     large one was measured; one is due every 100,000 puts, so that with ten
  *     million keys there is always one under way, for a twentieth of the time.
@@ -13,6 +14,7 @@
  *
  * Ten of the agents put, with 64 in flight each; the others are idle. */
 
+#include <signal.h>
 #include <stdio.h>
 
 #include "tests/bench/choir/works.h"
@@ -30,6 +32,7 @@ struct cost {
 
 /* A broker that holds so much, and who is connected to it. */
 struct held {
+    struct broker *broker;
     struct record *record;
     struct crowd *crowd; /* or NULL */
 };
@@ -48,7 +51,7 @@ static struct held place_open(const struct place *p)
         .members = idle.agents,
     };
     struct broker *b = broker_home(p->name);
-    struct held h = {.record = record_new(b, &plan)};
+    struct held h = {.broker = b, .record = record_new(b, &plan)};
 
     if (!idle.agents && (p->watches || p->leases))
         load_die("watches and leases need more than %d agents", WRITERS);
@@ -66,11 +69,19 @@ static struct held place_open(const struct place *p)
 static void place_close(struct held *h)
 {
     crowd_free(&h->crowd);
+    broker_use(h->broker);
     broker_stop();
     record_free(&h->record);
 }
 
-static struct cost measure(const struct broker *b, const struct place *p,
+static void place_signal(const struct held *h, int signal)
+{
+    kill(h->broker->pid, signal);
+    if (h->crowd)
+        crowd_signal(h->crowd, signal);
+}
+
+static struct cost measure(const struct held *h, const struct place *p,
                            const struct load_options *options)
 {
     struct puts w = {
@@ -82,29 +93,15 @@ static struct cost measure(const struct broker *b, const struct place *p,
     struct load *l = load_new(options);
     struct load_result r;
 
+    broker_use(h->broker);
     puts_spawn(l, &w);
-    load_run(l, &b->pid, 1, &r);
+    load_run(l, &h->broker->pid, 1, &r);
     load_free(&l);
     return (struct cost){
         .rate = r.rate,
         .server_us = r.server_cpu_s * 1e6 / (double)r.operations,
         .client_us = r.client_cpu_s * 1e6 / (double)r.operations,
     };
-}
-
-/* How many snapshots ended meanwhile. */
-static uint64_t measure_place(struct broker *b, const struct place *p,
-                              const struct load_options *options,
-                              unsigned rounds, struct cost *out)
-{
-    struct held h = place_open(p);
-    uint64_t before = broker_counts().snapshots, after;
-
-    for (unsigned i = 0; i < rounds; i++)
-        out[i] = measure(b, p, options);
-    after = broker_counts().snapshots;
-    place_close(&h);
-    return after - before;
 }
 
 static struct place place_read(const char *name, unsigned keys, unsigned agents,
@@ -122,7 +119,7 @@ static struct place place_read(const char *name, unsigned keys, unsigned agents,
 
 static void print_costs(const char *prefix, const struct cost *c, unsigned n)
 {
-    double v[3][ROUNDS_MAX];
+    double v[3][ROUNDS_MAX + 1];
     char name[32];
 
     for (unsigned i = 0; i < n; i++) {
@@ -144,30 +141,40 @@ void work_grow(void)
     struct place large = place_read("large", 10000000, 10000, 100000, 10000);
     struct load_options options = load_timing();
     unsigned rounds = rounds_read(5);
-    struct cost before[ROUNDS_MAX], at[ROUNDS_MAX], after[ROUNDS_MAX];
+    struct cost of_small[ROUNDS_MAX + 1], of_large[ROUNDS_MAX];
     double cost[ROUNDS_MAX];
-    struct broker *b = broker_prepare();
-    uint64_t snapshots;
+    struct held few, many;
+    uint64_t before, snapshots;
 
+    broker_prepare();
     load_arguments_end();
     small.value = large.value;
-    measure_place(b, &small, &options, rounds, before);
-    snapshots = measure_place(b, &large, &options, rounds, at);
-    small.name = "small-again";
-    measure_place(b, &small, &options, rounds, after);
+    few = place_open(&small);
+    many = place_open(&large);
+    before = broker_counts().snapshots;
+    for (unsigned i = 0; i <= rounds; i++) {
+        place_signal(&many, SIGSTOP);
+        of_small[i] = measure(&few, &small, &options);
+        place_signal(&many, SIGCONT);
+        if (i < rounds)
+            of_large[i] = measure(&many, &large, &options);
+    }
+    broker_use(many.broker);
+    snapshots = broker_counts().snapshots - before;
+    place_close(&many);
+    place_close(&few);
     for (unsigned i = 0; i < rounds; i++)
-        cost[i] = (before[i].rate + after[i].rate) / 2 / at[i].rate;
+        cost[i] =
+            (of_small[i].rate + of_small[i + 1].rate) / 2 / of_large[i].rate;
     printf("{\"keys\":%u,\"agents\":%u,\"watches\":%u,\"leases\":%u,"
            "\"snapshots\":%llu,",
            large.keys, large.agents, large.watches, large.leases,
            (unsigned long long)snapshots);
     print_list("cost", cost, rounds);
     printf(",");
-    print_costs("small_", before, rounds);
+    print_costs("small_", of_small, rounds + 1);
     printf(",");
-    print_costs("", at, rounds);
-    printf(",");
-    print_costs("small_again_", after, rounds);
+    print_costs("", of_large, rounds);
     printf("}\n");
 }
 
@@ -177,11 +184,17 @@ void work_point(void)
     struct load_options options = load_timing();
     unsigned rounds = rounds_read(1);
     struct cost c[ROUNDS_MAX];
-    struct broker *b = broker_prepare();
-    uint64_t snapshots;
+    struct held h;
+    uint64_t before, snapshots;
 
+    broker_prepare();
     load_arguments_end();
-    snapshots = measure_place(b, &p, &options, rounds, c);
+    h = place_open(&p);
+    before = broker_counts().snapshots;
+    for (unsigned i = 0; i < rounds; i++)
+        c[i] = measure(&h, &p, &options);
+    snapshots = broker_counts().snapshots - before;
+    place_close(&h);
     printf("{\"keys\":%u,\"agents\":%u,\"watches\":%u,\"leases\":%u,"
            "\"value\":%u,\"snapshots\":%llu,",
            p.keys, p.agents, p.watches, p.leases, p.value,

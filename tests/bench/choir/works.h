@@ -26,19 +26,23 @@ void work_version(void);
 
 /* --- The broker ----------------------------------------------------------- */
 
-/* The one broker of this program. The strings are borrowed for good. */
+/* A broker of this program. What follows is about the one in use, which is the
+ * one that was prepared last, if no other was said. It and its strings are
+ * borrowed for good. */
 struct broker {
     pid_t pid;        /* 0: not running */
     const char *dir;  /* its load_dir; choird's output is in dir/log */
     const char *data; /* its data directory, dir/data */
-    const char *url;
+    const char *url, *config;
+    int port;
 };
 
 /* Directory, port and configuration; nothing runs yet. dir=: its parent. */
 struct broker *broker_prepare(void);
-/* Another data directory of this name below the same one, and a configuration
- * of its own, while nothing runs: what starts from then on. */
+/* Another one: a data directory of this name below the same one, and a
+ * configuration of its own. Those before it may go on. */
 struct broker *broker_home(const char *name);
+void broker_use(struct broker *b);
 /* Another line of its configuration. */
 void broker_set(const char *line);
 /* Start choird, the one built beside this program, and wait until it
@@ -100,6 +104,8 @@ struct crowd_plan {
 };
 struct crowd *crowd_new(const struct broker *b, const struct record *r,
                         const struct crowd_plan *plan);
+/* SIGSTOP or SIGCONT, to all of their processes. */
+void crowd_signal(const struct crowd *w, int signal);
 void crowd_free(struct crowd **self_p);
 
 /* --- Clients -------------------------------------------------------------- */
