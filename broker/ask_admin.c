@@ -10,6 +10,7 @@
 
 #include "ask_private.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "proto/refusal.h"
 
 int ask_ping(struct ask *q)
@@ -113,6 +114,7 @@ static void backup_child(struct asks *a, int to, const char *dir)
     const char *trouble;
     int r;
 
+    thread_forked();
     ledger_child(a->ledger);
     r = ledger_backup(a->ledger, dir);
     trouble = r ? ledger_trouble(a->ledger) : "";

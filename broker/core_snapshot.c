@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/thread.h"
 #include "core_private.h"
 
 enum { SNAPSHOT_REST = 19 }; /* times as long as one took, before the next */
@@ -75,6 +76,7 @@ static void snapshot_fork(struct core *c)
         return;
     }
     if (c->snapshot_child == 0) {
+        thread_forked();
         ledger_child(c->ledger);
         _exit(snapshot_write(c) ? 1 : 0);
     }

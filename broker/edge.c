@@ -12,6 +12,7 @@
 
 #include "base/crew.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "edge_private.h"
 #include "proto/near.h"
 #include "proto/refusal.h"
@@ -392,6 +393,7 @@ void edge_close(struct edge **self_p, unsigned linger_ms)
     if (e->zap)
         zmq_close(e->zap);
     near_destroy(&e->near); /* while the other thread lives */
+    thread_kept(NULL);
     if (e->context)
         zmq_ctx_term(e->context);
     cycle_destroy(&e->cycle);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/pace.h"
+#include "base/thread.h"
 #include "edge_private.h"
 #include "proto/near.h"
 
@@ -119,20 +120,24 @@ static void idle_note(struct edge *e, uint64_t began)
     e->idle_from_us = 0;
 }
 
-/* What one thread does after the other is not faster on two cores. Who only
- * looks leaves libzmq's thread where it is: to be kept once more, it would have
- * to come back from where the kernel has put it meanwhile. */
+/* What one thread does after the other is not faster on two cores. This one
+ * stays where it is while frames come alone, since whoever told it that the disk
+ * is done would have it run beside himself. Who only looks leaves libzmq's thread
+ * where it is: to be kept once more, it would have to come back from where the
+ * kernel has put it meanwhile. */
 static int wait_near(struct edge *e, struct epoll_event *events, int ms)
 {
     uint64_t began = env_steady_us(e->env);
     int n;
 
-    if (ms || !is_alone(e))
+    if (ms || !is_alone(e)) {
         near_sleep(e->near,
                    is_alone(e) ? pace_core(&e->pace, pace_of_signatures) : -1,
                    began);
+        thread_kept(near_cores(e->near));
+    }
     n = epoll_wait(e->wait_fd, events, EVENTS_MAX, ms);
-    near_wake(e->near);
+    near_stay(e->near);
     idle_note(e, began);
     return n;
 }

@@ -75,8 +75,25 @@ int near_new(struct near **out, const char *name)
     return 0;
 }
 
+static bool is_only(const cpu_set_t *cores, int core)
+{
+    return CPU_COUNT(cores) == 1 && CPU_ISSET((size_t)core, cores);
+}
+
+/* Unless somebody has said meanwhile where it may be. */
+static void free_caller(struct near *n)
+{
+    cpu_set_t now;
+
+    if (n->is_kept && sched_getaffinity(n->caller, sizeof now, &now) == 0 &&
+        is_only(&now, n->kept_on))
+        sched_setaffinity(n->caller, sizeof n->own, &n->own);
+    n->is_kept = false;
+}
+
 static void let_go(struct near *n)
 {
+    free_caller(n);
     if (n->core >= 0)
         sched_setaffinity(n->other, sizeof n->its, &n->its);
     n->core = -1;
@@ -174,16 +191,25 @@ static bool keep_other(struct near *n, int core)
  * the program's. */
 static bool keep_caller(struct near *n, int core)
 {
-    cpu_set_t one;
+    cpu_set_t now, one;
 
-    if (sched_getaffinity(0, sizeof n->own, &n->own) ||
-        !CPU_ISSET((size_t)core, &n->own))
+    if (sched_getaffinity(0, sizeof now, &now))
         return false;
+    if (!n->is_kept || !is_only(&now, n->kept_on)) {
+        n->own = now;
+        n->is_kept = false;
+    }
+    if (!CPU_ISSET((size_t)core, &n->own))
+        return false;
+    if (n->is_kept && n->kept_on == core)
+        return true;
     CPU_ZERO(&one);
     CPU_SET((size_t)core, &one);
+    if (sched_setaffinity(0, sizeof one, &one))
+        return false;
     n->kept_on = core;
-    n->is_kept = sched_setaffinity(0, sizeof one, &one) == 0;
-    return n->is_kept;
+    n->is_kept = true;
+    return true;
 }
 
 void near_sleep(struct near *n, int core, uint64_t now_us)
@@ -201,15 +227,6 @@ void near_sleep(struct near *n, int core, uint64_t now_us)
     }
 }
 
-/* Else somebody has said meanwhile where it may be. */
-static bool is_as_kept(const struct near *n)
-{
-    cpu_set_t now;
-
-    return sched_getaffinity(0, sizeof now, &now) == 0 &&
-           CPU_COUNT(&now) == 1 && CPU_ISSET((size_t)n->kept_on, &now);
-}
-
 static void look(struct near *n)
 {
     uint64_t now_ns;
@@ -223,13 +240,24 @@ static void look(struct near *n)
     n->waited_ns += now_ns - n->before_ns;
 }
 
+void near_stay(struct near *n)
+{
+    int saved = errno;
+
+    look(n);
+    errno = saved;
+}
+
 void near_wake(struct near *n)
 {
     int saved = errno;
 
     look(n);
-    if (n->is_kept && is_as_kept(n))
-        sched_setaffinity(0, sizeof n->own, &n->own);
-    n->is_kept = false;
+    free_caller(n);
     errno = saved;
+}
+
+const cpu_set_t *near_cores(const struct near *n)
+{
+    return n->is_kept ? &n->own : NULL;
 }

@@ -6,11 +6,13 @@
  * waits for it when his sleep is over is looked at, and then they are let go for
  * a while.
  *
- * The caller is kept only while it sleeps, so that threads and processes it
- * starts are free, and never where it may not be. One caller at a time. */
+ * The caller is kept only while it sleeps, unless it says that it stays: threads
+ * and processes it starts would be kept as well. Never where it may not be. One
+ * caller at a time. */
 #ifndef CHOIR_PROTO_NEAR_H
 #define CHOIR_PROTO_NEAR_H
 
+#include <sched.h>
 #include <stdint.h>
 
 struct near;
@@ -25,7 +27,12 @@ void near_destroy(struct near **self_p);
 /* Before the caller sleeps. Both stay on that core; -1: the other one may go
  * where it likes again, and near_wake is not needed. now_us: steady time. */
 void near_sleep(struct near *n, int core, uint64_t now_us);
-/* After it; errno stays. */
+/* After it; errno stays. The caller may go where it likes again, */
 void near_wake(struct near *n);
+/* or stays where it is, since whoever wakes it in between would have it run
+ * beside himself: until near_wake, or until near_sleep lets go. */
+void near_stay(struct near *n);
+/* Where a caller who stays may be otherwise; borrowed. NULL: it is free. */
+const cpu_set_t *near_cores(const struct near *n);
 
 #endif

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "proto/field25519.h"
+#include "thread.h"
 
 /* The next one after those that were compared before; -1: there is none. */
 static int next_of(const cpu_set_t *cores, int after, int here)
@@ -19,17 +20,18 @@ static int next_of(const cpu_set_t *cores, int after, int here)
     return -1;
 }
 
-static bool is_quicker(pace_piece piece, int other, const cpu_set_t *own)
+static bool is_quicker(pace_piece piece, int other)
 {
     uint64_t here_ns = piece(), there_ns;
-    cpu_set_t one;
+    cpu_set_t before, one;
 
     CPU_ZERO(&one);
     CPU_SET((size_t)other, &one);
-    if (sched_setaffinity(0, sizeof one, &one))
+    if (sched_getaffinity(0, sizeof before, &before) ||
+        sched_setaffinity(0, sizeof one, &one))
         return false;
     there_ns = piece();
-    sched_setaffinity(0, sizeof *own, own);
+    sched_setaffinity(0, sizeof before, &before);
     return there_ns * 100 < here_ns * PACE_PERCENT;
 }
 
@@ -37,13 +39,13 @@ static int look(struct pace *p, pace_piece piece, int here)
 {
     cpu_set_t own;
 
-    if (sched_getaffinity(0, sizeof own, &own))
+    if (thread_cores(&own))
         return here;
     if (p->looks == 0)
         p->other = next_of(&own, p->other, here);
     if (p->other < 0 || p->other == here ||
         !CPU_ISSET((size_t)p->other, &own) ||
-        !is_quicker(piece, p->other, &own)) {
+        !is_quicker(piece, p->other)) {
         p->looks = 0;
         return here;
     }

@@ -98,6 +98,26 @@ static int cores(pid_t thread)
     return CPU_COUNT(&set);
 }
 
+static int another_core(int core)
+{
+    cpu_set_t set;
+
+    CHECK_OK(sched_getaffinity(0, sizeof set, &set));
+    for (int i = 0; i < CPU_SETSIZE; i++)
+        if (i != core && CPU_ISSET((size_t)i, &set))
+            return i;
+    return -1;
+}
+
+static void bind_to(int core)
+{
+    cpu_set_t one;
+
+    CPU_ZERO(&one);
+    CPU_SET((size_t)core, &one);
+    CHECK_OK(sched_setaffinity(0, sizeof one, &one));
+}
+
 TEST(near_keeps_both_on_one_core_and_the_caller_only_asleep)
 {
     int all = cores(0);
@@ -127,6 +147,72 @@ TEST(near_keeps_both_on_one_core_and_the_caller_only_asleep)
     near_destroy(&n);
     CHECK_EQ(cores(0), all);
     CHECK_EQ(cores(other.id), all);
+    end(&n);
+}
+
+TEST(near_keeps_a_caller_who_stays_until_he_is_let_go)
+{
+    int all = cores(0), mine = sched_getcpu(), named = another_core(mine);
+    struct near *n = begin("near-other/*");
+    cpu_set_t before;
+
+    CHECK_OK(sched_getaffinity(0, sizeof before, &before));
+    CHECK(near_cores(n) == NULL);
+    if (named >= 0) {
+        near_sleep(n, mine, SECOND_US);
+        errno = EINTR;
+        near_stay(n);
+        CHECK_EQ(errno, EINTR);
+        CHECK_EQ(cores(0), 1);
+        CHECK(near_cores(n) && CPU_EQUAL(near_cores(n), &before));
+        near_sleep(n, mine, SECOND_US); /* again, and then elsewhere */
+        near_stay(n);
+        near_sleep(n, named, SECOND_US);
+        near_stay(n);
+        CHECK_EQ(sched_getcpu(), named);
+        CHECK_EQ(cores(0), 1);
+        CHECK(CPU_EQUAL(near_cores(n), &before));
+        near_sleep(n, -1, SECOND_US);
+        CHECK_EQ(cores(0), all);
+        CHECK(near_cores(n) == NULL);
+        near_sleep(n, mine, SECOND_US);
+        near_stay(n);
+        near_wake(n);
+        CHECK_EQ(cores(0), all);
+        CHECK(near_cores(n) == NULL);
+        near_sleep(n, mine, SECOND_US);
+        near_stay(n);
+    }
+    near_destroy(&n);
+    CHECK_EQ(cores(0), all);
+    end(&n);
+}
+
+/* A third core, or all again: he is as free as he was made. */
+TEST(near_leaves_a_caller_who_stays_where_he_was_put)
+{
+    int all = cores(0), mine = sched_getcpu(), named = another_core(mine);
+    struct near *n = begin("near-other/*");
+    cpu_set_t before;
+
+    CHECK_OK(sched_getaffinity(0, sizeof before, &before));
+    if (named >= 0) {
+        near_sleep(n, mine, SECOND_US);
+        near_stay(n);
+        bind_to(named);
+        near_sleep(n, mine, SECOND_US); /* where he may no longer be */
+        CHECK_EQ(sched_getcpu(), named);
+        CHECK(near_cores(n) == NULL);
+        CHECK_EQ(cores(other.id), all);
+        near_stay(n);
+        CHECK_OK(sched_setaffinity(0, sizeof before, &before));
+        near_sleep(n, mine, SECOND_US);
+        near_stay(n);
+        CHECK_OK(sched_setaffinity(0, sizeof before, &before));
+        near_sleep(n, -1, SECOND_US);
+        CHECK_EQ(cores(0), all);
+    }
+    near_destroy(&n);
     end(&n);
 }
 
@@ -230,26 +316,6 @@ TEST(near_keeps_a_core_that_is_waited_for_before_the_sleep)
     CHECK(is_kept);
     near_destroy(&n);
     end(&n);
-}
-
-static int another_core(int core)
-{
-    cpu_set_t set;
-
-    CHECK_OK(sched_getaffinity(0, sizeof set, &set));
-    for (int i = 0; i < CPU_SETSIZE; i++)
-        if (i != core && CPU_ISSET((size_t)i, &set))
-            return i;
-    return -1;
-}
-
-static void bind_to(int core)
-{
-    cpu_set_t one;
-
-    CPU_ZERO(&one);
-    CPU_SET((size_t)core, &one);
-    CHECK_OK(sched_setaffinity(0, sizeof one, &one));
 }
 
 TEST(near_keeps_both_on_the_core_that_is_named)

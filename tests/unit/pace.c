@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "broker/base/pace.h"
+#include "broker/base/thread.h"
 
 enum { CORES = 4 };
 
@@ -140,6 +141,25 @@ TEST(pace_goes_nowhere_the_thread_may_not_be)
     took_ns[1] = 1;
     is_bound = true;
     CHECK_EQ(calls_until_moved(&p, 1000), 0);
+}
+
+/* It looks beyond the core that it is kept on, and is kept there again. */
+TEST(pace_is_of_all_cores_for_a_thread_that_is_kept_on_one)
+{
+    struct pace p = {0};
+    cpu_set_t all;
+
+    machine(3);
+    all = own;
+    CPU_CLR(1, &own);
+    thread_kept(&all);
+    took_ns[1] = 500;
+    CHECK_EQ(calls_until_moved(&p, 1000), PACE_CALLS + PACE_AGAIN_CALLS);
+    thread_kept(NULL);
+    CPU_ZERO(&own);
+    CPU_SET(0, &own);
+    here = 0;
+    CHECK_EQ(calls_until_moved(&p, 1000), 0); /* bound, and not by us */
 }
 
 TEST(pace_of_signatures_is_some_time)

@@ -1,6 +1,9 @@
 #include "broker/base/thread.h"
 
+#include <sched.h>
 #include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "tests/check.h"
 
@@ -22,6 +25,127 @@ TEST(thread_hears_no_signal_and_its_maker_still_does)
     CHECK_EQ(sigismember(&theirs, SIGINT), 1);
     CHECK_OK(pthread_sigmask(SIG_SETMASK, NULL, &ours));
     CHECK_EQ(sigismember(&ours, SIGTERM), 0);
+}
+
+/* --- Where threads may be ------------------------------------------------- */
+
+static cpu_set_t all;
+
+static void bind_to_one(void)
+{
+    cpu_set_t one;
+
+    CHECK_OK(sched_getaffinity(0, sizeof all, &all));
+    CPU_ZERO(&one);
+    CPU_SET((size_t)sched_getcpu(), &one);
+    CHECK_OK(sched_setaffinity(0, sizeof one, &one));
+    thread_kept(&all);
+}
+
+static void unbind(void)
+{
+    CHECK_OK(sched_setaffinity(0, sizeof all, &all));
+    thread_kept(NULL);
+}
+
+static int waits_for[2];
+
+static void *look(void *cores)
+{
+    char c;
+
+    CHECK_EQ(read(waits_for[0], &c, 1), 1); /* until its maker is done */
+    CHECK_OK(thread_cores(cores));
+    return NULL;
+}
+
+TEST(thread_is_not_kept_where_its_maker_is)
+{
+    cpu_set_t its, said;
+    pthread_t thread;
+
+    CHECK_OK(pipe(waits_for));
+    bind_to_one();
+    CHECK_OK(thread_cores(&said));
+    CHECK(CPU_EQUAL(&said, &all));
+    CHECK_OK(thread_start(&thread, look, &its));
+    CHECK_EQ(write(waits_for[1], "", 1), 1);
+    CHECK_OK(pthread_join(thread, NULL));
+    CHECK(CPU_EQUAL(&its, &all));
+    unbind();
+    close(waits_for[0]);
+    close(waits_for[1]);
+}
+
+TEST(thread_is_where_its_maker_may_be_when_nothing_was_said)
+{
+    cpu_set_t its, one;
+    pthread_t thread;
+
+    CHECK_OK(pipe(waits_for));
+    bind_to_one();
+    thread_kept(NULL);
+    CHECK_OK(sched_getaffinity(0, sizeof one, &one));
+    CHECK_OK(thread_start(&thread, look, &its));
+    CHECK_EQ(write(waits_for[1], "", 1), 1);
+    CHECK_OK(pthread_join(thread, NULL));
+    CHECK(CPU_EQUAL(&its, &one));
+    unbind();
+    close(waits_for[0]);
+    close(waits_for[1]);
+}
+
+TEST(thread_s_processes_are_free)
+{
+    int status;
+    pid_t child;
+
+    bind_to_one();
+    child = fork();
+    if (child == 0) {
+        cpu_set_t its;
+
+        thread_forked();
+        _exit(sched_getaffinity(0, sizeof its, &its) ||
+              !CPU_EQUAL(&its, &all));
+    }
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(status, 0);
+    unbind();
+}
+
+static void *nothing(void *arg)
+{
+    char c;
+
+    CHECK_EQ(read(waits_for[0], &c, 1), 1);
+    return arg;
+}
+
+TEST(thread_is_kept_off_the_core_of_a_maker_who_is_kept_himself)
+{
+    struct aside a;
+    pthread_t thread;
+    cpu_set_t its;
+
+    CHECK_OK(pipe(waits_for));
+    aside_init(&a);
+    bind_to_one();
+    CHECK_OK(thread_start(&thread, nothing, NULL));
+    aside_keep(&a, &thread, 1);
+    CHECK_OK(pthread_getaffinity_np(thread, sizeof its, &its));
+    if (CPU_COUNT(&all) > 1) {
+        CHECK_EQ(CPU_COUNT(&its), CPU_COUNT(&all) - 1);
+        CHECK_NOT(CPU_ISSET((size_t)sched_getcpu(), &its));
+    }
+    aside_free(&a, &thread, 1);
+    CHECK_OK(pthread_getaffinity_np(thread, sizeof its, &its));
+    CHECK(CPU_EQUAL(&its, &all));
+    CHECK_EQ(write(waits_for[1], "", 1), 1);
+    CHECK_OK(pthread_join(thread, NULL));
+    unbind();
+    close(waits_for[0]);
+    close(waits_for[1]);
 }
 
 CHECK_MAIN
