@@ -166,8 +166,8 @@ static void multiples_put(struct entry *entries, struct point base)
     for (unsigned at = 0; at < ENTRIES; at += MULTIPLES) {
         row[0] = base;
         for (unsigned i = 1; i < MULTIPLES; i++)
-            row[i] = i % 2 ? doubled(&row[i / 2])
-                           : point_sum(&row[i - 1], &base);
+            row[i] =
+                i % 2 ? doubled(&row[i / 2]) : point_sum(&row[i - 1], &base);
         for (unsigned i = 0; i < MULTIPLES; i++)
             entry_put(&entries[at + i], &row[i].x, &row[i].y, &row[i].z);
         base = point_doubled(&row[MULTIPLES - 1],

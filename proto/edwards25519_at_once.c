@@ -14,9 +14,9 @@
 #include <immintrin.h>
 #include <string.h>
 
-#define AT_ONCE                    \
-    static inline __attribute__(( \
-        always_inline, target("avx512f,avx512vl,avx512ifma")))
+#define AT_ONCE   \
+    static inline \
+        __attribute__((always_inline, target("avx512f,avx512vl,avx512ifma")))
 
 enum { LANES = 8, PASS_LANES = LANES / SCALAR_PASSES };
 
@@ -78,9 +78,9 @@ AT_ONCE struct wide wide_mul(const struct wide *a, const struct wide *b)
     for (unsigned i = 0; i < FE_LIMBS; i++) {
         lanes over = low[i + FE_LIMBS]; /* 19 = 16 + 2 + 1 */
 
-        over = _mm512_add_epi64(
-            over, _mm512_add_epi64(_mm512_slli_epi64(over, 4),
-                                   _mm512_slli_epi64(over, 1)));
+        over = _mm512_add_epi64(over,
+                                _mm512_add_epi64(_mm512_slli_epi64(over, 4),
+                                                 _mm512_slli_epi64(over, 1)));
         r.limb[i] = _mm512_add_epi64(low[i], over);
     }
     return carried(r);
@@ -150,8 +150,7 @@ AT_ONCE struct wide chosen_of(const struct entry *row, int digit0, int digit1)
 #pragma GCC unroll 5
     for (unsigned i = 0; i < FE_LIMBS; i++) {
         lanes x = _mm512_inserti64x4(
-            _mm512_castsi256_si512(
-                _mm256_maskz_loadu_epi64(all, e0->limb[i])),
+            _mm512_castsi256_si512(_mm256_maskz_loadu_epi64(all, e0->limb[i])),
             _mm256_maskz_loadu_epi64(all, e1->limb[i]), 1);
 
         x = _mm512_mask_permutex_epi64(x, sides, x, TAKEN(1, 0, 2, 3));
@@ -189,10 +188,10 @@ AT_ONCE void wide_put(struct point out[SCALAR_PASSES], const struct wide *p)
     }
 }
 
-__attribute__((target("avx512f,avx512vl,avx512ifma"))) static void
-sum_at_once(struct point out[SCALAR_PASSES], const struct entry *a_entries,
-            const struct scalar *a, const struct entry *b_entries,
-            const struct scalar *b)
+__attribute__((target("avx512f,avx512vl,avx512ifma"))) static void sum_at_once(
+    struct point out[SCALAR_PASSES], const struct entry *a_entries,
+    const struct scalar *a, const struct entry *b_entries,
+    const struct scalar *b)
 {
     struct wide p = wide_none();
 

@@ -44,8 +44,7 @@ static int look(struct pace *p, pace_piece piece, int here)
     if (p->looks == 0)
         p->other = next_of(&own, p->other, here);
     if (p->other < 0 || p->other == here ||
-        !CPU_ISSET((size_t)p->other, &own) ||
-        !is_quicker(piece, p->other)) {
+        !CPU_ISSET((size_t)p->other, &own) || !is_quicker(piece, p->other)) {
         p->looks = 0;
         return here;
     }

@@ -95,7 +95,7 @@ TEST(edwards_passes_know_every_digit_at_every_place)
             struct scalar s = none, beside = none;
 
             s.digit[at] = (int8_t)digit;
-            beside.digit[at ^ 1] = (int8_t)-(digit % 16);
+            beside.digit[at ^ 1] = (int8_t) - (digit % 16);
             both_check(&s, &none);
             both_check(&none, &s);
             both_check(&s, &s);
@@ -153,8 +153,8 @@ TEST(edwards_passes_bear_the_widest_limbs)
 
                 a_entries[e].limb[k / 3][k % 3] =
                     i == 0 || t % 4 == 0 ? tight - 1
-                            : t % 4 == 1         ? t >> 2 & 1
-                                                 : (t >> 2) % tight;
+                    : t % 4 == 1         ? t >> 2 & 1
+                                         : (t >> 2) % tight;
                 b_entries[e].limb[k / 3][k % 3] = tight - 1 - t % 2;
             }
         passes_sum_in_turn(in_turn, a_entries, &a, b_entries, &b);
@@ -170,7 +170,9 @@ TEST(edwards_passes_bear_the_widest_limbs)
 
 #else
 
-TEST(edwards_needs_integers_of_128_bits) {}
+TEST(edwards_needs_integers_of_128_bits)
+{
+}
 
 #endif
 

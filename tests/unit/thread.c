@@ -106,8 +106,7 @@ TEST(thread_s_processes_are_free)
         cpu_set_t its;
 
         thread_forked();
-        _exit(sched_getaffinity(0, sizeof its, &its) ||
-              !CPU_EQUAL(&its, &all));
+        _exit(sched_getaffinity(0, sizeof its, &its) || !CPU_EQUAL(&its, &all));
     }
     CHECK_EQ(waitpid(child, &status, 0), child);
     CHECK_EQ(status, 0);
