@@ -45,6 +45,12 @@ ALL_CFLAGS = -std=gnu11 $(OPT) $(WARN) $(HARDEN) -fPIC -fvisibility=hidden \
   -pthread $(CFLAGS)
 ALL_LDFLAGS = $(HARDEN_LD) -pthread $(LDFLAGS)
 
+# What is installed is optimised as a whole when it is linked (LTO= for no), by
+# GCC; its objects serve both ways, and tests are linked as they are.
+LTO ?= $(if $(SAN)$(FAILPOINTS),,$(shell $(CC) -dumpspecs >/dev/null 2>&1 \
+         && echo -flto=auto -ffat-lto-objects))
+LTO := $(LTO)
+
 # ---- what there is -------------------------------------------------------
 
 OBJ      := $(BUILD)/obj
@@ -181,7 +187,8 @@ clean: ## remove build/
 
 $(OBJ)/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(call say,CC)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
+	$(call say,CC)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(AS_A_WHOLE) -c -o $@ $<
+$(PROTO) $(BROKER) $(SDK) $(OBJ)/broker/main.o: AS_A_WHOLE = $(LTO)
 
 # Tests poke at edges: conversions there are deliberate.
 $(OBJ)/tests/%.o: WARN += -Wno-conversion -Wno-missing-prototypes
@@ -197,7 +204,11 @@ $(BUILD)/libtools.a $(BUILD)/libsupport.a $(BUILD)/libbench.a:
 	@mkdir -p $(@D); rm -f $@
 	$(call say,AR)$(AR) rcs $@ $^
 
-link = $(call say,LD)mkdir -p $(@D); $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@
+link = $(call say,LD)mkdir -p $(@D); $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) \
+  $(if $(LTO),$(or $(LINK_AS),-fno-lto)) -o $@
+# A message's fields are read only where its mask has them, which it does not see.
+$(BUILD)/choird $(BUILD)/$(SONAME) $(BUILD)/tests/bench/choir: \
+  LINK_AS = $(LTO) -Wno-maybe-uninitialized
 
 $(BUILD)/choird: $(OBJ)/broker/main.o $(BUILD)/libbroker.a $(BUILD)/libproto.a
 	$(link) $^ $(BROKER_LIBS)
@@ -218,7 +229,8 @@ $(BUILD)/libchoir.so: $(BUILD)/$(SONAME)
 $(BUILD)/libchoir.a: $(SDK) $(PROTO)
 	@mkdir -p $(@D); rm -f $@
 	$(call say,AR)$(LD) -r -o $(BUILD)/libchoir.o $^ && \
-	  objcopy --localize-hidden $(BUILD)/libchoir.o && \
+	  objcopy --localize-hidden -w -R '.gnu.lto_*' -R '.gnu.debuglto_*' \
+	    $(BUILD)/libchoir.o && \
 	  $(AR) rcs $@ $(BUILD)/libchoir.o
 
 $(BUILD)/choir.pc: Makefile
