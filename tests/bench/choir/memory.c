@@ -87,7 +87,7 @@ static double settled_kib(void)
 
 /* A broker of its own for each, from a record with so much in it; what it then
  * takes without and with its agents connected. */
-static double key_bytes(const struct broker *b, unsigned keys, double idle_kib)
+static double key_bytes(unsigned keys, double idle_kib)
 {
     struct record_plan plan = {
         .keys = keys,
@@ -97,8 +97,7 @@ static double key_bytes(const struct broker *b, unsigned keys, double idle_kib)
     struct record *r;
     double kib;
 
-    broker_home("keys");
-    r = record_new(b, &plan);
+    r = record_new(broker_home("keys"), &plan);
     record_extend(r, keys);
     record_free(&r);
     broker_start();
@@ -107,7 +106,7 @@ static double key_bytes(const struct broker *b, unsigned keys, double idle_kib)
     return (kib - idle_kib) * 1024 / keys - KEY_NAME_BYTES;
 }
 
-static double agent_kib(const struct broker *b, unsigned agents)
+static double agent_kib(unsigned agents)
 {
     struct record_plan plan = {
         .keys = 1,
@@ -116,12 +115,11 @@ static double agent_kib(const struct broker *b, unsigned agents)
         .members = agents,
     };
     struct crowd_plan there = {.agents = agents};
+    struct broker *b = broker_home("agents");
     struct crowd *crowd;
-    struct record *r;
+    struct record *r = record_new(b, &plan);
     double before, after;
 
-    broker_home("agents");
-    r = record_new(b, &plan);
     broker_start();
     before = settled_kib();
     crowd = crowd_new(b, r, &there);
@@ -136,10 +134,10 @@ void work_memory(void)
 {
     unsigned keys = load_number("keys", 1000000);
     unsigned agents = load_number("agents", 2000);
-    struct broker *b = broker_prepare();
     struct state *s = state_start();
     double idle_kib;
 
+    broker_prepare();
     load_timing();
     load_arguments_end();
     broker_start();
@@ -148,7 +146,7 @@ void work_memory(void)
     printf("{\"idle_mib\":%.2f,\"agent_kib\":%.1f,\"key_bytes\":%.1f,"
            "\"task_bytes\":%.1f,\"session_bytes\":%.1f,"
            "\"tombstone_bytes\":%.1f}\n",
-           idle_kib / 1024, agent_kib(b, agents), key_bytes(b, keys, idle_kib),
+           idle_kib / 1024, agent_kib(agents), key_bytes(keys, idle_kib),
            task_bytes(s), session_bytes(s), tombstone_bytes(s));
     state_destroy(&s);
 }
