@@ -109,7 +109,7 @@ help: ## this list
 	  | expand -t 30
 	@echo
 	@echo "  Variables: PREFIX SYSCONFDIR DESTDIR CC CFLAGS LDFLAGS WERROR= V=1"
-	@echo "             BUILD= SAN="
+	@echo "             BUILD= SAN= LTO="
 
 all: $(PROTO) $(BROKER) $(SDK) $(CHOIRD) $(CHOIR) $(LIBCHOIR) $(EXAMPLES) $(DEMO) $(MAN) ## build everything into build/
 	@:

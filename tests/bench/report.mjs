@@ -147,10 +147,12 @@ function span(numbers) {
     return min === max ? `${number(min)}` : `${number(min)} to ${number(max)}`;
 }
 
-// How often each side was executed: once, when it printed lists, for each.
+// How often each side was executed: once, or, when it printed lists, as often as
+// the shortest has it; what is measured before and after has one more.
 function executions({ ours }) {
-    return ours.reduce((n, run) => n + Math.max(1, ...Object.values(run)
-        .map((v) => (Array.isArray(v) ? v.length : 1))), 0);
+    const times = (run) => Object.values(run).filter(Array.isArray).map((v) => v.length);
+
+    return ours.reduce((n, run) => n + (times(run).length ? Math.min(...times(run)) : 1), 0);
 }
 
 // Of all results together, by what they say themselves; they may come from

@@ -95,7 +95,8 @@ run({
             ours: Array(n).fill({ rate: 1, seconds }), peer: Array(n).fill({ rate: 1, seconds }),
             warm,
         });
-        const listed = { ours: [{ keys: 10, cost: [1, 2, 3, 4] }], peer: [] };
+        const listed = { ours: [{ keys: 10, cost: [1, 2, 3, 4], before: [1, 2, 3, 4, 5] }],
+                         peer: [] };
 
         assert.equal(effort([timed(5, 2.0012, 1), timed(5, 2, 1)]),
                      '5 executions of each side, 2 s each after 1 s of warming up');
