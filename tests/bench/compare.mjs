@@ -204,8 +204,8 @@ const before = existsSync(`${file}.json`)
 const names = new Set(rows.flatMap((r) => [r.ours[0], ...(alone || !r.peer ? [] : [r.peer[0]])]));
 const found = await versions(names);
 
-console.log(heading(facts, found, commit(), `RUNS=${runs} SECONDS=${seconds} SLICES=${slices} WARM=${warm}`)
-    .join('\n'));
+console.log(heading(facts, found, commit(),
+                    `RUNS=${runs} SECONDS=${seconds} SLICES=${slices} WARM=${warm}`).join('\n'));
 const stick = await yardstick();
 const now = {};
 const worse = [];

@@ -170,8 +170,13 @@ TEST(edwards_passes_bear_the_widest_limbs)
 
 #else
 
+#include "proto/ed25519.h"
+
 TEST(edwards_needs_integers_of_128_bits)
 {
+    const uint8_t key[ED25519_KEY_BYTES] = {1};
+
+    CHECK_NULL(ed25519_table_new(key));
 }
 
 #endif

@@ -48,51 +48,60 @@ static void unbind(void)
     thread_kept(NULL);
 }
 
-static int waits_for[2];
+/* One that looks where it may be when its maker is done. */
+static struct {
+    pthread_t thread;
+    int waits_for[2];
+    cpu_set_t cores;
+} looker;
 
-static void *look(void *cores)
+static void *look(void *arg)
 {
     char c;
 
-    CHECK_EQ(read(waits_for[0], &c, 1), 1); /* until its maker is done */
-    CHECK_OK(thread_cores(cores));
-    return NULL;
+    CHECK_EQ(read(looker.waits_for[0], &c, 1), 1);
+    CHECK_OK(thread_cores(&looker.cores));
+    return arg;
+}
+
+static void looker_begin(void)
+{
+    CHECK_OK(pipe(looker.waits_for));
+    CHECK_OK(thread_start(&looker.thread, look, NULL));
+}
+
+static void looker_end(void)
+{
+    CHECK_EQ(write(looker.waits_for[1], "", 1), 1);
+    CHECK_OK(pthread_join(looker.thread, NULL));
+    close(looker.waits_for[0]);
+    close(looker.waits_for[1]);
 }
 
 TEST(thread_is_not_kept_where_its_maker_is)
 {
-    cpu_set_t its, said;
-    pthread_t thread;
+    cpu_set_t said;
 
-    CHECK_OK(pipe(waits_for));
     bind_to_one();
     CHECK_OK(thread_cores(&said));
     CHECK(CPU_EQUAL(&said, &all));
-    CHECK_OK(thread_start(&thread, look, &its));
-    CHECK_EQ(write(waits_for[1], "", 1), 1);
-    CHECK_OK(pthread_join(thread, NULL));
-    CHECK(CPU_EQUAL(&its, &all));
+    looker_begin();
+    looker_end();
+    CHECK(CPU_EQUAL(&looker.cores, &all));
     unbind();
-    close(waits_for[0]);
-    close(waits_for[1]);
 }
 
 TEST(thread_is_where_its_maker_may_be_when_nothing_was_said)
 {
-    cpu_set_t its, one;
-    pthread_t thread;
+    cpu_set_t one;
 
-    CHECK_OK(pipe(waits_for));
     bind_to_one();
     thread_kept(NULL);
     CHECK_OK(sched_getaffinity(0, sizeof one, &one));
-    CHECK_OK(thread_start(&thread, look, &its));
-    CHECK_EQ(write(waits_for[1], "", 1), 1);
-    CHECK_OK(pthread_join(thread, NULL));
-    CHECK(CPU_EQUAL(&its, &one));
+    looker_begin();
+    looker_end();
+    CHECK(CPU_EQUAL(&looker.cores, &one));
     unbind();
-    close(waits_for[0]);
-    close(waits_for[1]);
 }
 
 TEST(thread_s_processes_are_free)
@@ -113,38 +122,24 @@ TEST(thread_s_processes_are_free)
     unbind();
 }
 
-static void *nothing(void *arg)
-{
-    char c;
-
-    CHECK_EQ(read(waits_for[0], &c, 1), 1);
-    return arg;
-}
-
 TEST(thread_is_kept_off_the_core_of_a_maker_who_is_kept_himself)
 {
     struct aside a;
-    pthread_t thread;
     cpu_set_t its;
 
-    CHECK_OK(pipe(waits_for));
     aside_init(&a);
     bind_to_one();
-    CHECK_OK(thread_start(&thread, nothing, NULL));
-    aside_keep(&a, &thread, 1);
-    CHECK_OK(pthread_getaffinity_np(thread, sizeof its, &its));
+    looker_begin();
+    aside_keep(&a, &looker.thread, 1);
+    CHECK_OK(pthread_getaffinity_np(looker.thread, sizeof its, &its));
     if (CPU_COUNT(&all) > 1) {
         CHECK_EQ(CPU_COUNT(&its), CPU_COUNT(&all) - 1);
         CHECK_NOT(CPU_ISSET((size_t)sched_getcpu(), &its));
     }
-    aside_free(&a, &thread, 1);
-    CHECK_OK(pthread_getaffinity_np(thread, sizeof its, &its));
-    CHECK(CPU_EQUAL(&its, &all));
-    CHECK_EQ(write(waits_for[1], "", 1), 1);
-    CHECK_OK(pthread_join(thread, NULL));
+    aside_free(&a, &looker.thread, 1);
+    looker_end();
+    CHECK(CPU_EQUAL(&looker.cores, &all));
     unbind();
-    close(waits_for[0]);
-    close(waits_for[1]);
 }
 
 CHECK_MAIN
