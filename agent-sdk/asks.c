@@ -533,6 +533,11 @@ int asks_pump(struct asks *a, struct wire *w, uint64_t session,
     return e;
 }
 
+bool asks_owed(const struct asks *a)
+{
+    return a->batches || a->standing.all;
+}
+
 int64_t asks_deadline_ms(const struct asks *a, const struct wire *w)
 {
     int64_t due = beat_due(a, w);

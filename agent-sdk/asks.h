@@ -31,6 +31,8 @@ int asks_item(struct asks *a, struct wire *w, const struct msg *item);
  * answered: of the records. 0 or -ENOMEM. */
 int asks_pump(struct asks *a, struct wire *w, uint64_t session,
               uint64_t answered);
+/* Is an answer due, or what stands? */
+bool asks_owed(const struct asks *a);
 /* When asks_pump has something to do though nothing arrives; -1: never. */
 int64_t asks_deadline_ms(const struct asks *a, const struct wire *w);
 /* Everything ends with this code. */

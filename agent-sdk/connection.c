@@ -327,6 +327,11 @@ void connection_expect(struct connection *c)
     c->is_settled = false;
 }
 
+void connection_rest(struct connection *c)
+{
+    c->is_settled = true;
+}
+
 int connection_send(struct connection *c, struct bytes frame)
 {
     if (c->state != CONNECTION_UP)

@@ -57,6 +57,10 @@ unsigned connection_poll(struct connection *c, int timeout_ms);
 bool connection_steady(const struct connection *c);
 /* Let connection_receive look, whoever looked before. */
 void connection_expect(struct connection *c);
+/* Nothing is expected: neither connection_receive nor connection_pending looks
+ * until something is sent, the descriptor tells of something, or
+ * connection_expect. A frame that is there already is not told of. */
+void connection_rest(struct connection *c);
 /* To sleep elsewhere: readable when connection_poll has something to do,
  * provided that connection_pending was false after the last other call. */
 int connection_fd(const struct connection *c);

@@ -19,6 +19,7 @@ enum {
     FRAMES_PER_TURN = 256, /* so that callers are heard in between, */
     TURN_BYTES = 1 << 20,  /* and other handles have their turn */
     HOLD_SHARE = 4, /* of a round trip: so long, callers are waited for */
+    LOOK_MS = 100,  /* for what the broker says unasked */
 };
 
 static void end(struct engine *e, int code)
@@ -200,10 +201,27 @@ static int frame_hear(struct engine *e, struct bytes frame)
     return r;
 }
 
+/* May the broker have something to say that we have not heard? */
+static bool is_owed(const struct engine *e)
+{
+    return !e->is_welcome || !records_session(e->records) ||
+           records_owed(e->records) || asks_owed(e->asks);
+}
+
+bool engine_waits_for_answers(const struct engine *e)
+{
+    return !e->ended && e->is_welcome && records_session(e->records) &&
+           records_owed(e->records) && !asks_owed(e->asks);
+}
+
 static void hear(struct engine *e)
 {
     size_t bytes = 0;
 
+    if (e->look_ms && e->wire.now_ms >= e->look_ms) {
+        connection_expect(e->connection);
+        e->look_ms = 0;
+    }
     for (int n = 0; n < FRAMES_PER_TURN && bytes < TURN_BYTES && !e->ended;
          n++) {
         struct bytes frame = {0};
@@ -220,6 +238,11 @@ static void hear(struct engine *e)
             r = frame_hear(e, frame);
         bytes += frame.n;
         end(e, r);
+        if (!is_owed(e)) {
+            connection_rest(e->connection);
+            e->look_ms = e->wire.now_ms + LOOK_MS;
+            return;
+        }
     }
 }
 
@@ -412,6 +435,8 @@ int engine_timeout_ms(const struct engine *e)
         due = sooner(due, records_deadline_ms(e->records));
         if (records_session(e->records))
             due = sooner(due, asks_deadline_ms(e->asks, &e->wire));
+        if (e->look_ms)
+            due = sooner(due, e->look_ms);
     }
     if (due < 0)
         return e->was_up ? SEEN_SAVE_MS : -1;

@@ -22,6 +22,7 @@ struct engine {
     int64_t begin_ms; /* when to connect again */
     int64_t backoff_ms;
     int64_t hello_ms;
+    int64_t look_ms; /* when to look for what nobody expects; 0: never */
     int64_t saved_ms;
     struct checkpoint saved; /* what was stored last */
     uint64_t asked_session;  /* the session the asks know of */
@@ -43,6 +44,8 @@ struct engine {
 /* Do all there is to do and tell what became of it. readable: what
  * connection_poll found; 0: nothing was looked at. */
 void engine_turn(struct engine *e, unsigned readable);
+/* For answers to records, and for nothing else? */
+bool engine_waits_for_answers(const struct engine *e);
 /* Take everything that callers have put in. */
 void engine_hear_callers(struct engine *e);
 /* How long until a turn is due though nothing happens; 0: now; -1: never. */

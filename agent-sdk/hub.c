@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -29,8 +30,10 @@ struct hub {
     unsigned due_count;
     unsigned leaving; /* wait for `turned` */
     bool is_asleep;   /* nothing was due when it looked last */
+    bool sleeps_on;   /* and it does not wake up for what is expected */
     bool stop;
     struct crowd crowd;
+    struct expected expected;
 };
 
 /* --- Who is due ----------------------------------------------------------- */
@@ -42,15 +45,43 @@ static void due_add(struct hub *h, struct seat *s)
     s->is_due = true;
     h->due_count++;
     DL_APPEND(h->due, s);
+    expected_due(&h->expected, &s->expectation);
 }
 
 static void due_remove(struct hub *h, struct seat *s)
 {
     if (!s->is_due)
         return;
-    s->is_due = s->is_readable = false;
+    s->is_due = s->is_readable = s->is_looked_at = false;
     h->due_count--;
     DL_DELETE(h->due, s);
+}
+
+static void look_add(struct hub *h, struct expectation *e)
+{
+    struct seat *s =
+        (struct seat *)((char *)e - offsetof(struct seat, expectation));
+
+    due_add(h, s);
+    s->is_looked_at = true;
+}
+
+/* Whoever was told is answered: who else is? */
+static bool look_further(struct hub *h)
+{
+    struct expectation *e = expected_next(&h->expected);
+
+    if (e)
+        look_add(h, e);
+    return e != NULL;
+}
+
+static void look_at_all(struct hub *h)
+{
+    struct expectation *e;
+
+    while ((e = expected_late(&h->expected)))
+        look_add(h, e);
 }
 
 /* Unless it will look anyway. Without the lock. */
@@ -73,6 +104,31 @@ void hub_due(struct seat *s)
     h->is_asleep = false;
     pthread_mutex_unlock(&h->lock);
     wake(h, was_asleep);
+}
+
+/* After something became of s in another thread than its own. */
+static void unlock_and_wake(struct hub *h)
+{
+    bool was_asleep = look_further(h) && h->is_asleep;
+
+    h->is_asleep &= !was_asleep;
+    pthread_mutex_unlock(&h->lock);
+    wake(h, was_asleep);
+}
+
+bool hub_expects(struct seat *s, enum expects what, bool has_heard)
+{
+    struct hub *h = s->hub;
+    bool rests;
+
+    pthread_mutex_lock(&h->lock);
+    rests = expected_after(&h->expected, &s->expectation, what, has_heard,
+                           !h->is_asleep || !h->sleeps_on, sdk_clock_ms());
+    if (h->turning == s)
+        pthread_mutex_unlock(&h->lock); /* who turned it looks further */
+    else
+        unlock_and_wake(h);
+    return rests;
 }
 
 bool hub_sleeps(struct seat *s)
@@ -122,25 +178,34 @@ static void events_take(struct hub *h, const struct epoll_event *events, int n)
 static void sleep_until_due(struct hub *h)
 {
     struct epoll_event events[EVENTS_MAX];
+    int late_ms = expected_sleep_ms(&h->expected, HASH_COUNT(h->seats));
     int n, timeout_ms = h->due || h->stop ? 0 : crowd_sleep_ms(&h->crowd);
 
+    if (late_ms >= 0 && (timeout_ms < 0 || timeout_ms > late_ms))
+        timeout_ms = late_ms;
     h->is_asleep = timeout_ms != 0;
+    h->sleeps_on = late_ms < 0;
     pthread_mutex_unlock(&h->lock);
     n = epoll_wait(h->epoll_fd, events, EVENTS_MAX, timeout_ms);
     pthread_mutex_lock(&h->lock);
     h->is_asleep = false;
     events_take(h, events, n);
+    if (n == 0 && timeout_ms && timeout_ms == late_ms)
+        look_at_all(h);
 }
 
 static void turn(struct hub *h)
 {
     struct seat *s = h->due;
-    bool again, readable = s->is_readable;
+    enum turn_for why = s->is_readable    ? TURN_READABLE
+                        : s->is_looked_at ? TURN_LOOK
+                                          : TURN_DUE;
+    bool again;
 
     due_remove(h, s);
     h->turning = s;
     pthread_mutex_unlock(&h->lock);
-    again = s->turn(s->of, readable);
+    again = s->turn(s->of, why);
     pthread_mutex_lock(&h->lock);
     h->turning = NULL;
     if (again)
@@ -156,10 +221,14 @@ static void *run(void *hub)
 
     pthread_mutex_lock(&h->lock);
     while (!h->stop) {
+        unsigned turns = 0, due;
+
         sleep_until_due(h);
-        crowd_note(&h->crowd, h->due_count, sdk_clock_ms());
-        for (unsigned n = h->due_count; n && h->due; n--)
+        for (due = h->due_count; turns < due && h->due; turns++) {
             turn(h);
+            due += look_further(h);
+        }
+        crowd_note(&h->crowd, turns, sdk_clock_ms());
     }
     pthread_mutex_unlock(&h->lock);
     return NULL;
@@ -295,17 +364,25 @@ void hub_leave(struct seat *s)
     s->is_taken = false;
     HASH_DEL(h->seats, s);
     due_remove(h, s);
+    expected_forget(&h->expected, &s->expectation);
     h->leaving++;
     while (h->turning == s)
         pthread_cond_wait(&h->turned, &h->lock);
     h->leaving--;
-    pthread_mutex_unlock(&h->lock);
+    unlock_and_wake(h);
     s->hub = NULL;
     hub_exit(h);
 }
 
 void hub_watch(struct seat *s, bool looks)
 {
+    struct hub *h = s->hub;
+
+    if (!looks) { /* it tells nobody of others */
+        pthread_mutex_lock(&h->lock);
+        expected_forget(&h->expected, &s->expectation);
+        unlock_and_wake(h);
+    }
     /* it stays there: what needs no memory cannot fail */
-    hub_control(s->hub, EPOLL_CTL_MOD, s->fd, s->number, looks ? EPOLLIN : 0);
+    hub_control(h, EPOLL_CTL_MOD, s->fd, s->number, looks ? EPOLLIN : 0);
 }

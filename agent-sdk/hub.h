@@ -1,7 +1,8 @@
 /* One thread of the library turns the engines of all handles of the process.
  * It sleeps until one of them has something to do, then gives each that has a
  * turn, one after the other, before it looks again: what came for many handles
- * together costs one wake-up. It is there while a seat is taken.
+ * together costs one wake-up, and of those that wait for answers alone it has one
+ * at a time told. It is there while a seat is taken.
  *
  * Any thread, unless it says otherwise. */
 #ifndef CHOIR_SDK_HUB_H
@@ -9,16 +10,22 @@
 
 #include <uthash.h>
 
+#include "expected.h"
 #include "process.h"
+
+enum turn_for {
+    TURN_DUE,      /* fd has not been looked at */
+    TURN_READABLE, /* it was */
+    TURN_LOOK,     /* hub_expects kept it from telling, it may be time */
+};
 
 /* A place in it. fd, turn and of: set before hub_join; the rest is the hub's.
  */
 struct seat {
     int fd; /* readable: a turn is due */
     /* In the hub's thread, one seat at a time. It must not block: all others
-     * wait. readable: fd was; else it has not been looked at. True: another
-     * turn is due, whatever fd says. */
-    bool (*turn)(void *of, bool readable);
+     * wait. True: another turn is due, whatever fd says. */
+    bool (*turn)(void *of, enum turn_for why);
     void *of;
 
     UT_hash_handle hh;
@@ -26,6 +33,8 @@ struct seat {
     struct hub *hub;
     uint64_t number; /* never used again in this process */
     bool is_due, is_readable, is_taken;
+    bool is_looked_at; /* though fd did not tell of anything */
+    struct expectation expectation;
 };
 
 /* Its first turn is due at once. 0 or -errno. */
@@ -35,6 +44,10 @@ int hub_join(struct seat *s);
 void hub_leave(struct seat *s);
 /* A turn is due. It comes though fd is not readable, or not watched. */
 void hub_due(struct seat *s);
+/* What the seat waits for after a turn, whoever made it, and whether something
+ * came in that. True: fd need not be made to tell of what comes, a TURN_LOOK will
+ * be made in time. */
+bool hub_expects(struct seat *s, enum expects what, bool has_heard);
 /* Would hub_due have to wake it? A hint: it may be otherwise at once. */
 bool hub_sleeps(struct seat *s);
 /* Is it the only one? */

@@ -296,6 +296,11 @@ int records_rest(struct records *r, struct wire *w)
     return e;
 }
 
+bool records_owed(const struct records *r)
+{
+    return r->sent != NULL;
+}
+
 bool records_keep(const struct records *r)
 {
     return r->keeps;

@@ -123,7 +123,26 @@ static bool is_busy(struct engine *e)
     return engine_timeout_ms(e) == 0 || connection_pending(e->connection);
 }
 
+/* The same after a turn. Whoever waits for an answer in its turn may rest until
+ * the hub looks, as long as it is the hub that waits. */
+static bool is_busy_after(struct engine *e)
+{
+    enum expects what =
+        connection_steady(e->connection) && engine_waits_for_answers(e)
+            ? EXPECTS_ANSWER
+            : EXPECTS_OTHERWISE;
+
+    return hub_expects(&e->seat, what, e->has_heard) ? engine_timeout_ms(e) == 0
+                                                     : is_busy(e);
+}
+
 /* --- In the hub ----------------------------------------------------------- */
+
+static void turn_to_look(struct engine *e)
+{
+    connection_expect(e->connection);
+    turn(e, 0);
+}
 
 /* It is a frame, nearly always; if there was none, they tell what it was. A
  * hold may not wait until no more frames come. */
@@ -133,8 +152,7 @@ static void turn_when_readable(struct engine *e)
         turn_after(e, 0);
         return;
     }
-    connection_expect(e->connection);
-    turn(e, 0);
+    turn_to_look(e);
     if (!e->has_heard)
         turn_after(e, 0);
 }
@@ -177,19 +195,20 @@ static void hand_over(struct engine *e)
         pthread_cond_signal(&c->changed);
 }
 
-static bool hub_turn(void *engine, bool readable)
+static bool hub_turn(void *engine, enum turn_for why)
 {
     struct engine *e = engine;
     bool again;
 
-    if (passes_by(e, readable))
+    if (passes_by(e, why == TURN_READABLE))
         return false;
     near_sleep(e->near, -1, 0); /* nobody waits any more */
-    if (readable)
-        turn_when_readable(e);
-    else
-        turn_at_once(e);
-    again = is_busy(e);
+    switch (why) {
+    case TURN_READABLE: turn_when_readable(e); break;
+    case TURN_LOOK: turn_to_look(e); break;
+    case TURN_DUE: turn_at_once(e); break;
+    }
+    again = is_busy_after(e);
     pthread_mutex_unlock(&e->c->turn);
     if (!again)
         hand_over(e);
@@ -240,7 +259,7 @@ static void leave(struct engine *e)
     bool again;
 
     pthread_mutex_lock(&c->lock);
-    again = is_busy(e) || intake_ready(&c->intake);
+    again = is_busy_after(e) || intake_ready(&c->intake);
     if (c->is_driven || c->is_passed)
         hub_watch(&e->seat, true);
     c->is_driven = c->is_passed = false;

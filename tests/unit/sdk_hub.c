@@ -17,13 +17,17 @@ struct guest {
     pthread_cond_t turned;
     unsigned turns, again;
     unsigned readable; /* turns of which it was said */
+    unsigned looks;    /* likewise */
+    bool expects;      /* an answer, and nothing else */
+    bool is_answered;  /* which is here */
+    unsigned rests;    /* turns after which it need not be told */
     bool stops;        /* its turn lasts until `goes_on` */
     bool goes_on;
     pthread_t thread; /* that turned it */
     int policy;       /* of it, meanwhile */
 };
 
-static bool guest_turn(void *of, bool readable)
+static bool guest_turn(void *of, enum turn_for why)
 {
     struct guest *g = of;
     uint64_t count;
@@ -33,7 +37,8 @@ static bool guest_turn(void *of, bool readable)
         count = 0;
     pthread_mutex_lock(&g->lock);
     g->turns++;
-    g->readable += readable;
+    g->readable += why == TURN_READABLE;
+    g->looks += why == TURN_LOOK;
     g->thread = pthread_self();
     g->policy = sched_getscheduler(0);
     pthread_cond_broadcast(&g->turned);
@@ -41,6 +46,12 @@ static bool guest_turn(void *of, bool readable)
         pthread_cond_wait(&g->turned, &g->lock);
     again = g->again > 0;
     g->again -= again;
+    if (g->expects) {
+        g->expects = !g->is_answered;
+        g->rests += hub_expects(&g->seat,
+                                g->expects ? EXPECTS_ANSWER : EXPECTS_OTHERWISE,
+                                g->is_answered);
+    }
     pthread_mutex_unlock(&g->lock);
     return again;
 }
@@ -168,6 +179,103 @@ TEST(what_is_not_looked_at_gets_turns_only_when_told)
     wait_for_turns(&away, 3);
     guest_go(&away);
     guest_go(&other);
+}
+
+/* It has asked for something. */
+static void ask(struct guest *g)
+{
+    pthread_mutex_lock(&g->lock);
+    g->expects = true;
+    g->is_answered = false;
+    pthread_mutex_unlock(&g->lock);
+    settle(g);
+}
+
+static void answer(struct guest *g)
+{
+    pthread_mutex_lock(&g->lock);
+    g->is_answered = true;
+    pthread_mutex_unlock(&g->lock);
+}
+
+static void wait_for_answer(struct guest *g)
+{
+    pthread_mutex_lock(&g->lock);
+    while (g->expects)
+        pthread_cond_wait(&g->turned, &g->lock);
+    pthread_mutex_unlock(&g->lock);
+}
+
+enum { ASKERS = 3 };
+
+static void askers_come(struct guest *guests)
+{
+    for (int i = 0; i < ASKERS; i++) {
+        guest_come(&guests[i]);
+        ask(&guests[i]);
+    }
+    CHECK_EQ(guests[0].rests, 0);
+}
+
+static void askers_go(struct guest *guests)
+{
+    for (int i = 0; i < ASKERS; i++)
+        guest_go(&guests[i]);
+}
+
+TEST(one_that_is_told_of_its_answer_has_the_others_looked_at)
+{
+    static struct guest guests[ASKERS];
+
+    askers_come(guests);
+    for (int i = 0; i < ASKERS; i++)
+        answer(&guests[i]);
+    poke(&guests[0]);
+    for (int i = 0; i < ASKERS; i++)
+        wait_for_answer(&guests[i]);
+    CHECK_EQ(guests[0].looks, 0);
+    for (int i = 1; i < ASKERS; i++)
+        CHECK_EQ(guests[i].readable, 0);
+    askers_go(guests);
+}
+
+TEST(answers_that_overtake_the_first_one_s_are_found_in_time)
+{
+    static struct guest guests[ASKERS];
+
+    askers_come(guests);
+    for (int i = 1; i < ASKERS; i++)
+        answer(&guests[i]);
+    for (int i = 1; i < ASKERS; i++)
+        wait_for_answer(&guests[i]);
+    askers_go(guests);
+}
+
+TEST(others_are_looked_at_when_the_first_one_goes)
+{
+    static struct guest guests[ASKERS];
+
+    askers_come(guests);
+    for (int i = 1; i < ASKERS; i++)
+        answer(&guests[i]);
+    guest_go(&guests[0]);
+    for (int i = 1; i < ASKERS; i++)
+        wait_for_answer(&guests[i]);
+    guest_come(&guests[0]);
+    askers_go(guests);
+}
+
+TEST(others_are_looked_at_when_the_first_one_is_not_any_more)
+{
+    static struct guest guests[ASKERS];
+
+    askers_come(guests);
+    hub_watch(&guests[0].seat, false);
+    for (int i = 1; i < ASKERS; i++)
+        answer(&guests[i]);
+    for (int i = 1; i < ASKERS; i++)
+        wait_for_answer(&guests[i]);
+    askers_go(guests);
 }
 
 static int policy_of(struct guest *g)

@@ -1,0 +1,99 @@
+#include "expected.h"
+
+#include <stddef.h>
+#include <utlist.h>
+
+enum {
+    LATE_MS = 5,   /* much longer than from one answer to the next */
+    TOLD_MS = 1000 /* where that was wrong */
+};
+
+int expected_sleep_ms(const struct expected *x, unsigned handles)
+{
+    return x->others || (x->is_moving && handles > 1) ? LATE_MS : -1;
+}
+
+static void unqueue(struct expected *x, struct expectation *e)
+{
+    if (e->is_queued)
+        DL_DELETE(x->others, e);
+    e->is_queued = false;
+}
+
+void expected_due(struct expected *x, struct expectation *e)
+{
+    if (x->first != e)
+        return;
+    x->first = NULL;
+    e->was_first = true;
+}
+
+struct expectation *expected_next(struct expected *x)
+{
+    struct expectation *e = x->first ? NULL : x->others;
+
+    if (!e)
+        return NULL;
+    unqueue(x, e);
+    e->was_first = true;
+    return e;
+}
+
+struct expectation *expected_late(struct expected *x)
+{
+    struct expectation *e;
+
+    x->first = NULL; /* it is told all the same */
+    e = expected_next(x);
+    if (e)
+        e->is_late = true;
+    else
+        x->is_moving = false;
+    return e;
+}
+
+static bool follows(struct expected *x, struct expectation *e, bool may_rest)
+{
+    if (e->is_queued)
+        return true;
+    if (!x->first && !x->others) {
+        x->first = e;
+        return false;
+    }
+    if (!may_rest)
+        return false;
+    DL_APPEND(x->others, e);
+    e->is_queued = true;
+    return true;
+}
+
+bool expected_after(struct expected *x, struct expectation *e,
+                    enum expects expects, bool has_heard, bool may_rest,
+                    int64_t now_ms)
+{
+    bool was_first = e->was_first || x->first == e, was_late = e->is_late;
+
+    expected_due(x, e);
+    e->was_first = e->is_late = false;
+    if (was_late && has_heard)
+        x->told_until_ms = now_ms + TOLD_MS;
+    if (expects != EXPECTS_ANSWER || now_ms < x->told_until_ms) {
+        expected_forget(x, e);
+        return false;
+    }
+    x->is_moving = true;
+    if (was_first && !has_heard) {
+        unqueue(x, e);
+        x->first = e;
+        return false;
+    }
+    return follows(x, e, may_rest);
+}
+
+void expected_forget(struct expected *x, struct expectation *e)
+{
+    if (x->first == e)
+        x->first = NULL;
+    unqueue(x, e);
+    e->was_first = e->is_late = false;
+}
