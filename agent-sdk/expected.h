@@ -26,8 +26,8 @@ struct expectation {
 struct expected {
     struct expectation *first;  /* is told */
     struct expectation *others; /* are not: longest waiting first */
-    bool is_moving;             /* something was expected since the time was up */
-    int64_t told_until_ms;      /* all are */
+    bool is_moving;        /* something was expected since the time was up */
+    int64_t told_until_ms; /* all are */
 };
 
 /* How long to wait until expected_late, in a process of so many handles; -1:
