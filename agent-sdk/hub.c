@@ -364,11 +364,11 @@ void hub_leave(struct seat *s)
     s->is_taken = false;
     HASH_DEL(h->seats, s);
     due_remove(h, s);
-    expected_forget(&h->expected, &s->expectation);
     h->leaving++;
     while (h->turning == s)
         pthread_cond_wait(&h->turned, &h->lock);
     h->leaving--;
+    expected_forget(&h->expected, &s->expectation); /* its last turn, too */
     unlock_and_wake(h);
     s->hub = NULL;
     hub_exit(h);

@@ -181,6 +181,18 @@ TEST(what_is_not_looked_at_gets_turns_only_when_told)
     guest_go(&other);
 }
 
+static void *go_on_soon(void *guest)
+{
+    struct guest *g = guest;
+
+    usleep(20000); /* time for hub_leave to begin; none is too little */
+    pthread_mutex_lock(&g->lock);
+    g->goes_on = true;
+    pthread_cond_broadcast(&g->turned);
+    pthread_mutex_unlock(&g->lock);
+    return NULL;
+}
+
 /* It has asked for something. */
 static void ask(struct guest *g)
 {
@@ -265,6 +277,27 @@ TEST(others_are_looked_at_when_the_first_one_goes)
     askers_go(guests);
 }
 
+TEST(whoever_leaves_in_a_turn_is_not_expected_any_more)
+{
+    struct guest g, other;
+    pthread_t t;
+
+    guest_come(&other);
+    guest_come(&g);
+    pthread_mutex_lock(&g.lock);
+    g.stops = g.expects = true;
+    pthread_mutex_unlock(&g.lock);
+    poke(&g);
+    wait_for_turns(&g, 2);
+    CHECK_OK(pthread_create(&t, NULL, go_on_soon, &g));
+    hub_leave(&g.seat);
+    CHECK_OK(pthread_join(t, NULL));
+    close(g.seat.fd);
+    ask(&other);
+    CHECK(other.is_told);
+    guest_go(&other);
+}
+
 TEST(others_are_looked_at_when_the_first_one_is_not_any_more)
 {
     static struct guest guests[ASKERS];
@@ -314,18 +347,6 @@ TEST(while_many_are_due_together_it_interrupts_nobody)
         settle(&guests[0]);
     for (int i = 0; i < GUESTS; i++)
         guest_go(&guests[i]);
-}
-
-static void *go_on_soon(void *guest)
-{
-    struct guest *g = guest;
-
-    usleep(20000); /* time for hub_leave to begin; none is too little */
-    pthread_mutex_lock(&g->lock);
-    g->goes_on = true;
-    pthread_cond_broadcast(&g->turned);
-    pthread_mutex_unlock(&g->lock);
-    return NULL;
 }
 
 TEST(whoever_leaves_waits_for_the_turn_under_way_and_gets_no_other)
