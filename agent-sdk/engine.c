@@ -211,14 +211,15 @@ static bool is_owed(const struct engine *e)
 bool engine_waits_for_answers(const struct engine *e)
 {
     return !e->ended && e->is_welcome && records_session(e->records) &&
-           records_owed(e->records) && !asks_owed(e->asks);
+           records_asked(e->records) && !asks_owed(e->asks);
 }
 
 static void hear(struct engine *e)
 {
     size_t bytes = 0;
+    bool is_time = e->look_ms && e->wire.now_ms >= e->look_ms;
 
-    if (e->look_ms && e->wire.now_ms >= e->look_ms) {
+    if (is_time) {
         connection_expect(e->connection);
         e->look_ms = 0;
     }
@@ -238,7 +239,7 @@ static void hear(struct engine *e)
             r = frame_hear(e, frame);
         bytes += frame.n;
         end(e, r);
-        if (!is_owed(e)) {
+        if (!is_time && !e->ended && !is_owed(e)) {
             connection_rest(e->connection);
             e->look_ms = e->wire.now_ms + LOOK_MS;
             return;

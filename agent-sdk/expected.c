@@ -13,6 +13,11 @@ int expected_sleep_ms(const struct expected *x, unsigned handles)
     return x->others || (x->is_moving && handles > 1) ? LATE_MS : -1;
 }
 
+bool expected_is_late(const struct expected *x, int64_t now_ms)
+{
+    return x->others && now_ms - x->since_ms >= LATE_MS;
+}
+
 static void unqueue(struct expected *x, struct expectation *e)
 {
     if (e->is_queued)
@@ -28,23 +33,24 @@ void expected_due(struct expected *x, struct expectation *e)
     e->was_first = true;
 }
 
-struct expectation *expected_next(struct expected *x)
+struct expectation *expected_next(struct expected *x, int64_t now_ms)
 {
     struct expectation *e = x->first ? NULL : x->others;
 
     if (!e)
         return NULL;
+    x->since_ms = now_ms;
     unqueue(x, e);
     e->was_first = true;
     return e;
 }
 
-struct expectation *expected_late(struct expected *x)
+struct expectation *expected_late(struct expected *x, int64_t now_ms)
 {
     struct expectation *e;
 
     x->first = NULL; /* it is told all the same */
-    e = expected_next(x);
+    e = expected_next(x, now_ms);
     if (e)
         e->is_late = true;
     else
@@ -52,7 +58,8 @@ struct expectation *expected_late(struct expected *x)
     return e;
 }
 
-static bool follows(struct expected *x, struct expectation *e, bool may_rest)
+static bool follows(struct expected *x, struct expectation *e, bool may_rest,
+                    int64_t now_ms)
 {
     if (e->is_queued)
         return true;
@@ -62,6 +69,8 @@ static bool follows(struct expected *x, struct expectation *e, bool may_rest)
     }
     if (!may_rest)
         return false;
+    if (!x->others)
+        x->since_ms = now_ms;
     DL_APPEND(x->others, e);
     e->is_queued = true;
     return true;
@@ -87,7 +96,9 @@ bool expected_after(struct expected *x, struct expectation *e,
         x->first = e;
         return false;
     }
-    return follows(x, e, may_rest);
+    if (has_heard) /* what it waits for now was asked for last */
+        unqueue(x, e);
+    return follows(x, e, may_rest, now_ms);
 }
 
 void expected_forget(struct expected *x, struct expectation *e)

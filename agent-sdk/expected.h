@@ -27,20 +27,23 @@ struct expected {
     struct expectation *first;  /* is told */
     struct expectation *others; /* are not: longest waiting first */
     bool is_moving;        /* something was expected since the time was up */
+    int64_t since_ms;      /* the others wait to be looked at */
     int64_t told_until_ms; /* all are */
 };
 
 /* How long to wait until expected_late, in a process of so many handles; -1:
  * nobody waits for that. */
 int expected_sleep_ms(const struct expected *x, unsigned handles);
+/* Is the time up, whatever kept whoever waits from sleeping? */
+bool expected_is_late(const struct expected *x, int64_t now_ms);
 
 /* It is to have a turn: told of something, or for another reason. */
 void expected_due(struct expected *x, struct expectation *e);
 /* Nobody is told any more, and so this one has to be looked at; NULL: none. It is
  * not queued any more. */
-struct expectation *expected_next(struct expected *x);
+struct expectation *expected_next(struct expected *x, int64_t now_ms);
 /* The time is up: the same, until there is none. */
-struct expectation *expected_late(struct expected *x);
+struct expectation *expected_late(struct expected *x, int64_t now_ms);
 
 enum expects {
     EXPECTS_OTHERWISE, /* nothing, or what may come at any time */

@@ -69,7 +69,7 @@ static void look_add(struct hub *h, struct expectation *e)
 /* Whoever was told is answered: who else is? */
 static bool look_further(struct hub *h)
 {
-    struct expectation *e = expected_next(&h->expected);
+    struct expectation *e = expected_next(&h->expected, sdk_clock_ms());
 
     if (e)
         look_add(h, e);
@@ -80,7 +80,7 @@ static void look_at_all(struct hub *h)
 {
     struct expectation *e;
 
-    while ((e = expected_late(&h->expected)))
+    while ((e = expected_late(&h->expected, sdk_clock_ms())))
         look_add(h, e);
 }
 
@@ -190,7 +190,8 @@ static void sleep_until_due(struct hub *h)
     pthread_mutex_lock(&h->lock);
     h->is_asleep = false;
     events_take(h, events, n);
-    if (n == 0 && timeout_ms && timeout_ms == late_ms)
+    if ((n == 0 && timeout_ms && timeout_ms == late_ms) ||
+        expected_is_late(&h->expected, sdk_clock_ms()))
         look_at_all(h);
 }
 

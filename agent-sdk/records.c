@@ -301,6 +301,11 @@ bool records_owed(const struct records *r)
     return r->sent != NULL;
 }
 
+bool records_asked(const struct records *r)
+{
+    return r->sent && !r->again_ms;
+}
+
 bool records_keep(const struct records *r)
 {
     return r->keeps;

@@ -35,8 +35,10 @@ int records_pump(struct records *r, struct wire *w);
  * answered, whose callers may well say more. The next records_pump sends them.
  */
 bool records_keep(const struct records *r);
-/* Is an answer due? */
+/* Is an answer due? And is what it answers on its way, not held back for a while?
+ */
 bool records_owed(const struct records *r);
+bool records_asked(const struct records *r);
 /* When records_pump has something to do though nothing arrives; -1: never. */
 int64_t records_deadline_ms(const struct records *r);
 /* Everything that is not answered ends with this code. */

@@ -160,18 +160,18 @@ static void turn_when_readable(struct engine *e)
 /* A caller who has the turn does all there is to do, and says when he leaves
  * whether there is more. What is readable must not keep the hub awake until
  * then, which is long if he waits for a core. */
-static bool passes_by(struct engine *e, bool readable)
+static bool passes_by(struct engine *e, enum turn_for why)
 {
     struct choir *c = e->c;
     bool passes;
 
     if (pthread_mutex_trylock(&c->turn) == 0)
         return false;
-    if (!readable)
+    if (why == TURN_DUE)
         return true;
     pthread_mutex_lock(&c->lock); /* he leaves with it held */
     passes = pthread_mutex_trylock(&c->turn) != 0;
-    if (passes) {
+    if (passes && why == TURN_READABLE) {
         hub_watch(&e->seat, false);
         c->is_passed = true;
     }
@@ -200,7 +200,7 @@ static bool hub_turn(void *engine, enum turn_for why)
     struct engine *e = engine;
     bool again;
 
-    if (passes_by(e, why == TURN_READABLE))
+    if (passes_by(e, why))
         return false;
     near_sleep(e->near, -1, 0); /* nobody waits any more */
     switch (why) {

@@ -37,14 +37,14 @@ TEST(the_first_is_told_and_the_others_are_looked_at_in_their_order)
 {
     begin();
     all_send();
-    CHECK(!expected_next(&x)); /* the first is still to be told */
+    CHECK(!expected_next(&x, NOW_MS)); /* the first is still to be told */
     expected_due(&x, &all[0]);
     CHECK_NOT(answered(0));
     for (int i = 1; i < HANDLES; i++) {
-        CHECK(expected_next(&x) == &all[i]);
+        CHECK(expected_next(&x, NOW_MS) == &all[i]);
         CHECK_NOT(answered(i));
     }
-    CHECK(!expected_next(&x));
+    CHECK(!expected_next(&x, NOW_MS));
 }
 
 TEST(whoever_is_looked_at_too_early_is_told_from_then_on)
@@ -53,12 +53,12 @@ TEST(whoever_is_looked_at_too_early_is_told_from_then_on)
     all_send();
     expected_due(&x, &all[0]);
     CHECK_NOT(answered(0));
-    CHECK(expected_next(&x) == &all[1]);
+    CHECK(expected_next(&x, NOW_MS) == &all[1]);
     CHECK_NOT(sent(1)); /* nothing was there */
-    CHECK(!expected_next(&x));
+    CHECK(!expected_next(&x, NOW_MS));
     expected_due(&x, &all[1]);
     CHECK_NOT(answered(1));
-    CHECK(expected_next(&x) == &all[2]);
+    CHECK(expected_next(&x, NOW_MS) == &all[2]);
 }
 
 TEST(whoever_is_answered_and_asks_again_is_behind_all_others)
@@ -68,10 +68,24 @@ TEST(whoever_is_answered_and_asks_again_is_behind_all_others)
     expected_due(&x, &all[0]);
     CHECK(expected_after(&x, &all[0], EXPECTS_ANSWER, true, true, NOW_MS));
     for (int i = 1; i < HANDLES; i++) {
-        CHECK(expected_next(&x) == &all[i]);
+        CHECK(expected_next(&x, NOW_MS) == &all[i]);
         CHECK_NOT(answered(i));
     }
-    CHECK(expected_next(&x) == &all[0]);
+    CHECK(expected_next(&x, NOW_MS) == &all[0]);
+}
+
+TEST(whoever_hears_before_its_turn_and_asks_again_is_behind_all_others)
+{
+    begin();
+    all_send();
+    CHECK(expected_after(&x, &all[1], EXPECTS_ANSWER, true, true, NOW_MS));
+    expected_due(&x, &all[0]);
+    CHECK_NOT(answered(0));
+    for (int i = 2; i < HANDLES; i++) {
+        CHECK(expected_next(&x, NOW_MS) == &all[i]);
+        CHECK_NOT(answered(i));
+    }
+    CHECK(expected_next(&x, NOW_MS) == &all[1]);
 }
 
 TEST(a_turn_for_another_reason_leaves_each_in_its_place)
@@ -80,13 +94,13 @@ TEST(a_turn_for_another_reason_leaves_each_in_its_place)
     all_send();
     expected_due(&x, &all[0]);
     CHECK_NOT(sent(0)); /* the first still, and told */
-    CHECK(!expected_next(&x));
+    CHECK(!expected_next(&x, NOW_MS));
     CHECK_NOT(sent(0)); /* by somebody for whom it was not due */
-    CHECK(!expected_next(&x));
+    CHECK(!expected_next(&x, NOW_MS));
     CHECK(sent(2));
     expected_due(&x, &all[0]);
     CHECK_NOT(answered(0));
-    CHECK(expected_next(&x) == &all[1]);
+    CHECK(expected_next(&x, NOW_MS) == &all[1]);
 }
 
 TEST(somebody_else_may_hear_the_first_one_s_answer)
@@ -94,7 +108,7 @@ TEST(somebody_else_may_hear_the_first_one_s_answer)
     begin();
     all_send();
     CHECK_NOT(answered(0));
-    CHECK(expected_next(&x) == &all[1]);
+    CHECK(expected_next(&x, NOW_MS) == &all[1]);
 }
 
 TEST(whoever_goes_leaves_his_place_to_the_next)
@@ -103,11 +117,11 @@ TEST(whoever_goes_leaves_his_place_to_the_next)
     all_send();
     expected_forget(&x, &all[1]);
     expected_forget(&x, &all[0]);
-    CHECK(expected_next(&x) == &all[2]);
+    CHECK(expected_next(&x, NOW_MS) == &all[2]);
     expected_forget(&x, &all[2]);
-    CHECK(expected_next(&x) == &all[3]);
+    CHECK(expected_next(&x, NOW_MS) == &all[3]);
     expected_forget(&x, &all[3]);
-    CHECK(!expected_next(&x));
+    CHECK(!expected_next(&x, NOW_MS));
 }
 
 TEST(nobody_rests_whom_the_sleeper_would_not_look_at)
@@ -119,7 +133,7 @@ TEST(nobody_rests_whom_the_sleeper_would_not_look_at)
     CHECK(sent(2));
     expected_due(&x, &all[0]);
     CHECK_NOT(answered(0));
-    CHECK(expected_next(&x) == &all[2]);
+    CHECK(expected_next(&x, NOW_MS) == &all[2]);
 }
 
 TEST(the_time_is_limited_while_something_is_expected)
@@ -131,22 +145,35 @@ TEST(the_time_is_limited_while_something_is_expected)
     CHECK(expected_sleep_ms(&x, HANDLES) > 0);
     sent(1);
     CHECK(expected_sleep_ms(&x, HANDLES) > 0);
-    CHECK(expected_late(&x) == &all[1]);
-    CHECK(!expected_late(&x));
+    CHECK(expected_late(&x, NOW_MS) == &all[1]);
+    CHECK(!expected_late(&x, NOW_MS));
     CHECK_EQ(expected_sleep_ms(&x, HANDLES), -1);
     sent(1); /* it is not there yet: told */
     CHECK(expected_sleep_ms(&x, HANDLES) > 0);
+}
+
+TEST(the_time_is_up_though_nobody_slept_through_it)
+{
+    begin();
+    CHECK_NOT(expected_is_late(&x, NOW_MS + 1000)); /* nobody waits */
+    all_send();
+    CHECK_NOT(expected_is_late(&x, NOW_MS + 4));
+    CHECK(expected_is_late(&x, NOW_MS + 5));
+    expected_due(&x, &all[0]);
+    CHECK(expected_next(&x, NOW_MS + 4) == &all[1]); /* it goes on */
+    CHECK_NOT(expected_is_late(&x, NOW_MS + 8));
+    CHECK(expected_is_late(&x, NOW_MS + 9));
 }
 
 TEST(where_answers_overtake_each_other_all_are_told_for_a_while)
 {
     begin();
     all_send();
-    CHECK(expected_late(&x) == &all[1]);
+    CHECK(expected_late(&x, NOW_MS) == &all[1]);
     CHECK_NOT(answered(1)); /* before the first */
     CHECK_NOT(sent(2));
     CHECK_NOT(sent(3));
-    CHECK(!expected_next(&x));
+    CHECK(!expected_next(&x, NOW_MS));
     CHECK_NOT(
         expected_after(&x, &all[0], EXPECTS_ANSWER, false, true, NOW_MS + 999));
     CHECK_NOT(expected_after(&x, &all[0], EXPECTS_ANSWER, false, true,
@@ -160,7 +187,7 @@ TEST(what_is_only_late_is_still_trusted)
     begin();
     all_send();
     for (int i = 1; i < HANDLES; i++) {
-        CHECK(expected_late(&x) == &all[i]);
+        CHECK(expected_late(&x, NOW_MS) == &all[i]);
     }
     for (int i = 1; i < HANDLES; i++)
         CHECK_NOT(sent(i)); /* told, each */

@@ -97,6 +97,38 @@ TEST(many_handles_are_served_together)
     end();
 }
 
+/* Each waits for one answer: one of them at a time is told of it. */
+TEST(many_handles_with_one_put_under_way_are_all_answered)
+{
+    enum { EACH = 100 };
+    unsigned sent[HANDLES], done[HANDLES] = {0}, left = HANDLES * EACH;
+    struct pollfd fds[HANDLES];
+    struct choir *c[HANDLES];
+
+    begin();
+    for (int i = 0; i < HANDLES; i++) {
+        c[i] = open_or_fail();
+        fds[i] = (struct pollfd){.fd = choir_fd(c[i]), .events = POLLIN};
+    }
+    for (int i = 0; i < HANDLES; i++) {
+        send_one_put(c[i]);
+        sent[i] = 1;
+    }
+    while (left) {
+        CHECK(poll(fds, HANDLES, 2000) > 0); /* no handle's own timer */
+        left = 0;
+        for (int i = 0; i < HANDLES; i++) {
+            if (fds[i].revents)
+                answer(c[i], &sent[i], &done[i], EACH);
+            left += EACH - done[i];
+        }
+    }
+    CHECK_EQ(standin_counts(broker).operations, HANDLES * EACH);
+    for (int i = 0; i < HANDLES; i++)
+        choir_close(&c[i]);
+    end();
+}
+
 static void *wait_for_ever(void *handle)
 {
     struct choir_event *e;
