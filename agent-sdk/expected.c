@@ -3,10 +3,7 @@
 #include <stddef.h>
 #include <utlist.h>
 
-enum {
-    LATE_MS = 5,   /* much longer than from one answer to the next */
-    TOLD_MS = 1000 /* where that was wrong */
-};
+enum { LATE_MS = 5 /* much longer than from one answer to the next */ };
 
 int expected_sleep_ms(const struct expected *x, unsigned handles)
 {
@@ -47,15 +44,9 @@ struct expectation *expected_next(struct expected *x, int64_t now_ms)
 
 struct expectation *expected_late(struct expected *x, int64_t now_ms)
 {
-    struct expectation *e;
-
     x->first = NULL; /* it is told all the same */
-    e = expected_next(x, now_ms);
-    if (e)
-        e->is_late = true;
-    else
-        x->is_moving = false;
-    return e;
+    x->is_moving = x->others != NULL;
+    return expected_next(x, now_ms);
 }
 
 static bool follows(struct expected *x, struct expectation *e, bool may_rest,
@@ -80,13 +71,11 @@ bool expected_after(struct expected *x, struct expectation *e,
                     enum expects expects, bool has_heard, bool may_rest,
                     int64_t now_ms)
 {
-    bool was_first = e->was_first || x->first == e, was_late = e->is_late;
+    bool was_first = e->was_first || x->first == e;
 
     expected_due(x, e);
-    e->was_first = e->is_late = false;
-    if (was_late && has_heard)
-        x->told_until_ms = now_ms + TOLD_MS;
-    if (expects != EXPECTS_ANSWER || now_ms < x->told_until_ms) {
+    e->was_first = false;
+    if (expects != EXPECTS_ANSWER) {
         expected_forget(x, e);
         return false;
     }
@@ -106,5 +95,5 @@ void expected_forget(struct expected *x, struct expectation *e)
     if (x->first == e)
         x->first = NULL;
     unqueue(x, e);
-    e->was_first = e->is_late = false;
+    e->was_first = false;
 }

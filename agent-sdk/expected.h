@@ -5,8 +5,8 @@
  * yet: it is told from then on. To be told costs ten calls of the kernel an answer,
  * which are libzmq's; to look and find one costs none (ADR 22).
  *
- * Where answers come in another order, that shows when the time is up: then all
- * are looked at, and told for a while.
+ * Where answers come in another order, as from two brokers, all are looked at when
+ * the time is up: whoever is not answered then is told, and nobody waits for him.
  *
  * One thread at a time. */
 #ifndef CHOIR_SDK_EXPECTED_H
@@ -20,15 +20,13 @@ struct expectation {
     struct expectation *prev, *next;
     bool is_queued; /* behind the first */
     bool was_first; /* until it became due */
-    bool is_late;   /* it is looked at because the time is up */
 };
 
 struct expected {
     struct expectation *first;  /* is told */
     struct expectation *others; /* are not: longest waiting first */
-    bool is_moving;        /* something was expected since the time was up */
-    int64_t since_ms;      /* the others wait to be looked at */
-    int64_t told_until_ms; /* all are */
+    bool is_moving;   /* something was expected since the time was up */
+    int64_t since_ms; /* the others wait to be looked at */
 };
 
 /* How long to wait until expected_late, in a process of so many handles; -1:

@@ -68,10 +68,9 @@ static void answer(struct choir *c, unsigned *sent, unsigned *done,
 }
 
 /* By their descriptors, from one thread of the program. */
-TEST(many_handles_are_served_together)
+static void serve_all(unsigned each, unsigned depth)
 {
-    enum { EACH = 200, DEPTH = 8 };
-    unsigned sent[HANDLES], done[HANDLES] = {0}, left = HANDLES * EACH;
+    unsigned sent[HANDLES], done[HANDLES] = {0}, left = HANDLES * each;
     struct pollfd fds[HANDLES];
     struct choir *c[HANDLES];
 
@@ -79,7 +78,7 @@ TEST(many_handles_are_served_together)
     for (int i = 0; i < HANDLES; i++) {
         c[i] = open_or_fail();
         fds[i] = (struct pollfd){.fd = choir_fd(c[i]), .events = POLLIN};
-        for (sent[i] = 0; sent[i] < DEPTH; sent[i]++)
+        for (sent[i] = 0; sent[i] < depth; sent[i]++)
             send_one_put(c[i]);
     }
     while (left) {
@@ -87,46 +86,25 @@ TEST(many_handles_are_served_together)
         left = 0;
         for (int i = 0; i < HANDLES; i++) {
             if (fds[i].revents)
-                answer(c[i], &sent[i], &done[i], EACH);
-            left += EACH - done[i];
+                answer(c[i], &sent[i], &done[i], each);
+            left += each - done[i];
         }
     }
-    CHECK_EQ(standin_counts(broker).operations, HANDLES * EACH);
+    CHECK_EQ(standin_counts(broker).operations, HANDLES * each);
     for (int i = 0; i < HANDLES; i++)
         choir_close(&c[i]);
     end();
 }
 
-/* Each waits for one answer: one of them at a time is told of it. */
+TEST(many_handles_are_served_together)
+{
+    serve_all(200, 8);
+}
+
+/* One of them at a time is told of its answer. */
 TEST(many_handles_with_one_put_under_way_are_all_answered)
 {
-    enum { EACH = 100 };
-    unsigned sent[HANDLES], done[HANDLES] = {0}, left = HANDLES * EACH;
-    struct pollfd fds[HANDLES];
-    struct choir *c[HANDLES];
-
-    begin();
-    for (int i = 0; i < HANDLES; i++) {
-        c[i] = open_or_fail();
-        fds[i] = (struct pollfd){.fd = choir_fd(c[i]), .events = POLLIN};
-    }
-    for (int i = 0; i < HANDLES; i++) {
-        send_one_put(c[i]);
-        sent[i] = 1;
-    }
-    while (left) {
-        CHECK(poll(fds, HANDLES, 2000) > 0); /* no handle's own timer */
-        left = 0;
-        for (int i = 0; i < HANDLES; i++) {
-            if (fds[i].revents)
-                answer(c[i], &sent[i], &done[i], EACH);
-            left += EACH - done[i];
-        }
-    }
-    CHECK_EQ(standin_counts(broker).operations, HANDLES * EACH);
-    for (int i = 0; i < HANDLES; i++)
-        choir_close(&c[i]);
-    end();
+    serve_all(100, 1);
 }
 
 static void *wait_for_ever(void *handle)

@@ -232,21 +232,33 @@ static void askers_come(struct guest *guests)
     CHECK(guests[0].is_told);
 }
 
+static void answer_others(struct guest *guests)
+{
+    for (int i = 1; i < ASKERS; i++)
+        answer(&guests[i]);
+}
+
+static void hear_others(struct guest *guests)
+{
+    for (int i = 1; i < ASKERS; i++)
+        wait_for_answer(&guests[i]);
+}
+
 static void askers_go(struct guest *guests)
 {
     for (int i = 0; i < ASKERS; i++)
         guest_go(&guests[i]);
 }
 
-TEST(one_that_is_told_of_its_answer_has_the_others_looked_at)
+TEST(all_hear_their_answers_though_one_is_told)
 {
     static struct guest guests[ASKERS];
 
     askers_come(guests);
-    for (int i = ASKERS - 1; i >= 0; i--)
-        answer(&guests[i]);
-    for (int i = 0; i < ASKERS; i++)
-        wait_for_answer(&guests[i]);
+    answer_others(guests);
+    answer(&guests[0]);
+    wait_for_answer(&guests[0]);
+    hear_others(guests);
     CHECK_EQ(guests[0].looks, 0);
     askers_go(guests);
 }
@@ -256,23 +268,19 @@ TEST(answers_that_overtake_the_first_one_s_are_found_in_time)
     static struct guest guests[ASKERS];
 
     askers_come(guests);
-    for (int i = 1; i < ASKERS; i++)
-        answer(&guests[i]);
-    for (int i = 1; i < ASKERS; i++)
-        wait_for_answer(&guests[i]);
+    answer_others(guests);
+    hear_others(guests);
     askers_go(guests);
 }
 
-TEST(others_are_looked_at_when_the_first_one_goes)
+TEST(others_hear_their_answers_when_the_first_one_goes)
 {
     static struct guest guests[ASKERS];
 
     askers_come(guests);
-    for (int i = 1; i < ASKERS; i++)
-        answer(&guests[i]);
+    answer_others(guests);
     guest_go(&guests[0]);
-    for (int i = 1; i < ASKERS; i++)
-        wait_for_answer(&guests[i]);
+    hear_others(guests);
     guest_come(&guests[0]);
     askers_go(guests);
 }
@@ -298,16 +306,14 @@ TEST(whoever_leaves_in_a_turn_is_not_expected_any_more)
     guest_go(&other);
 }
 
-TEST(others_are_looked_at_when_the_first_one_is_not_any_more)
+TEST(others_hear_their_answers_when_the_first_one_is_not_looked_at)
 {
     static struct guest guests[ASKERS];
 
     askers_come(guests);
-    for (int i = 1; i < ASKERS; i++)
-        answer(&guests[i]);
+    answer_others(guests);
     hub_watch(&guests[0].seat, false);
-    for (int i = 1; i < ASKERS; i++)
-        wait_for_answer(&guests[i]);
+    hear_others(guests);
     askers_go(guests);
 }
 
