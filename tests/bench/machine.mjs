@@ -30,9 +30,19 @@ export function filesystem(dir) {
     return best[1];
 }
 
+// Guests say "AMD EPYC" of several generations, which family and model tell apart.
+function processor() {
+    const of = (name) => readFileSync('/proc/cpuinfo', 'utf8')
+        .match(new RegExp(`^${name}\\s*: (.+)$`, 'm'))?.[1];
+    const [name, family, model] = ['model name', 'cpu family', 'model'].map(of);
+
+    return (name ?? os.cpus()[0]?.model ?? 'unknown') +
+        (family && model ? ` (family ${family}, model ${model})` : '');
+}
+
 export function machine(dir) {
     return {
-        cpu: os.cpus()[0]?.model ?? 'unknown',
+        cpu: processor(),
         cores: os.cpus().length,
         memory_gib: Math.round(os.totalmem() / 2 ** 30),
         kernel: os.release(),
