@@ -4,8 +4,8 @@ import { judged, number } from './report.mjs';
 import { line, svg, text } from './svg.mjs';
 import { ENOUGH, median, verdict } from './verdict.mjs';
 
-const WIDTH = 880, LEFT = 392, RIGHT = 132, TOP = 64, STEP = 29, BAR = 12;
-const LEAST = 0.1, MOST = 10; // of what it must reach; the axis is logarithmic
+const WIDTH = 980, LEFT = 490, RIGHT = 164, TOP = 64, STEP = 29, BAR = 12;
+const LEAST = 0.2, MOST = 10; // of what it must reach; the axis is logarithmic
 
 function x(score) {
     const part = Math.log(Math.min(MOST, Math.max(LEAST, score)) / LEAST) /
@@ -22,10 +22,10 @@ function bar(row, figure, values, y) {
     const kind = { reached: 'good', undecided: 'open', 'not reached': 'bad' }[is];
     const [from, to] = [1, median(scores)].map(x).sort((a, b) => a - b);
     const middle = y + BAR / 2;
-    const words = figure.label ? `${row.work}: ${figure.label}` : row.work;
     const parts = [
-        text(8, y + 5, `${row.id}\u2002${words.length > 58 ? `${words.slice(0, 57)}…` : words}`),
-        text(8, y + 18, `against ${row.against}`, { kind: 'small' }),
+        text(8, y + 5, `${row.id}\u2002${row.work}`),
+        text(8, y + 18, `${figure.label ? `${figure.label}, ` : ''}against ${row.against}`,
+             { kind: 'small' }),
         `<rect x="${from.toFixed(1)}" y="${y}" width="${Math.max(1, to - from).toFixed(1)}" ` +
             `height="${BAR}" class="${kind}"/>`,
         line(x(scores[0]), middle, x(scores.at(-1)), middle, 'range'),
@@ -43,7 +43,8 @@ function bar(row, figure, values, y) {
 export function chart(rows, results) {
     const bars = rows.flatMap((row) => row.figures.map((figure) => ({
         row, figure, values: judged(row, figure.name, results[row.id]),
-    }))).filter((b) => b.figure.must !== undefined && b.values.length && b.values.every(Number.isFinite));
+    }))).filter(({ figure, values }) => figure.must !== undefined && values.length &&
+        values.every(Number.isFinite));
     const height = TOP + bars.length * STEP + 16;
     const title = 'Choir beside its peers';
     const parts = [
@@ -52,7 +53,7 @@ export function chart(rows, results) {
             ' Thin: all executions. Tick: the stretch.', { kind: 'small' }),
     ];
 
-    for (const at of [0.1, 0.2, 0.5, 1, 2, 5, 10]) {
+    for (const at of [0.2, 0.5, 1, 2, 5, 10]) {
         parts.push(line(x(at), TOP - 8, x(at), height - 12, at === 1 ? 'line' : 'grid'));
         parts.push(text(x(at), TOP - 12, at === 1 ? 'must' : `× ${at}`,
                         { anchor: 'middle', kind: 'small' }));
