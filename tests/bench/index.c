@@ -1,4 +1,6 @@
-/* What broker/state/index costs: ns an insert, a find, a step; bytes a key. */
+/* What broker/state/index costs: ns an insert, a find, a step; bytes a key.
+ *
+ *   build/tests/bench/index [KEYS]      so many instead of three sizes */
 #include "broker/state/index.h"
 #include "tests/bench/stopwatch.h"
 
@@ -115,12 +117,16 @@ static void measure(size_t n, int ordered)
     free(items);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    static const size_t sizes[] = {10000, 1000000, 10000000};
+    size_t sizes[] = {10000, 1000000, 10000000}, n = 3;
 
+    if (argc > 1 && atoi(argv[1]) > 0) {
+        sizes[0] = (size_t)atoi(argv[1]);
+        n = 1;
+    }
     for (int ordered = 0; ordered < 2; ordered++)
-        for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
+        for (size_t i = 0; i < n; i++)
             measure(sizes[i], ordered);
     return 0;
 }

@@ -1,7 +1,7 @@
 /* Row 6 of the targets, first half: a get from a replica against a look-up in
  * a plain uthash of the same keys in the same process.
  *
- *   build/tests/bench/replica [ROUNDS]      (CHOIR_BUILD, TMPDIR)
+ *   build/tests/bench/replica [ROUNDS [KEYS]]
  *
  * The replica's keys are filled in through its own map, not over the wire: a
  * million puts say nothing about reading. Hits and misses, random keys, the
@@ -14,10 +14,11 @@
 #include <string.h>
 #include <uthash.h>
 
+#include "agent-sdk/handle.h"
 #include "agent-sdk/replica.h"
 #include "tests/bench/stopwatch.h"
 
-enum { ROUNDS_MAX = 51, GETS = 1000000, KEY = 32, VALUE = 256 };
+enum { ROUNDS_MAX = 51, KEY = 32, VALUE = 256 };
 
 struct plain {
     UT_hash_handle hh;
@@ -27,7 +28,7 @@ struct plain {
 
 static struct plain *plain, *items;
 static struct choir_replica *replica;
-static size_t keys;
+static size_t keys, gets = 1000000;
 static unsigned rounds = 7;
 static int updating; /* atomic */
 static uint64_t updates;
@@ -74,12 +75,15 @@ static void fill(void)
     }
 }
 
-/* All that a get needs: the feed and its handle are not there. */
+/* All that a get needs: there is no feed, and of the handle only its serial, by
+ * which a thread knows whether it is one of its lease's reads. */
 static void replica_make(void)
 {
     pthread_rwlockattr_t attributes;
 
     replica = calloc(1, sizeof *replica);
+    replica->c = calloc(1, sizeof *replica->c);
+    replica->c->serial = 1;
     pthread_rwlockattr_init(&attributes);
     pthread_rwlockattr_setkind_np(&attributes,
                                   PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
@@ -94,6 +98,7 @@ static void empty(void)
     free(items);
     replica_map_destroy(&replica->map);
     pthread_rwlock_destroy(&replica->reading);
+    free(replica->c);
     free(replica);
 }
 
@@ -109,9 +114,9 @@ struct round {
 
 static char (*keys_of(const struct round *round))[KEY]
 {
-    char(*list)[KEY] = malloc(sizeof *list * GETS);
+    char(*list)[KEY] = malloc(sizeof *list * gets);
 
-    for (size_t i = 0; i < GETS; i++)
+    for (size_t i = 0; i < gets; i++)
         key_set(list[i], mix(round->seed + i) % keys, round->there);
     return list;
 }
@@ -144,13 +149,13 @@ static void *round_run(void *arg)
 
     round->sum = 0;
     if (round->is_replica)
-        for (size_t i = 0; i < GETS; i++)
+        for (size_t i = 0; i < gets; i++)
             round->sum += replica_get(list[i]);
     else
-        for (size_t i = 0; i < GETS; i++)
+        for (size_t i = 0; i < gets; i++)
             round->sum += plain_get(list[i]);
-    round->ns = (now_ns() - start) / GETS;
-    if (round->sum != (round->there ? GETS : 0))
+    round->ns = (now_ns() - start) / gets;
+    if (round->sum != (round->there ? gets : 0))
         abort();
     free(list);
     return NULL;
@@ -165,7 +170,7 @@ static double round_ns(bool is_replica, bool there, unsigned readers)
 
     for (unsigned i = 0; i < readers; i++) {
         round[i] = (struct round){
-            .is_replica = is_replica, .there = there, .seed = seed += GETS};
+            .is_replica = is_replica, .there = there, .seed = seed += gets};
         if (pthread_create(&thread[i], NULL, round_run, &round[i]))
             abort();
     }
@@ -241,12 +246,16 @@ static void row_with_updates(void)
 
 int main(int argc, char **argv)
 {
-    const size_t sizes[] = {10000, 1000000};
+    size_t sizes[] = {10000, 1000000}, n = 2;
 
     if (argc > 1 && atoi(argv[1]) > 0)
         rounds = (unsigned)atoi(argv[1]);
     rounds = rounds > ROUNDS_MAX ? ROUNDS_MAX : rounds;
-    for (size_t i = 0; i < 2; i++) {
+    if (argc > 2 && atoi(argv[2]) > 0) {
+        sizes[0] = gets = (size_t)atoi(argv[2]);
+        n = 1;
+    }
+    for (size_t i = 0; i < n; i++) {
         keys = sizes[i];
         replica_make();
         fill();

@@ -1,5 +1,7 @@
 /* What broker/state costs: ns a change, its digest included; bytes a thing,
- * malloc included; and how long a snapshot's records take both ways. */
+ * malloc included; and how long a snapshot's records take both ways.
+ *
+ *   build/tests/bench/state [KEYS]     and a tenth as many tasks and sessions */
 #include "broker/state/state.h"
 
 #include <inttypes.h>
@@ -11,7 +13,7 @@
 
 #include "tests/bench/stopwatch.h"
 
-enum { KEYS = 1000000, TASKS = 100000, SESSIONS = 100000 };
+static unsigned keys = 1000000, tasks = 100000, sessions = 100000;
 
 static double now_ns(void)
 {
@@ -38,19 +40,19 @@ static void measure_keys(struct state *s)
     size_t heap = mallinfo2().uordblks;
     double start = now_ns(), filled, again;
 
-    for (uint64_t i = 0; i < KEYS; i++)
+    for (uint64_t i = 0; i < keys; i++)
         must_be_done(context_put(s->context, bytes_text("default"),
                                  key_text(text, i), i + 1, 1, 0, 256));
     filled = now_ns();
     heap = mallinfo2().uordblks - heap;
-    for (uint64_t i = 0; i < KEYS; i++)
+    for (uint64_t i = 0; i < keys; i++)
         must_be_done(context_put(s->context, bytes_text("default"),
-                                 key_text(text, i), KEYS + i, 1, 0, 256));
+                                 key_text(text, i), keys + i, 1, 0, 256));
     again = now_ns();
     printf("key      %4.0f ns new, %4.0f ns again, %5.1f bytes"
            " (its 25-byte name included)\n",
-           (filled - start) / KEYS, (again - filled) / KEYS,
-           (double)heap / KEYS);
+           (filled - start) / keys, (again - filled) / keys,
+           (double)heap / keys);
 }
 
 static void measure_tasks(struct state *s)
@@ -61,22 +63,22 @@ static void measure_tasks(struct state *s)
     double start = now_ns(), filled, done;
     uint64_t wake;
 
-    for (as.id = 1; as.id <= TASKS; as.id++)
+    for (as.id = 1; as.id <= tasks; as.id++)
         must_be_done(task_add(s->tasks, space, queue, &as));
     filled = now_ns();
     heap = mallinfo2().uordblks - heap;
-    for (uint64_t i = 0; i < TASKS; i += 2) {
+    for (uint64_t i = 0; i < tasks; i += 2) {
         struct task *t =
             queue_first(queue_find(s->tasks, space, queue), 0, &wake);
 
-        task_claim(s->tasks, t, TASKS + i, 1, 1, 1);
-        task_finish(s->tasks, t, TASKS + i + 1, TASK_COMPLETED);
+        task_claim(s->tasks, t, tasks + i, 1, 1, 1);
+        task_finish(s->tasks, t, tasks + i + 1, TASK_COMPLETED);
     }
     done = now_ns();
     printf("task     %4.0f ns submit, %4.0f ns claim and complete,"
            " %5.1f bytes\n",
-           (filled - start) / TASKS, (done - filled) / (TASKS / 2),
-           (double)heap / TASKS);
+           (filled - start) / tasks, (done - filled) / (tasks / 2),
+           (double)heap / tasks);
 }
 
 static void measure_sessions(struct state *s)
@@ -85,19 +87,19 @@ static void measure_sessions(struct state *s)
     size_t heap = mallinfo2().uordblks;
     double start, done;
 
-    for (uint64_t id = 1; id <= SESSIONS; id++)
+    for (uint64_t id = 1; id <= sessions; id++)
         must_be_done(session_start(s->sessions, id, 1, 0, &h));
-    for (uint64_t id = 1; id <= SESSIONS; id++)
+    for (uint64_t id = 1; id <= sessions; id++)
         must_be_done(session_accept(s->sessions, session_by_id(s->sessions, id),
                                     1, 64, 0, &h, id));
     heap = mallinfo2().uordblks - heap;
     start = now_ns();
-    for (uint64_t id = 1; id <= SESSIONS; id++)
+    for (uint64_t id = 1; id <= sessions; id++)
         must_be_done(session_accept(s->sessions, session_by_id(s->sessions, id),
                                     65, 64, 64, &h, id));
     done = now_ns();
     printf("session  %4.0f ns a bundle, %5.1f bytes with one unanswered\n",
-           (done - start) / SESSIONS, (double)heap / SESSIONS);
+           (done - start) / sessions, (double)heap / sessions);
 }
 
 static int keep(void *to, struct bytes record)
@@ -147,11 +149,15 @@ static void measure_fork(void)
     printf("fork     %6.2f ms pause\n", paused / 1e6);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     uint8_t key[32] = {1};
     struct state *s;
 
+    if (argc > 1 && atoi(argv[1]) >= 10) {
+        keys = (unsigned)atoi(argv[1]);
+        tasks = sessions = keys / 10;
+    }
     must_be_done(crypto_start());
     s = state_new();
     must_be_done(!s ||

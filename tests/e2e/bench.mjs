@@ -1,12 +1,13 @@
 #!/usr/bin/env node
-// Our contender in the benchmarks does what it says, in small, so that it is
-// not found broken on the day it is needed. What is measured here is nothing.
+// What measures does what it says, in small, so that it is not found broken on
+// the day it is needed. What is measured here is nothing.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { run as run_all } from '../support/sentences.mjs';
 
-const program = `${process.env.CHOIR_BUILD}/tests/bench/choir`;
+const bench = `${process.env.CHOIR_BUILD}/tests/bench`;
+const program = `${bench}/choir`;
 const dir = process.env.CHOIR_TMP;
 
 process.env.ASAN_OPTIONS = 'detect_leaks=0'; // it ends with what it has
@@ -56,6 +57,19 @@ run_all({
         const r = measured('point', 'keys=100', 'agents=30', 'watches=50', 'leases=25');
 
         assert.ok(r.rate[0] > 0 && r.server_us[0] > 0);
+    },
+    what_measures_in_process_runs_to_its_end() {
+        const small = {
+            cycle: ['10', 'tasks'], index: ['1000'], puts: ['1000', '2'],
+            replica: ['1', '1000'], sdk: ['500'], state: ['1000'],
+            story: ['5000', '60000', '5'], verify: ['10'],
+        };
+        const others = ['choir', 'peers'];
+
+        assert.deepEqual(Object.keys(small).sort(),
+                         readdirSync(bench).filter((n) => !others.includes(n)).sort());
+        for (const [name, args] of Object.entries(small))
+            assert.notEqual(execFileSync(`${bench}/${name}`, args, { encoding: 'utf8' }), '');
     },
     what_is_unknown_is_refused() {
         for (const args of [['nothing'], ['put', 'colour=red'], ['put', 'clients=0'], []]) {
