@@ -142,7 +142,7 @@ fuzz: ## libFuzzer on every parser, FUZZ_SECONDS=300 each (needs clang)
 	  FUZZ_LINK=-fsanitize=fuzzer FUZZ_MAIN= fuzz-programs
 	@BUILD=$(BUILD)/fuzz FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run
 
-bench: all $(BENCHES) ## measure Choir alone, under 5 minutes
+bench: all $(BENCHES) $(PRELOADS) ## measure Choir alone, under 5 minutes
 	@BUILD=$(BUILD) tests/run --bench
 	@BUILD=$(BUILD) node tests/bench/compare.mjs --ours
 

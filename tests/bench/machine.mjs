@@ -54,7 +54,8 @@ export function machine(dir) {
 
 // With a + if something is not committed; stored results are no part of what runs.
 export function commit() {
-    const changed = said('git', ['status', '--porcelain', '-uno', '--', '.', ':!docs/bench']);
+    const changed = said('git', ['status', '--porcelain', '-uno', '--', ':/',
+                                  ':(top,exclude)docs/bench']);
 
     return said('git', ['rev-parse', '--short', 'HEAD']) + (changed ? '+' : '');
 }

@@ -3,17 +3,19 @@
 import { figures, judged, lines } from './report.mjs';
 import { fell } from './verdict.mjs';
 
-// In words, for each figure that no execution brought to its must, and for a row
-// that was not measured. A range that crosses the must is no verdict.
+// In words, for each figure that was not measured or that none of enough executions
+// brought to its must. A range that crosses the must is no verdict.
 export function missed(row, result) {
     if (result.trouble)
         return [`row ${row.id}: not measured: ${result.trouble}`];
-    return lines(row, result).filter((l) => l.must_is === 'not reached')
-        .map((l) => `row ${row.id}, ${l.work}: ${l.ratio || l.ours}, must be ${l.must}`);
+    return lines(row, result)
+        .filter(({ must_is }) => ['not reached', 'not measured'].includes(must_is))
+        .map((l) => `row ${row.id}, ${l.work}: ` + (l.must_is === 'not measured' ? l.must_is
+            : `${l.ratio || l.ours}, must be ${l.must}`));
 }
 
-// Values that two runs may be compared by. Machines differ: what has no peer in
-// its run is set beside how fast the machine signed and verified.
+// Values that two runs may be compared by. Machines differ: a ratio whose peer was
+// not run becomes our figure beside how fast the machine signed and verified.
 function comparable(row, { name, better }, result) {
     const values = judged(row, name, result);
 
@@ -25,8 +27,8 @@ function comparable(row, { name, better }, result) {
 
 // What fell since `before`: [{ text, elsewhere }]. elsewhere is the other machine's
 // processor, if it was another: peers, too, gain and lose by what a machine is like,
-// so such a fall is to be seen, and is no failure. Row 13's seconds and 14's bytes
-// are figures of their own: no yardstick.
+// so such a fall is to be seen, and is no failure. Rows that have no peer at all,
+// as 13's seconds and 14's bytes, are compared by their figures.
 export function regressions(row, now, before) {
     if (!before || now.trouble || before.trouble)
         return [];

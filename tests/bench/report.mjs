@@ -173,6 +173,8 @@ export function effort(results) {
     ].join(', ');
 }
 
+const ORDER = new Intl.Collator('en', { numeric: true }).compare;
+
 // Of rows: "098d423 (3a, 5), ee94efa (1, 2)", the newest first.
 export function commits(rows) {
     const of = new Map();
@@ -185,8 +187,17 @@ export function commits(rows) {
     }
     if (of.size === 1)
         return [...of.keys()][0];
-    const order = new Intl.Collator('en', { numeric: true }).compare;
-
     return [...of].sort((a, b) => (a[1].date < b[1].date ? 1 : -1))
-        .map(([name, c]) => `${name} (${c.ids.sort(order).join(', ')})`).join(', ');
+        .map(([name, c]) => `${name} (${c.ids.sort(ORDER).join(', ')})`).join(', ');
+}
+
+// Of rows that were measured on other processors than this one, a line each.
+export function elsewhere(rows, cpu) {
+    const of = new Map();
+
+    for (const [id, row] of Object.entries(rows))
+        if (row.cpu !== cpu)
+            of.set(row.cpu, [...of.get(row.cpu) ?? [], id]);
+    return [...of].map(([name, ids]) =>
+        `of ${name ?? 'another machine'}: ${ids.sort(ORDER).join(', ')}`);
 }

@@ -32,6 +32,13 @@ run({
     fewer_executions_than_a_verdict_takes_miss_nothing() {
         assert.deepEqual(missed(row, result([4], [10])), []);
     },
+    a_figure_that_is_missing_or_no_number_is_missed() {
+        for (const r of [result(five(undefined), five(10)), result(five(0), five(0))])
+            assert.deepEqual(missed(row, r), ['row 1, puts: not measured']);
+    },
+    a_side_that_was_not_to_be_run_is_not_missed() {
+        assert.deepEqual(missed(row, result([4], [])), []);
+    },
     a_row_that_was_not_measured_is_missed() {
         assert.deepEqual(missed(row, result(five(6), five(10), { trouble: 'no peer' })),
                          ['row 1: not measured: no peer']);

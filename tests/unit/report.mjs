@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 // tests/bench/report.mjs: what the table of the benchmarks says.
 import assert from 'node:assert/strict';
-import { circumstances, commits, effort, figures, joined, judged, lines, number, range, table }
-    from '../bench/report.mjs';
+import { circumstances, commits, effort, elsewhere, figures, joined, judged, lines, number, range,
+         table } from '../bench/report.mjs';
 import { run } from '../support/sentences.mjs';
 
 const row = {
@@ -122,5 +122,11 @@ run({
         assert.equal(text.length, 3);
         assert.match(text[1], /^\|[-|]+\|$/);
         assert.equal(new Set(text.map((t) => t.length)).size, 1);
+    },
+    rows_of_other_processors_are_named() {
+        const rows = { 10: { cpu: 'b' }, 2: { cpu: 'b' }, 3: { cpu: 'a' }, 4: {} };
+
+        assert.deepEqual(elsewhere(rows, 'a'), ['of b: 2, 10', 'of another machine: 4']);
+        assert.deepEqual(elsewhere({ 3: rows[3] }, 'a'), []);
     },
 });
