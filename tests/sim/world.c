@@ -7,6 +7,7 @@
  * test-timeout: 1800 */
 #include "tests/sim/world/world.h"
 
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/check.h"
@@ -162,6 +163,18 @@ TEST(one_seed_is_one_story_to_the_byte)
         CHECK_STR(first, second);
         CHECK(strcmp(first, other));
     }
+}
+
+/* Nor of which process it is told by. */
+TEST(every_process_of_the_world_is_called_the_same)
+{
+    pid_t here = getpid(), child = fork();
+    int status;
+
+    if (!child)
+        _exit(getpid() == here && here > 0 ? 0 : 1);
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(status, 0);
 }
 
 /* --- That it can fail ---------------------------------------------------- */

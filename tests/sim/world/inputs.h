@@ -1,5 +1,6 @@
-/* What else a simulated broker takes from the world: randomness, signatures,
- * a thread that waits for the disk. All of it a function of the seed. */
+/* What else a simulated broker takes from the world: randomness, signatures, the
+ * number of its process, a thread that waits for the disk. All of it a function
+ * of the seed. */
 #ifndef CHOIR_TESTS_SIM_INPUTS_H
 #define CHOIR_TESTS_SIM_INPUTS_H
 
