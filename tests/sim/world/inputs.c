@@ -1,6 +1,6 @@
-/* Signatures, randomness and a number; see inputs.h. A real signature costs more than all
- * the rest of a step. These are hashes of key and message: who changes a byte
- * of either is found out as ever, only a forger would not be. */
+/* Signatures, randomness and a number; see inputs.h. A real signature costs more
+ * than all the rest of a step. These are hashes of key and message: who changes
+ * a byte of either is found out as ever, only a forger would not be. */
 #include "tests/sim/world/inputs.h"
 
 #include <sodium.h>
