@@ -198,8 +198,8 @@ if (!alone) {
 }
 for (const text of short)
     console.log(`MISSED: ${text}`);
-for (const { text, elsewhere: other } of fallen)
-    console.log(other ? `Behind ${other}: ${text}` : `FELL: ${text}`);
+for (const { text, behind } of fallen)
+    console.log(behind ? `Behind ${behind}: ${text}` : `FELL: ${text}`);
 if (Object.keys(before.rows).length && !fallen.length)
     console.log('Nothing fell by more than noise since the results that are stored.');
-process.exitCode = short.length || fallen.some(({ elsewhere: other }) => !other) ? 1 : 0;
+process.exitCode = short.length || fallen.some(({ behind }) => !behind) ? 1 : 0;

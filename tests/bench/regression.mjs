@@ -9,9 +9,9 @@ export function missed(row, result) {
     if (result.trouble)
         return [`row ${row.id}: not measured: ${result.trouble}`];
     return lines(row, result)
-        .filter(({ must_is }) => ['not reached', 'not measured'].includes(must_is))
-        .map((l) => `row ${row.id}, ${l.work}: ` + (l.must_is === 'not measured' ? l.must_is
-            : `${l.ratio || l.ours}, must be ${l.must}`));
+        .filter(({ must_is: is }) => is === 'not reached' || is.startsWith('not measured'))
+        .map((l) => `row ${row.id}, ${l.work}: ` + (l.must_is === 'not reached'
+            ? `${l.ratio || l.ours}, must be ${l.must}` : l.must_is));
 }
 
 // Values that two runs may be compared by. Machines differ: a ratio whose peer was
@@ -25,7 +25,7 @@ function comparable(row, { name, better }, result) {
         better === 'higher' ? v / result.yardstick : v * result.yardstick);
 }
 
-// What fell since `before`: [{ text, elsewhere }]. elsewhere is the other machine's
+// What fell since `before`: [{ text, behind }]. behind is the other machine's
 // processor, if it was another: peers, too, gain and lose by what a machine is like,
 // so such a fall is to be seen, and is no failure. Rows that have no peer at all,
 // as 13's seconds and 14's bytes, are compared by their figures.
@@ -42,7 +42,7 @@ export function regressions(row, now, before) {
         return factor ? [{
             text: `row ${row.id}, ${figure.label ?? figure.name}: ${factor.toFixed(2)} times ` +
                 `as bad as at ${before.commit} (${before.date.slice(0, 10)})`,
-            elsewhere: before.cpu === now.cpu ? undefined : before.cpu ?? 'another machine',
+            behind: before.cpu === now.cpu ? undefined : before.cpu ?? 'another machine',
         }] : [];
     });
 }

@@ -35,6 +35,7 @@ run({
     a_figure_that_is_missing_or_no_number_is_missed() {
         for (const r of [result(five(undefined), five(10)), result(five(0), five(0))])
             assert.deepEqual(missed(row, r), ['row 1, puts: not measured']);
+        assert.deepEqual(missed(alone, result([NaN])), ['row 1, puts: not measured (of 1)']);
     },
     a_side_that_was_not_to_be_run_is_not_missed() {
         assert.deepEqual(missed(row, result([4], [])), []);
@@ -46,14 +47,14 @@ run({
     a_ratio_that_fell_is_said_with_what_it_is_compared_with() {
         assert.deepEqual(regressions(row, result([5], [10]), result([10, 11], [10, 10])), [{
             text: 'row 1, rate: 2.10 times as bad as at abcdef0 (2026-12-01)',
-            elsewhere: undefined,
+            behind: undefined,
         }]);
     },
     a_fall_since_another_machine_names_it() {
         const of = (cpu) => regressions(row, result([5], [10]), result([10], [10], { cpu }));
 
-        assert.equal(of('two')[0].elsewhere, 'two');
-        assert.equal(of(undefined)[0].elsewhere, 'another machine');
+        assert.equal(of('two')[0].behind, 'two');
+        assert.equal(of(undefined)[0].behind, 'another machine');
     },
     a_fall_is_more_than_noise_which_is_more_without_the_peer() {
         const of = (now, then, peer) =>
